@@ -1,0 +1,182 @@
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { HyperKnowError } from './errors.ts';
+
+/** One way of computing that this build knows. `reason` says why it cannot be used here; it is absent where it can. */
+export interface BackendInfo {
+  /** 'cpu', 'cuda', or in test builds 'cuda-on-host'. */
+  name: string;
+  /** Processor or card, with the instruction set in use. */
+  device: string;
+  /** Memory of the device in bytes; 0 if the backend is unusable. */
+  memoryBytes: number;
+  reason?: string;
+}
+
+/** A computation on a thread of its own. */
+export interface NativeJob<T> {
+  promise: Promise<T>;
+  /** Stops at the next step; the promise then rejects with an AbortError. */
+  cancel(): void;
+}
+
+/** Everything a training run needs to be told once. All arrays are copied. */
+export interface TrainerConfig {
+  backend: string;
+  threads: number;
+  dim: number;
+  users: number;
+  items: number;
+  entities: number;
+  relations: number;
+  /** Training interactions, CSR by user, items ascending and distinct. */
+  trainOffsets: Uint32Array;
+  trainItems: Uint32Array;
+  /** item → triples, CSR; any order within an item, sorted by relation is fastest. */
+  graphOffsets: Uint32Array;
+  graphRelations: Uint32Array;
+  graphTails: Uint32Array;
+  seed: number;
+  batchSize: number;
+  /** 'poincare', or 'euclidean': the limit c → 0, distance 2‖x − y‖. */
+  geometry: 'poincare' | 'euclidean';
+  /** c > 0; the start value where `learnCurvature`. Points live in the unit ball and distances are scaled by 1/√c. */
+  curvature: number;
+  learnCurvature: boolean;
+  parameters: 'tangent' | 'ball';
+  /** false: L = L_R alone (BPR+E, BPR+H). */
+  knowledge: boolean;
+  /** false: every neighbour has attention 1 and relations are not used (BPR+Avg+H). */
+  attention: boolean;
+  /** true: β learned by the bilevel step; false: every weight σ(β_v) is `knowledgeWeight`. */
+  adaptive: boolean;
+  /** Weight of L_K: the fixed one, or where σ(β_v) starts. */
+  knowledgeWeight: number;
+  learningRate: number;
+  betaLearningRate: number;
+  curvatureLearningRate: number;
+  /** α of the lookahead Θ̃ = Θ − α ∇J_inner. */
+  innerLearningRate: number;
+  /** λ: weight of ‖row‖² of the batch's users and items, in the coordinates that are trained. */
+  regularization: number;
+  /** 'touched': Adam moves the rows of the batch; 'exact': equal bit for bit to dense Adam, missed steps are replayed; 'dense'. */
+  adam: 'touched' | 'exact' | 'dense';
+  /** Parameters start uniform in [−initScale, initScale]. */
+  initScale: number;
+}
+
+export interface EpochResult {
+  steps: number;
+  samples: number;
+  /** Means over the samples of the epoch: L_R, and Σ σ(β_v) L_K(v). Both NaN only if training diverged. */
+  rankingLoss: number;
+  knowledgeLoss: number;
+  /** Training time of this epoch in seconds. */
+  seconds: number;
+  /** 1/√c after the epoch. */
+  scale: number;
+}
+
+/** The trained embeddings, in ball coordinates of radius 1/√curvature (euclidean: curvature 0, plain coordinates). */
+export interface TrainedParameters {
+  users: Float32Array;
+  entities: Float32Array;
+  relations: Float32Array;
+  /** β_v, one per item; σ(β_v) is the weight of L_K. */
+  beta: Float32Array;
+  curvature: number;
+}
+
+/** Everything that resuming bit for bit needs beside the configuration: parameters, moments, counters. */
+export interface TrainerState {
+  steps: number;
+  tensors: Record<string, Float32Array | Float64Array | Uint32Array>;
+}
+
+export interface NativeTrainer {
+  /** Trains epoch `epoch` (0-based; it selects the shuffle and the negatives). */
+  epoch(epoch: number): NativeJob<EpochResult>;
+  /** The (user, positive, negative) triples of one epoch, in order, without training. A user with no negative gives 0xffffffff three times. */
+  samples(epoch: number): { users: Uint32Array; positives: Uint32Array; negatives: Uint32Array };
+  /** Exact full ranking for `users` with the parameters as they are; see topK. */
+  topK(users: Uint32Array, k: number, excludeOffsets: Uint32Array | null, excludeItems: Uint32Array | null): NativeJob<NativeTopK>;
+  read(): TrainedParameters;
+  state(): TrainerState;
+  restore(state: TrainerState): void;
+  /** Frees native memory now; every later call throws ERR_HK_DISPOSED. */
+  dispose(): void;
+}
+
+export interface NativeTopK {
+  items: Uint32Array;
+  distances: Float32Array;
+}
+
+/**
+ * The addon. Every function checks its arguments completely and throws TypeError or RangeError with the argument's name
+ * before it computes anything. Curvature 0 stands for the Euclidean limit (distance 2‖x − y‖) wherever a curvature is taken here.
+ */
+export interface Native {
+  backends(): BackendInfo[];
+  poincareDistance(backend: string, x: Float32Array, y: Float32Array, dim: number, curvature: number): Float32Array;
+  poincareDistanceGradient(
+    backend: string, x: Float32Array, y: Float32Array, dim: number, upstream: Float32Array, curvature: number,
+  ): { gradX: Float32Array; gradY: Float32Array };
+  neighborhood(
+    backend: string, entities: Float32Array, relations: Float32Array, dim: number,
+    offsets: Uint32Array, graphRelations: Uint32Array, tails: Uint32Array, items: Uint32Array, curvature: number,
+  ): { midpoint: Float32Array; attention: Float32Array; distance: Float32Array };
+  neighborhoodGradient(
+    backend: string, entities: Float32Array, relations: Float32Array, dim: number,
+    offsets: Uint32Array, graphRelations: Uint32Array, tails: Uint32Array, items: Uint32Array, upstream: Float32Array, curvature: number,
+  ): { entities: Float32Array; relations: Float32Array };
+  hypergradient(
+    backend: string, users: Float32Array, entities: Float32Array, relations: Float32Array, dim: number,
+    offsets: Uint32Array, graphRelations: Uint32Array, tails: Uint32Array, beta: Float32Array,
+    innerUsers: Uint32Array, innerPositives: Uint32Array, innerNegatives: Uint32Array,
+    outerUsers: Uint32Array, outerPositives: Uint32Array, outerNegatives: Uint32Array,
+    innerLearningRate: number, curvature: number,
+  ): Float32Array;
+  topK(
+    backend: string, users: Float32Array, items: Float32Array, dim: number, k: number,
+    excludeOffsets: Uint32Array | null, excludeItems: Uint32Array | null, curvature: number,
+  ): NativeTopK;
+  /** The same on a thread of its own, over `threads` threads; inputs are copied. */
+  topKAsync(
+    backend: string, threads: number, users: Float32Array, items: Float32Array, dim: number, k: number,
+    excludeOffsets: Uint32Array | null, excludeItems: Uint32Array | null, curvature: number,
+  ): NativeJob<NativeTopK>;
+  Trainer: new (config: TrainerConfig) => NativeTrainer;
+}
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+function load(): Native {
+  const require = createRequire(import.meta.url);
+  try {
+    return require('node-gyp-build')(root) as Native;
+  } catch (cause) {
+    throw new HyperKnowError(
+      'ERR_HK_BACKEND',
+      `the native addon of hyper-know does not load (${(cause as Error).message}); build it with \`npm rebuild hyper-know\`, or in a clone with \`npm run build:native\``,
+      { cause },
+    );
+  }
+}
+
+export const native: Native = load();
+
+/** What this build and this machine can run, best first. An unusable backend is listed with its `reason`. */
+export function backends(): BackendInfo[] {
+  return native.backends();
+}
+
+/** The backend a caller's `backend` option stands for. @throws {HyperKnowError} ERR_HK_BACKEND, with the reason, if it cannot run here */
+export function resolveBackend(backend: string): string {
+  const known = native.backends();
+  if (backend === 'auto') return (known.find((b) => b.name === 'cuda' && b.reason === undefined) ?? { name: 'cpu' }).name;
+  const found = known.find((b) => b.name === backend);
+  if (found === undefined || found.reason !== undefined)
+    throw new HyperKnowError('ERR_HK_BACKEND', `backend '${backend}' cannot run here: ${found?.reason ?? 'this build does not have it'}`);
+  return backend;
+}

@@ -1,0 +1,49 @@
+#pragma once
+// A place where models live and kernels run. Two implementations: CpuBackend (native/src/cpu) and CudaBackend (native/cuda).
+// Calls are asynchronous in order; `download` and `synchronize` wait. Not thread-safe: one backend object, one caller at a time.
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "kernels.h"
+
+namespace hk {
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual const char* name() const = 0;
+
+  // Memory: 256-byte aligned, at least 1 byte; throws Error(ERR_HK_MEMORY) saying what was asked for and what is free.
+  virtual void* allocate(size_t bytes) = 0;
+  virtual void release(void* memory) noexcept = 0;
+  virtual void upload(void* to, const void* from_host, size_t bytes) = 0;
+  virtual void download(void* to_host, const void* from, size_t bytes) = 0;
+  virtual void fill(void* memory, uint8_t byte, size_t bytes) = 0;
+  virtual void synchronize() = 0;
+
+  // Kernels, in the order a training step uses them (kernels.h says what each does).
+  virtual void sample(const Sample& a) = 0;
+  virtual void group_rows(const GroupRows& a) = 0;
+  virtual void head_lists(const HeadLists& a) = 0;
+  virtual void adam_replay(const AdamReplay& a) = 0;
+  virtual void neighborhood(const Neighborhood& a) = 0;
+  virtual void ranking_loss(const RankingLoss& a) = 0;
+  virtual void ranking_gradient(const RankingGradient& a) = 0;
+  virtual void entity_gradient(const EntityGradient& a) = 0;
+  virtual void relation_gradient(const RelationGradient& a) = 0;
+  virtual void lookahead(const Lookahead& a) = 0;
+  virtual void lookahead_gradient(const LookaheadGradient& a) = 0;
+  virtual void hypergradient(const Hypergradient& a) = 0;
+  virtual void adam(const Adam& a) = 0;
+  virtual void batch_totals(const BatchTotals& a) = 0;
+
+  // Kernels outside the step.
+  virtual void map_parameters(const MapParameters& a) = 0;
+  virtual void row_gaps(const RowGaps& a) = 0;
+  virtual void poincare_distance(const PoincareDistance& a) = 0;
+  virtual void poincare_distance_gradient(const PoincareDistanceGradient& a) = 0;
+  virtual void top_k(const TopK& a) = 0;
+};
+
+}  // namespace hk

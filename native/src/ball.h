@@ -1,0 +1,127 @@
+#pragma once
+// Scalar Poincaré-ball geometry, compiled for host and device: every formula, its stable form and its clamp stand here once.
+//
+// Notation: a point x of the ball of curvature c ≥ 0 (radius 1/√c) travels with its gap A_x = 1 − c‖x‖², summed in float64:
+// a float32 sum is off by a third at √c‖x‖ = 1 − 1e-5. c = 0 is the Euclidean limit: distance 2‖x−y‖, v ⊕ r = v + r,
+// Lorentz factor 1, Einstein midpoint = weighted mean. T is float or double.
+#include <cmath>
+#include <cstdint>
+
+#if defined(__CUDACC__)
+#define HK_HOST_DEVICE __host__ __device__
+#else
+#define HK_HOST_DEVICE
+#endif
+
+namespace hk {
+
+// Largest √c‖x‖ a trained point may have; numerics.md of the literature calls it max-norm. Projection uses it, no loss does.
+constexpr double kMaxNorm = 1.0 - 1e-5;
+// artanh(kMaxNorm): the same bound for a tangent vector at the origin, √c‖w‖.
+constexpr double kMaxTangentNorm = 6.1030338227588;
+
+template <class T>
+HK_HOST_DEVICE inline T square(T x) {
+  return x * x;
+}
+
+// d(x, y) = (2/√c)·arsinh(√(c‖x−y‖²/(A_x A_y))), Eq. 1 without its cancellations.
+template <class T>
+HK_HOST_DEVICE inline T poincare_distance(T sqdist, T x_gap, T y_gap, T curvature) {
+  const T root = std::sqrt(sqdist) / std::sqrt(x_gap * y_gap);
+  if (curvature == T(0)) return T(2) * root;
+  const T sqrt_c = std::sqrt(curvature);
+  return T(2) * std::asinh(sqrt_c * root) / sqrt_c;
+}
+
+// k of ∇_x d = k·[(x−y) + (c‖x−y‖²/A_x)·x]. 0 at coincident points, where d has no gradient. Two roots, since ‖x−y‖² times
+// the rest underflows before either factor does.
+template <class T>
+HK_HOST_DEVICE inline T poincare_slope(T sqdist, T x_gap, T y_gap, T curvature) {
+  if (!(sqdist > T(0))) return T(0);
+  return T(2) / (std::sqrt(sqdist) * std::sqrt(curvature * sqdist + x_gap * y_gap));
+}
+
+// x = v ⊕ r (Eq. 2) = on_v·v + on_r·r, with its own gap. sum_sqnorm = ‖v+r‖².
+struct MobiusSum {
+  double on_v, on_r, gap, denominator;
+};
+HK_HOST_DEVICE inline MobiusSum mobius_add(double sum_sqnorm, double r_sqnorm, double v_gap, double r_gap, double curvature) {
+  const double denominator = curvature * sum_sqnorm + v_gap * r_gap;
+  const double on_r = v_gap / denominator;
+  return {1.0 + on_r * curvature * r_sqnorm, on_r, v_gap * r_gap / denominator, denominator};
+}
+
+// Gradient of Σ g·(v ⊕ r) as combinations of g, v and r, from g·v and g·y with y = r + c‖r‖²v.
+struct MobiusGradient {
+  double v_on_g, v_on_v, v_on_r;  // ∂/∂v = v_on_g·g + v_on_v·v + v_on_r·r
+  double r_on_g, r_on_v, r_on_r;  // ∂/∂r = r_on_g·g + r_on_v·v + r_on_r·r
+};
+HK_HOST_DEVICE inline MobiusGradient mobius_add_gradient(const MobiusSum& sum, double g_dot_v, double g_dot_r, double r_sqnorm, double v_gap,
+                                                         double r_gap, double curvature) {
+  const double p = sum.on_r;
+  const double g_dot_y = g_dot_r + curvature * r_sqnorm * g_dot_v;
+  const double fall = 2.0 * curvature * g_dot_y * v_gap / (sum.denominator * sum.denominator);  // of p with D/(2c)
+  MobiusGradient out;
+  out.v_on_g = 1.0 + p * curvature * r_sqnorm;
+  out.v_on_v = -2.0 * curvature * g_dot_y / sum.denominator - fall * (1.0 - r_gap);
+  out.v_on_r = -fall;
+  out.r_on_g = p;
+  out.r_on_v = -fall;
+  out.r_on_r = 2.0 * p * curvature * g_dot_v - fall * (1.0 - v_gap);
+  return out;
+}
+
+// Lorentz factor of the Klein point of x: (1 + c‖x‖²)/(1 − c‖x‖²).
+template <class T>
+HK_HOST_DEVICE inline T lorentz_factor(T gap) {
+  return (T(2) - gap) / gap;
+}
+
+// d(x, t) for the attention exp(−scale·d(x, t)) (Eq. 4). arsinh is written as a logarithm: only its absolute error matters here.
+// Weights are taken relative to the nearest tail, exp(−scale·(d − d_nearest)): the common factor cancels in Eq. 5, and without it all
+// of them underflow together at small curvature (scale·d above 745).
+HK_HOST_DEVICE inline double attention_distance(double sqdist, double x_gap, double t_gap, double curvature) {
+  const double q = sqdist / (x_gap * t_gap);
+  if (curvature == 0.0) return 2.0 * std::sqrt(q);
+  const double root = std::sqrt(curvature * q);
+  return 2.0 * std::log(root + std::sqrt(1.0 + curvature * q)) / std::sqrt(curvature);
+}
+
+// The Einstein midpoint (Eq. 5, 6) from hyperboloid sums: m0 = Σ a_t γ_t, m = Σ a_t·2t/A_t, n = m/(m0 + l), A_n = 2l/(m0 + l).
+// l² = m0² − c‖m‖² cancels for tails clustered at the boundary, but is never below (Σ a_t)².
+struct Midpoint {
+  double l, inverse, gap;  // inverse = 1/(m0 + l)
+};
+HK_HOST_DEVICE inline Midpoint einstein_midpoint(double m0, double m_sqnorm, double weight_sum, double curvature) {
+  double l2 = m0 * m0 - curvature * m_sqnorm;
+  const double least = weight_sum * weight_sum;
+  if (!(l2 > least)) l2 = least;
+  const double l = std::sqrt(l2), inverse = 1.0 / (m0 + l);
+  return {l, inverse, 2.0 * l * inverse};
+}
+
+// −ln σ(−z) and σ(z): Eq. 3 with z = d(u, v) − d(u, v′).
+template <class T>
+HK_HOST_DEVICE inline T softplus(T z) {
+  return (z > T(0) ? z : T(0)) + std::log1p(std::exp(z > T(0) ? -z : z));
+}
+template <class T>
+HK_HOST_DEVICE inline T sigmoid(T z) {
+  const T e = std::exp(z > T(0) ? -z : z);
+  return (z > T(0) ? T(1) : e) / (T(1) + e);
+}
+
+// The exponential map at the origin, x = exp_0(w) = tanh(√c‖w‖)/(√c‖w‖)·w, and its (symmetric) Jacobian
+// J = across·I + along·w wᵀ. c = 0: the identity.
+struct ExpMap {
+  double across, along;
+};
+HK_HOST_DEVICE inline ExpMap exp_map_origin(double w_sqnorm, double curvature) {
+  const double z2 = curvature * w_sqnorm;
+  if (z2 < 1e-8) return {1.0 - z2 / 3.0, -2.0 / 3.0 * curvature};
+  const double z = std::sqrt(z2), t = std::tanh(z), across = t / z;
+  return {across, (1.0 - t * t - across) / w_sqnorm};
+}
+
+}  // namespace hk

@@ -1,0 +1,194 @@
+#include "calls.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "buffer.h"
+#include "csr.h"
+#include "error.h"
+#include "step.h"
+
+namespace hk {
+namespace {
+
+Buffer<float> upload_rows(Backend& backend, Rows rows, uint32_t dim) { return {backend, rows.data, size_t{rows.count} * dim}; }
+
+Buffer<double> gaps_of(Backend& backend, const Buffer<float>& rows, uint32_t count, uint32_t dim, double curvature) {
+  Buffer<double> gap(backend, count);
+  backend.row_gaps({rows.data(), gap.data(), count, dim, curvature});
+  return gap;
+}
+
+HostGraph copy(const HostGraphView& g) {
+  return {{g.offsets, g.offsets + g.items + 1}, {g.relations, g.relations + g.triples}, {g.tails, g.tails + g.triples}};
+}
+
+// A table of points without moments, as the step reads it.
+AdamTable points_only(Buffer<float>& points, Buffer<double>& gap, uint32_t rows, uint32_t dim) {
+  return {points.data(), nullptr, nullptr, nullptr, points.data(), gap.data(), rows, dim};
+}
+
+}  // namespace
+
+void poincare_distance(Backend& backend, const float* x, const float* y, uint32_t pairs, uint32_t dim, double curvature, float* distance) {
+  if (pairs == 0) return;
+  const size_t size = size_t{pairs} * dim;
+  Buffer<float> dx(backend, x, size), dy(backend, y, size), out(backend, pairs);
+  backend.poincare_distance({dx.data(), dy.data(), out.data(), pairs, dim, curvature});
+  out.download(distance);
+}
+
+void poincare_distance_gradient(Backend& backend, const float* x, const float* y, const float* upstream, uint32_t pairs, uint32_t dim,
+                                double curvature, float* grad_x, float* grad_y) {
+  if (pairs == 0) return;
+  const size_t size = size_t{pairs} * dim;
+  Buffer<float> dx(backend, x, size), dy(backend, y, size), up(backend, upstream, pairs), gx(backend, size), gy(backend, size);
+  backend.poincare_distance_gradient({dx.data(), dy.data(), up.data(), gx.data(), gy.data(), pairs, dim, curvature});
+  gx.download(grad_x), gy.download(grad_y);
+}
+
+void neighborhood(Backend& backend, Rows entities, Rows relations, uint32_t dim, const HostGraphView& graph, const uint32_t* items,
+                  uint32_t count, double curvature, float* midpoint, float* attention, float* distance) {
+  if (count == 0) return;
+  std::vector<uint32_t> triple_offsets(size_t{count} + 1, 0);
+  for (uint32_t i = 0; i < count; ++i)
+    triple_offsets[i + 1] = triple_offsets[i] + graph.offsets[items[i] + 1] - graph.offsets[items[i]];
+  const Buffer<float> e = upload_rows(backend, entities, dim), r = upload_rows(backend, relations, dim);
+  const Buffer<double> e_gap = gaps_of(backend, e, entities.count, dim, curvature), r_gap = gaps_of(backend, r, relations.count, dim, curvature);
+  const Buffer<uint32_t> offsets(backend, graph.offsets, size_t{graph.items} + 1), ids(backend, graph.relations, graph.triples),
+      tails(backend, graph.tails, graph.triples), heads(backend, items, count), head_count(backend, &count, 1),
+      head_offsets(backend, triple_offsets);
+  const double one = 1;
+  const Buffer<double> scale(backend, &one, 1);
+  Buffer<float> out_midpoint(backend, size_t{count} * dim), out_attention(backend, triple_offsets.back());
+  Buffer<double> out_distance(backend, count);
+  backend.neighborhood({e.data(), e_gap.data(), r.data(), r_gap.data(), {offsets.data(), ids.data(), tails.data()}, heads.data(),
+                        head_count.data(), count, head_offsets.data(), nullptr, dim, curvature, scale.data(), true, out_midpoint.data(),
+                        out_attention.data(), out_distance.data(), {}});
+  out_midpoint.download(midpoint), out_attention.download(attention);
+  const std::vector<double> d = out_distance.download();
+  std::copy(d.begin(), d.end(), distance);
+}
+
+void neighborhood_gradient(Backend& backend, Rows entities, Rows relations, uint32_t dim, const HostGraphView& graph, const uint32_t* items,
+                           uint32_t count, const float* upstream, double curvature, float* grad_entities, float* grad_relations) {
+  std::fill_n(grad_entities, size_t{entities.count} * dim, 0.0f);
+  std::fill_n(grad_relations, size_t{relations.count} * dim, 0.0f);
+  if (count == 0) return;
+  // L_K is computed once per distinct item; upstreams of repeated items add.
+  std::vector<double> upstream_of(graph.items, 0.0);
+  for (uint32_t i = 0; i < count; ++i) upstream_of[items[i]] += upstream[i];
+  std::vector<uint32_t> distinct(items, items + count);
+  std::sort(distinct.begin(), distinct.end());
+  distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
+  const uint32_t heads_n = static_cast<uint32_t>(distinct.size());
+  std::vector<double> weights(heads_n);
+  for (uint32_t i = 0; i < heads_n; ++i) weights[i] = upstream_of[distinct[i]];
+
+  const DeviceGraph device_graph(backend, copy(graph), entities.count, relations.count);
+  const Buffer<float> e = upload_rows(backend, entities, dim), r = upload_rows(backend, relations, dim);
+  const Buffer<double> e_gap = gaps_of(backend, e, entities.count, dim, curvature), r_gap = gaps_of(backend, r, relations.count, dim, curvature);
+  const double one = 1;
+  const Buffer<double> scale(backend, &one, 1), weight(backend, weights);
+  RowList heads(backend, graph.items, heads_n, heads_n), touched(backend, entities.count, entities.count, 2 * heads_n);
+  const Buffer<uint32_t> keys(backend, distinct);
+  heads.group(backend, keys.data(), heads_n);
+  const uint32_t triples = device_graph.most_triples(heads_n), groups = device_graph.most_groups(heads_n);
+  Buffer<uint32_t> triple_offsets(backend, size_t{heads_n} + 1), group_offsets(backend, size_t{heads_n} + 1);
+  Buffer<double> unused_weight(backend, heads_n);
+  Buffer<uint8_t> marks(backend, entities.count);
+  marks.fill(0);
+  backend.head_lists({device_graph.view(), device_graph.group_counts(), heads.rows(), heads.count(), nullptr, heads_n, nullptr, 1.0,
+                      triple_offsets.data(), group_offsets.data(), unused_weight.data(), marks.data()});
+  touched.group(backend, keys.data(), heads_n, marks.data());
+
+  const size_t rows = size_t{heads_n} * dim;
+  Buffer<float> head_gradient(backend, rows), group_gradient(backend, size_t{groups} * dim);
+  Buffer<double> midpoint_gradient(backend, rows), scale_gradient(backend, heads_n), distance(backend, heads_n);
+  Buffer<TripleGradient> tape_triples(backend, triples);
+  const NeighborhoodTape tape{head_gradient.data(), midpoint_gradient.data(), tape_triples.data(), group_gradient.data(), scale_gradient.data()};
+  backend.neighborhood({e.data(), e_gap.data(), r.data(), r_gap.data(), device_graph.view(), heads.rows(), heads.count(), heads_n,
+                        triple_offsets.data(), group_offsets.data(), dim, curvature, scale.data(), true, nullptr, nullptr, distance.data(),
+                        tape});
+  const Incidence in_edges = device_graph.in_edges(), relation_groups = device_graph.relation_groups();
+  Buffer<double> partial(backend, size_t{std::max(in_edges.chunks, relation_groups.chunks)} * dim);
+  Buffer<float> entity_rows(backend, size_t{touched.capacity()} * dim), relation_rows(backend, size_t{relations.count} * dim);
+  backend.entity_gradient({e.data(), r.data(), device_graph.view(), in_edges, heads.slot(), triple_offsets.data(), weight.data(), tape,
+                           nullptr, nullptr, touched.rows(), touched.count(), touched.slot(), touched.capacity(), graph.items, dim,
+                           partial.data(), entity_rows.data()});
+  backend.relation_gradient({relation_groups, heads.slot(), group_offsets.data(), weight.data(), group_gradient.data(), dim, partial.data(),
+                             relation_rows.data()});
+  relation_rows.download(grad_relations);
+  uint32_t touched_n = 0;
+  backend.download(&touched_n, touched.count(), sizeof(touched_n));
+  std::vector<uint32_t> ids(touched_n);
+  std::vector<float> values(size_t{touched_n} * dim);
+  if (touched_n == 0) return;
+  backend.download(ids.data(), touched.rows(), ids.size() * sizeof(uint32_t));
+  entity_rows.download(values.data(), values.size());
+  for (uint32_t i = 0; i < touched_n; ++i)
+    std::copy_n(values.data() + size_t{i} * dim, dim, grad_entities + size_t{ids[i]} * dim);
+}
+
+void hypergradient(Backend& backend, Rows users, Rows entities, Rows relations, uint32_t dim, const HostGraphView& graph, const float* beta,
+                   const HostSamples& inner, const HostSamples& outer, double inner_learning_rate, double curvature, float* gradient) {
+  std::fill_n(gradient, graph.items, 0.0f);
+  if (inner.count == 0 || outer.count == 0) return;
+  const DeviceGraph device_graph(backend, copy(graph), entities.count, relations.count);
+  Buffer<float> u = upload_rows(backend, users, dim), e = upload_rows(backend, entities, dim), r = upload_rows(backend, relations, dim);
+  Buffer<double> u_gap = gaps_of(backend, u, users.count, dim, curvature), e_gap = gaps_of(backend, e, entities.count, dim, curvature),
+                 r_gap = gaps_of(backend, r, relations.count, dim, curvature);
+  const double one = 1;
+  const Buffer<double> scale(backend, &one, 1);
+  const Buffer<float> device_beta(backend, beta, graph.items);
+  const StepTables tables{points_only(u, u_gap, users.count, dim), points_only(e, e_gap, entities.count, dim),
+                          points_only(r, r_gap, relations.count, dim), device_beta.data(), scale.data()};
+  const StepShape shape{users.count, graph.items, entities.count, relations.count, dim, std::max(inner.count, outer.count)};
+  Step step(backend, device_graph, shape, {curvature, false, false, true, true, 1.0, inner_learning_rate});
+  Batch inner_batch(backend, shape.batch), outer_batch(backend, shape.batch);
+  inner_batch.upload(inner.users, inner.positives, inner.negatives, inner.count);
+  outer_batch.upload(outer.users, outer.positives, outer.negatives, outer.count);
+  BatchRows outer_rows(backend, shape);
+  outer_rows.group(backend, outer_batch);
+  step.group(inner_batch), step.weigh(tables, inner_batch), step.inner(tables, inner_batch, false);
+  step.outer(tables, outer_batch, outer_rows);
+
+  const auto check_inside = [&](const RowList& list, const double* gap) {
+    uint32_t count = 0;
+    backend.download(&count, list.count(), sizeof(count));
+    std::vector<double> gaps(count);
+    backend.download(gaps.data(), gap, count * sizeof(double));
+    for (const double value : gaps)
+      require(value > 0, "ERR_HK_RANGE", "innerLearningRate: the lookahead Θ − innerLearningRate·∇J_inner leaves the ball; choose a smaller one");
+  };
+  check_inside(outer_rows.users, step.lookahead_gap_users()), check_inside(outer_rows.items, step.lookahead_gap_items());
+  uint32_t heads = 0;
+  backend.download(&heads, step.heads().count(), sizeof(heads));
+  std::vector<uint32_t> ids(heads);
+  std::vector<float> values(heads);
+  backend.download(ids.data(), step.heads().rows(), heads * sizeof(uint32_t));
+  backend.download(values.data(), step.hypergradient(), heads * sizeof(float));
+  for (uint32_t i = 0; i < heads; ++i) gradient[ids[i]] = values[i];
+}
+
+void top_k(Backend& backend, Rows users, Rows items, uint32_t dim, uint32_t k, const uint32_t* exclude_offsets,
+           const uint32_t* exclude_items, double curvature, uint32_t* out_items, float* out_distances) {
+  if (users.count == 0 || k == 0) return;
+  const Buffer<float> u = upload_rows(backend, users, dim), v = upload_rows(backend, items, dim);
+  Buffer<uint32_t> offsets, excluded;
+  if (exclude_offsets) {
+    offsets = {backend, exclude_offsets, size_t{users.count} + 1};
+    // kernels want ascending lists
+    std::vector<uint32_t> sorted(exclude_items, exclude_items + exclude_offsets[users.count]);
+    for (uint32_t i = 0; i < users.count; ++i) std::sort(sorted.begin() + exclude_offsets[i], sorted.begin() + exclude_offsets[i + 1]);
+    excluded = {backend, sorted};
+  }
+  const size_t size = size_t{users.count} * k;
+  Buffer<uint32_t> found(backend, size);
+  Buffer<float> distances(backend, size);
+  backend.top_k({u.data(), v.data(), users.count, items.count, dim, k, curvature, 1.0, exclude_offsets ? offsets.data() : nullptr,
+                 excluded.data(), found.data(), distances.data()});
+  found.download(out_items), distances.download(out_distances);
+}
+
+}  // namespace hk

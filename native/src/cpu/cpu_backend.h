@@ -1,0 +1,45 @@
+#pragma once
+// Backend over host memory: SIMD by run-time dispatch (isa.h), own threads (parallel.h). Results do not depend on the number of
+// threads: every row is written by one call, and sums over rows run in a fixed order.
+#include "../backend.h"
+#include "parallel.h"
+
+namespace hk {
+
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(int threads) : pool_(threads) {}
+
+  const char* name() const override { return "cpu"; }
+  void* allocate(size_t bytes) override;
+  void release(void* memory) noexcept override;
+  void upload(void* to, const void* from_host, size_t bytes) override;
+  void download(void* to_host, const void* from, size_t bytes) override;
+  void fill(void* memory, uint8_t byte, size_t bytes) override;
+  void synchronize() override {}
+
+  void sample(const Sample& a) override;
+  void group_rows(const GroupRows& a) override;
+  void head_lists(const HeadLists& a) override;
+  void adam_replay(const AdamReplay& a) override;
+  void neighborhood(const Neighborhood& a) override;
+  void ranking_loss(const RankingLoss& a) override;
+  void ranking_gradient(const RankingGradient& a) override;
+  void entity_gradient(const EntityGradient& a) override;
+  void relation_gradient(const RelationGradient& a) override;
+  void lookahead(const Lookahead& a) override;
+  void lookahead_gradient(const LookaheadGradient& a) override;
+  void hypergradient(const Hypergradient& a) override;
+  void adam(const Adam& a) override;
+  void batch_totals(const BatchTotals& a) override;
+  void map_parameters(const MapParameters& a) override;
+  void row_gaps(const RowGaps& a) override;
+  void poincare_distance(const PoincareDistance& a) override;
+  void poincare_distance_gradient(const PoincareDistanceGradient& a) override;
+  void top_k(const TopK& a) override;
+
+ private:
+  ThreadPool pool_;
+};
+
+}  // namespace hk

@@ -1,0 +1,41 @@
+// hypergradient on the CPU: heads over threads; one dot product per head and per neighbour that is an item of the outer batch.
+#include "../ball.h"
+#include "cpu_backend.h"
+#include "rows.h"
+
+namespace hk {
+namespace {
+
+template <class S>
+HK_INLINE void hypergradient_heads(const Hypergradient& a, uint64_t begin, uint64_t end) {
+  const uint32_t dim = a.dim;
+  for (uint64_t i = begin; i < end; ++i) {
+    const uint32_t head = a.heads[i];
+    const float* v = a.entities + size_t{head} * dim;
+    double product = 0;
+    if (a.outer_slot[head] != kNone)
+      product = dot<S>(a.outer_gradient + size_t{a.outer_slot[head]} * dim, a.tape.head_gradient + i * dim, dim);
+    for (uint32_t t = a.graph.offsets[head]; t < a.graph.offsets[head + 1]; ++t) {
+      const uint32_t tail = a.graph.tails[t];
+      if (tail >= a.items || a.outer_slot[tail] == kNone) continue;
+      const double* outer = a.outer_gradient + size_t{a.outer_slot[tail]} * dim;
+      const TripleGradient& g = a.tape.triples[a.triple_offsets[i] + (t - a.graph.offsets[head])];
+      product += g.on_midpoint * dot<S>(outer, a.tape.midpoint_gradient + i * dim, dim) +
+                 g.on_tail * dot<S>(outer, a.entities + size_t{tail} * dim, dim) + g.on_head * dot<S>(outer, v, dim);
+      if (a.relations) product += g.on_relation * dot<S>(outer, a.relations + size_t{a.graph.relations[t]} * dim, dim);
+    }
+    const double weight = sigmoid(static_cast<double>(a.beta[head]));
+    const double count = a.occurrence_offsets[i + 1] - a.occurrence_offsets[i];
+    a.gradient[i] = static_cast<float>(-a.learning_rate * weight * (1.0 - weight) * count * product);
+  }
+}
+
+HK_DISPATCH(heads, hypergradient_heads, (const Hypergradient& a, uint64_t begin, uint64_t end), (a, begin, end))
+
+}  // namespace
+
+void CpuBackend::hypergradient(const Hypergradient& a) {
+  pool_.run(*a.head_count, 64, [&](uint64_t begin, uint64_t end, int) { heads(a, begin, end); });
+}
+
+}  // namespace hk

@@ -1,0 +1,142 @@
+#pragma once
+// Row primitives: sums and linear combinations of rows of `dim` numbers, float32 or float64 in, float64 accumulated.
+// Always inlined into a kernel body that HK_DISPATCH compiles per instruction set; the order of additions depends on the
+// instruction set alone, never on threads.
+#include <cmath>
+#include <cstdint>
+
+#include "isa.h"
+
+namespace hk {
+
+// Loads one double vector from a row of either precision.
+template <class S>
+HK_INLINE typename S::D load(const float* x) {
+  return __builtin_convertvector(*reinterpret_cast<const typename S::H*>(x), typename S::D);
+}
+template <class S>
+HK_INLINE typename S::D load(const double* x) {
+  return *reinterpret_cast<const typename S::D*>(x);
+}
+template <class S>
+HK_INLINE void store(double* x, typename S::D v) {
+  *reinterpret_cast<typename S::D*>(x) = v;
+}
+template <class S>
+HK_INLINE void store(float* x, typename S::D v) {
+  *reinterpret_cast<typename S::H*>(x) = __builtin_convertvector(v, typename S::H);
+}
+template <class S>
+HK_INLINE double sum(typename S::D v) {
+  double s = 0;
+  for (int k = 0; k < S::kD; ++k) s += v[k];
+  return s;
+}
+
+// Σ x_k y_k
+template <class S, class X, class Y>
+HK_INLINE double dot(const X* x, const Y* y, uint32_t dim) {
+  typename S::D a{}, b{};
+  uint32_t k = 0;
+  for (; k + 2 * S::kD <= dim; k += 2 * S::kD) {
+    a += load<S>(x + k) * load<S>(y + k);
+    b += load<S>(x + k + S::kD) * load<S>(y + k + S::kD);
+  }
+  double s = sum<S>(a + b);
+  for (; k < dim; ++k) s += static_cast<double>(x[k]) * static_cast<double>(y[k]);
+  return s;
+}
+
+// ‖x − y‖²
+template <class S, class X, class Y>
+HK_INLINE double sqdist(const X* x, const Y* y, uint32_t dim) {
+  typename S::D a{}, b{};
+  uint32_t k = 0;
+  for (; k + 2 * S::kD <= dim; k += 2 * S::kD) {
+    const typename S::D u = load<S>(x + k) - load<S>(y + k), v = load<S>(x + k + S::kD) - load<S>(y + k + S::kD);
+    a += u * u, b += v * v;
+  }
+  double s = sum<S>(a + b);
+  for (; k < dim; ++k) {
+    const double u = static_cast<double>(x[k]) - static_cast<double>(y[k]);
+    s += u * u;
+  }
+  return s;
+}
+
+// ‖x + y‖²
+template <class S, class X, class Y>
+HK_INLINE double sqsum(const X* x, const Y* y, uint32_t dim) {
+  double s = 0;
+  typename S::D a{};
+  uint32_t k = 0;
+  for (; k + S::kD <= dim; k += S::kD) {
+    const typename S::D u = load<S>(x + k) + load<S>(y + k);
+    a += u * u;
+  }
+  s = sum<S>(a);
+  for (; k < dim; ++k) {
+    const double u = static_cast<double>(x[k]) + static_cast<double>(y[k]);
+    s += u * u;
+  }
+  return s;
+}
+
+// out = Σ_i a_i·x_i, or += ; one to four rows, out of either precision.
+template <class S, class O, class X>
+HK_INLINE void scale_row(O* out, double a, const X* x, uint32_t dim) {
+  uint32_t k = 0;
+  for (; k + S::kD <= dim; k += S::kD) store<S>(out + k, a * load<S>(x + k));
+  for (; k < dim; ++k) out[k] = static_cast<O>(a * x[k]);
+}
+template <class S, class O, class X>
+HK_INLINE void add_row(O* out, double a, const X* x, uint32_t dim) {
+  uint32_t k = 0;
+  for (; k + S::kD <= dim; k += S::kD) store<S>(out + k, load<S>(out + k) + a * load<S>(x + k));
+  for (; k < dim; ++k) out[k] = static_cast<O>(out[k] + a * x[k]);
+}
+template <class S, class O, class X, class Y>
+HK_INLINE void combine_rows(O* out, double a, const X* x, double b, const Y* y, uint32_t dim) {
+  uint32_t k = 0;
+  for (; k + S::kD <= dim; k += S::kD) store<S>(out + k, a * load<S>(x + k) + b * load<S>(y + k));
+  for (; k < dim; ++k) out[k] = static_cast<O>(a * x[k] + b * y[k]);
+}
+template <class S, class O, class X, class Y>
+HK_INLINE void add_rows(O* out, double a, const X* x, double b, const Y* y, uint32_t dim) {
+  uint32_t k = 0;
+  for (; k + S::kD <= dim; k += S::kD) store<S>(out + k, load<S>(out + k) + a * load<S>(x + k) + b * load<S>(y + k));
+  for (; k < dim; ++k) out[k] = static_cast<O>(out[k] + a * x[k] + b * y[k]);
+}
+template <class S, class O, class X, class Y, class Z>
+HK_INLINE void combine_rows(O* out, double a, const X* x, double b, const Y* y, double c, const Z* z, uint32_t dim) {
+  uint32_t k = 0;
+  for (; k + S::kD <= dim; k += S::kD) store<S>(out + k, a * load<S>(x + k) + b * load<S>(y + k) + c * load<S>(z + k));
+  for (; k < dim; ++k) out[k] = static_cast<O>(a * x[k] + b * y[k] + c * z[k]);
+}
+template <class S, class O, class X, class Y, class Z>
+HK_INLINE void add_rows(O* out, double a, const X* x, double b, const Y* y, double c, const Z* z, uint32_t dim) {
+  uint32_t k = 0;
+  for (; k + S::kD <= dim; k += S::kD)
+    store<S>(out + k, load<S>(out + k) + a * load<S>(x + k) + b * load<S>(y + k) + c * load<S>(z + k));
+  for (; k < dim; ++k) out[k] = static_cast<O>(out[k] + a * x[k] + b * y[k] + c * z[k]);
+}
+
+// The float32 pair sum of training: ‖x − y‖² of float rows, accumulated in float lanes, from differences.
+template <class S>
+HK_INLINE float sqdist_float(const float* x, const float* y, uint32_t dim) {
+  using F = typename S::F;
+  F a{}, b{};
+  uint32_t k = 0;
+  for (; k + 2 * S::kF <= dim; k += 2 * S::kF) {
+    const F u = *reinterpret_cast<const F*>(x + k) - *reinterpret_cast<const F*>(y + k);
+    const F v = *reinterpret_cast<const F*>(x + k + S::kF) - *reinterpret_cast<const F*>(y + k + S::kF);
+    a += u * u, b += v * v;
+  }
+  a += b;
+  float s = 0;
+  for (int i = 0; i < S::kF; ++i) s += a[i];
+  for (; k < dim; ++k) s += (x[k] - y[k]) * (x[k] - y[k]);
+  return s;
+}
+
+}  // namespace hk

@@ -1,0 +1,97 @@
+#pragma once
+// The knowledge graph on a backend: item → triples as given, and the two transposed views that gradients are gathered along.
+#include <algorithm>
+#include <cstdint>
+#include <functional>
+#include <numeric>
+#include <vector>
+
+#include "buffer.h"
+#include "kernels.h"
+
+namespace hk {
+
+// A graph in host memory, checked by whoever made it: offsets ascending from 0, ids in range.
+struct HostGraph {
+  std::vector<uint32_t> offsets, relations, tails;
+  uint32_t items() const { return static_cast<uint32_t>(offsets.size()) - 1; }
+};
+
+// An Incidence and its memory.
+class DeviceIncidence {
+ public:
+  DeviceIncidence() = default;
+  // `row_of[i]` is the row that contribution i belongs to; contributions keep their order within a row.
+  DeviceIncidence(Backend& backend, uint32_t rows, const std::vector<uint32_t>& row_of, const std::vector<uint32_t>& items,
+                  const std::vector<uint32_t>& positions) {
+    std::vector<uint32_t> offsets(rows + 1, 0), chunk_offsets(rows + 1, 0), chunk_rows;
+    for (const uint32_t row : row_of) ++offsets[row + 1];
+    std::partial_sum(offsets.begin(), offsets.end(), offsets.begin());
+    std::vector<uint32_t> cursor(offsets.begin(), offsets.end() - 1), by_row_items(items.size()), by_row_positions(items.size());
+    for (size_t i = 0; i < row_of.size(); ++i) {
+      const uint32_t at = cursor[row_of[i]]++;
+      by_row_items[at] = items[i], by_row_positions[at] = positions[i];
+    }
+    for (uint32_t row = 0; row < rows; ++row) {
+      const uint32_t length = offsets[row + 1] - offsets[row];
+      if (length > kChunk) chunk_rows.insert(chunk_rows.end(), (length + kChunk - 1) / kChunk, row);
+      chunk_offsets[row + 1] = static_cast<uint32_t>(chunk_rows.size());
+    }
+    rows_ = rows, chunks_ = static_cast<uint32_t>(chunk_rows.size());
+    offsets_ = {backend, offsets}, items_ = {backend, by_row_items}, positions_ = {backend, by_row_positions};
+    chunk_offsets_ = {backend, chunk_offsets}, chunk_rows_ = {backend, chunk_rows};
+  }
+  Incidence view() const {
+    return {offsets_.data(), items_.data(), positions_.data(), chunk_offsets_.data(), chunk_rows_.data(), rows_, chunks_};
+  }
+
+ private:
+  Buffer<uint32_t> offsets_, items_, positions_, chunk_offsets_, chunk_rows_;
+  uint32_t rows_ = 0, chunks_ = 0;
+};
+
+class DeviceGraph {
+ public:
+  DeviceGraph(Backend& backend, const HostGraph& graph, uint32_t entities, uint32_t relations) {
+    const uint32_t items = graph.items();
+    std::vector<uint32_t> counts(items), triple_rows = graph.tails, triple_items, triple_positions;
+    std::vector<uint32_t> group_rows, group_items, group_positions, degrees(items);
+    triple_items.reserve(graph.tails.size()), triple_positions.reserve(graph.tails.size());
+    for (uint32_t item = 0; item < items; ++item) {
+      const uint32_t begin = graph.offsets[item], end = graph.offsets[item + 1];
+      degrees[item] = end - begin;
+      for (uint32_t t = begin; t < end; ++t) {
+        triple_items.push_back(item), triple_positions.push_back(t - begin);
+        if (t > begin && graph.relations[t] == graph.relations[t - 1]) continue;
+        group_rows.push_back(graph.relations[t]), group_items.push_back(item), group_positions.push_back(counts[item]++);
+      }
+    }
+    offsets_ = {backend, graph.offsets}, relations_ = {backend, graph.relations}, tails_ = {backend, graph.tails};
+    group_counts_ = {backend, counts};
+    in_edges_ = {backend, entities, triple_rows, triple_items, triple_positions};
+    relation_groups_ = {backend, relations, group_rows, group_items, group_positions};
+    degrees_ = std::move(degrees), counts_ = std::move(counts);
+  }
+
+  GraphView view() const { return {offsets_.data(), relations_.data(), tails_.data()}; }
+  const uint32_t* group_counts() const { return group_counts_.data(); }
+  Incidence in_edges() const { return in_edges_.view(); }
+  Incidence relation_groups() const { return relation_groups_.view(); }
+
+  // Most triples, and most relation groups, that any `heads` distinct items can have together.
+  uint32_t most_triples(uint32_t heads) const { return sum_of_largest(degrees_, heads); }
+  uint32_t most_groups(uint32_t heads) const { return sum_of_largest(counts_, heads); }
+
+ private:
+  static uint32_t sum_of_largest(std::vector<uint32_t> values, uint32_t count) {
+    const size_t n = std::min<size_t>(count, values.size());
+    std::nth_element(values.begin(), values.begin() + static_cast<ptrdiff_t>(n), values.end(), std::greater<>());
+    return std::accumulate(values.begin(), values.begin() + static_cast<ptrdiff_t>(n), 0u);
+  }
+
+  Buffer<uint32_t> offsets_, relations_, tails_, group_counts_;
+  DeviceIncidence in_edges_, relation_groups_;
+  std::vector<uint32_t> degrees_, counts_;
+};
+
+}  // namespace hk

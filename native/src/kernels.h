@@ -1,0 +1,374 @@
+#pragma once
+// THE CONTRACT: one argument struct per kernel, its equation, shapes and preconditions. No code.
+//
+// All pointers are memory of the backend that runs the kernel. Matrices are row-major [rows, dim]. Ids, rows and offsets are
+// uint32; kNone marks "no row". Counts that only the device knows (how many distinct users a batch has) are read through
+// pointers, so that no host synchronisation is needed; `capacity` bounds them and sizes launches.
+// Every kernel is deterministic: the same input gives the same bits, for any number of threads. Sums over rows, triples and
+// samples run in a fixed order in float64; no floating-point atomics.
+//
+// Names: `curvature` is c ≥ 0 (0 = Euclidean limit, ball.h); distances of training are *scale · d_c, where scale = 1/√c of the
+// public model and the points live in the unit ball. A gap is 1 − c‖x‖² in float64.
+#include <cstdint>
+
+namespace hk {
+
+constexpr uint32_t kNone = 0xffffffffu;
+
+// ───────────────────────────── graph structures, built once on the host (csr.h) ─────────────────────────────
+
+// item → its triples.
+struct GraphView {
+  const uint32_t* offsets;    // [items + 1]
+  const uint32_t* relations;  // [triples]
+  const uint32_t* tails;      // [triples]
+};
+
+// The transposed view: for every row (an entity as tail, or a relation) the places in the graph that contribute to its gradient.
+// Long rows are cut into chunks of at most kChunk incidences whose partial sums are added in order: a hub does not serialise.
+struct Incidence {
+  const uint32_t* offsets;        // [rows + 1]
+  const uint32_t* items;          // [n] the item whose neighbourhood it is
+  const uint32_t* positions;      // [n] which triple (or which relation group) of that item, counted from its first
+  const uint32_t* chunk_offsets;  // [rows + 1] first chunk of each row; no chunks where the row is short
+  const uint32_t* chunk_rows;     // [chunks] row of each chunk
+  uint32_t rows, chunks;
+};
+constexpr uint32_t kChunk = 512;
+
+// ───────────────────────────── batch: samples and lists ─────────────────────────────
+
+// Samples of one batch: sample i is interaction shuffle(epoch)(first + i) with a negative drawn uniformly from the items its user
+// has no training interaction with. A user without any such item gives (kNone, kNone, kNone).
+struct Sample {
+  const uint32_t* interaction_users;  // [interactions] user of each training interaction
+  const uint32_t* train_offsets;      // [users + 1]
+  const uint32_t* train_items;        // [interactions] ascending within a user
+  uint32_t interactions, items;
+  uint64_t seed;
+  uint32_t epoch, first, count;
+  uint32_t* users;      // [count] out
+  uint32_t* positives;  // [count] out
+  uint32_t* negatives;  // [count] out
+  uint32_t* item_keys;  // [2·count] out: positive, negative, positive, … (the keys that group_rows takes); may be null
+};
+
+// Groups keys by value: unique = the distinct keys (and every marked row) ascending, order = the key indices sorted stably by
+// key, offsets into it, slot[row] = its place in unique or kNone.
+struct GroupRows {
+  const uint32_t* keys;  // [key_count] values below rows, or kNone (left out); null with key_count 0
+  uint32_t key_count;
+  uint32_t rows;
+  uint8_t* marks;          // [rows] rows to include even without a key (nonzero), cleared on return; may be null
+  uint32_t* unique;        // [capacity] out
+  uint32_t* unique_count;  // [1] in: of the previous call (its slots are reset), out: of this one
+  uint32_t* offsets;       // [capacity + 1] out
+  uint32_t* order;         // [key_count] out
+  uint32_t* slot;          // [rows] in: kNone except where the previous call set it; out
+  uint32_t capacity;       // of unique: min(rows, keys + marked rows)
+  uint32_t* workspace;     // [rows + 1024] scratch, contents undefined
+};
+
+// For the distinct positive items (heads) of a batch: where their triples and relation groups start among those of the batch,
+// and their weights σ(β_v)·count_v. Marks heads' tails.
+struct HeadLists {
+  GraphView graph;
+  const uint32_t* group_counts;  // [items] relation groups (runs of one relation) of each item
+  const uint32_t* heads;         // [capacity] ascending
+  const uint32_t* head_count;    // [1]
+  const uint32_t* occurrence_offsets;  // [head_count + 1] occurrences of each head among the positives; null: 1 each
+  uint32_t capacity;
+  const float* beta;       // [items], or null: every weight is fixed_weight
+  double fixed_weight;
+  uint32_t* triple_offsets;  // [capacity + 1] out
+  uint32_t* group_offsets;   // [capacity + 1] out
+  double* weight;            // [capacity] out
+  uint8_t* marks;            // [entities] out: 1 for each tail; may be null
+};
+
+// ───────────────────────────── geometry ─────────────────────────────
+
+// gap[i] = 1 − c‖x_i‖², summed in float64.
+struct RowGaps {
+  const float* points;  // [rows, dim]
+  double* gap;          // [rows] out
+  uint32_t rows, dim;
+  double curvature;
+};
+
+// distance[i] = d_c(x_i, y_i), Eq. 1.
+struct PoincareDistance {
+  const float* x;   // [pairs, dim] inside the ball
+  const float* y;   // [pairs, dim] inside the ball
+  float* distance;  // [pairs] out
+  uint32_t pairs, dim;
+  double curvature;
+};
+
+// Gradients of Σ_i upstream_i·d_c(x_i, y_i); 0 at coincident points.
+struct PoincareDistanceGradient {
+  const float* x;         // [pairs, dim]
+  const float* y;         // [pairs, dim]
+  const float* upstream;  // [pairs]
+  float* grad_x;          // [pairs, dim] out
+  float* grad_y;          // [pairs, dim] out
+  uint32_t pairs, dim;
+  double curvature;
+};
+
+// ───────────────────────────── neighbourhoods, Eq. 4–7 ─────────────────────────────
+
+// The gradient of a tail t with respect to one triple of head v with relation r is
+// on_midpoint·g_M(v) + on_head·v + on_relation·r + on_tail·t, for upstream 1 on L_K(v).
+struct TripleGradient {
+  double on_midpoint, on_head, on_relation, on_tail;
+};
+
+// What the forward pass of a head leaves for the backward passes, all for upstream 1 on L_K(v).
+struct NeighborhoodTape {
+  float* head_gradient;       // [heads, dim] ∂L_K(v)/∂v
+  double* midpoint_gradient;  // [heads, dim] g_M = ∂L_K(v)/∂M, M = Σ a_t·2t/A_t
+  TripleGradient* triples;    // [triples of the heads]
+  float* relation_gradient;   // [groups of the heads, dim] ∂L_K(v)/∂r of the group's relation
+  double* scale_gradient;     // [heads] ∂L_K(v)/∂scale
+};
+
+// For each head v: attention a_t = exp(−scale·(d(v ⊕ r, t) − the smallest of these)) (or 1; ball.h), Einstein midpoint n_v, L_K = scale·d(v, n_v), and with a tape
+// the gradients. All arithmetic in float64: v ⊕ r rounded to float32 would lose the attention near the boundary.
+// An item without triples: midpoint = the item, distance 0, zero gradients. One triple: n_v = t exactly.
+struct Neighborhood {
+  const float* entities;          // [entities, dim]
+  const double* entity_gap;       // [entities]
+  const float* relations;         // [relations, dim]; unused without attention
+  const double* relation_gap;     // [relations]
+  GraphView graph;
+  const uint32_t* heads;          // [capacity] item ids, any order, repeats allowed
+  const uint32_t* head_count;     // [1]
+  uint32_t capacity;
+  const uint32_t* triple_offsets;  // [head_count + 1]
+  const uint32_t* group_offsets;   // [head_count + 1]; unused without a tape
+  uint32_t dim;
+  double curvature;
+  const double* scale;  // [1]
+  bool attention;       // false: a_t = 1 and relations play no part
+  float* midpoint;      // [heads, dim] out, or null
+  float* weights;       // [triples] out: normalised a_t γ_t, or null
+  double* distance;     // [heads] out: L_K
+  NeighborhoodTape tape;  // all null: no gradients
+};
+
+// Adds weight_v·∂L_K(v) of all heads to the rows of the entities they touch, and the ranking part of items:
+// gradient[i] = item_gradient[item_slot[e]] + weight·head_gradient + Σ over e's incidences in the batch, e = rows[i].
+struct EntityGradient {
+  const float* entities;   // [entities, dim]
+  const float* relations;  // [relations, dim]; null without attention
+  GraphView graph;
+  Incidence in_edges;           // rows = entities
+  const uint32_t* head_slot;    // [items]
+  const uint32_t* triple_offsets;  // [heads + 1]
+  const double* weight;         // [heads]
+  NeighborhoodTape tape;
+  const uint32_t* item_slot;    // [items], or null: no ranking part
+  const float* item_gradient;   // [item slots, dim]
+  const uint32_t* rows;         // [capacity] touched entities, ascending
+  const uint32_t* row_count;    // [1]
+  const uint32_t* row_slot;     // [entities] place in rows, or kNone
+  uint32_t capacity, items, dim;
+  double* partial;  // [chunks, dim] scratch
+  float* gradient;  // [capacity, dim] out
+};
+
+// gradient[r] = Σ weight_v·∂L_K(v)/∂r over the batch's groups of relation r.
+struct RelationGradient {
+  Incidence groups;            // rows = relations
+  const uint32_t* head_slot;   // [items]
+  const uint32_t* group_offsets;  // [heads + 1]
+  const double* weight;        // [heads]
+  const float* relation_gradient;  // [groups, dim], of the tape
+  uint32_t dim;
+  double* partial;  // [chunks, dim] scratch
+  float* gradient;  // [relations, dim] out
+};
+
+// ───────────────────────────── ranking, Eq. 3 ─────────────────────────────
+
+// A table of points in one of two precisions: exactly one of f, d is set. Kernels name its points by id; `slot` translates ids to
+// rows where the table is compact (the lookahead holds the rows of a batch only): row = slot ? slot[id] : id.
+struct PointTable {
+  const float* f;        // [rows, dim]
+  const double* d;       // [rows, dim]
+  const double* gap;     // [rows]
+  const uint32_t* slot;  // [ids], or null
+};
+
+// For upstream on the loss: ∂L_R/∂u of a sample = pos_slope·[(u−p) + (pos_pull/A_u)·u] + neg_slope·[(u−n) + (neg_pull/A_u)·u], where
+// neg_slope is negative; likewise for p and n with their own gaps. slope = ±σ(z)·scale·k, pull = c‖·‖² (poincare_slope).
+struct RankingTape {
+  double pos_slope, pos_pull, neg_slope, neg_pull;
+};
+
+// L_R of each sample: softplus(z), z = scale·(d(u, p) − d(u, n)). Samples with kNone: loss 0, zero tape.
+struct RankingLoss {
+  PointTable users, items;    // of the same precision; float64 rows are computed in float64 throughout
+  const uint32_t* user_rows;  // [count] ids, translated by the table's slot
+  const uint32_t* positive_rows;
+  const uint32_t* negative_rows;
+  uint32_t count, dim;
+  double curvature;
+  const double* scale;  // [1]
+  float* loss;          // [count] out, or null
+  RankingTape* tape;    // [count] out
+  double* scale_gradient;  // [count] out: ∂L_R/∂scale, or null
+};
+
+// The ranking gradient of one side, gathered per row. Occurrences of row i: order[offsets[i] .. offsets[i+1]).
+// Users: an occurrence is a sample. Items: sample·2 + (0 positive, 1 negative).
+struct RankingGradient {
+  PointTable users, items;
+  const uint32_t* user_rows;
+  const uint32_t* positive_rows;
+  const uint32_t* negative_rows;
+  const RankingTape* tape;
+  bool of_users;
+  const uint32_t* rows;       // [capacity] ids of the side, translated by its table's slot
+  const uint32_t* row_count;  // [1]
+  const uint32_t* offsets;    // [row_count + 1]
+  const uint32_t* order;
+  uint32_t capacity, dim;
+  float* gradient;    // [capacity, dim] out, for float32 tables
+  double* gradient64;  // [capacity, dim] out, for float64 tables
+};
+
+// ───────────────────────────── bilevel, Eq. 10–12 ─────────────────────────────
+
+// The lookahead rows Θ̃ = Θ − α·∇J_inner of the listed rows, in float64, as parameters and as points. Tangent parameters:
+// ∇ is taken in w (x = exp_0(w)) and Θ̃ is mapped; otherwise parameters are points. `project`: keep √c‖x̃‖ ≤ kMaxNorm.
+struct Lookahead {
+  const float* parameters;        // [table rows, dim]
+  const uint32_t* rows;           // [capacity] rows of the table
+  const uint32_t* row_count;      // [1]
+  const uint32_t* gradient_slot;  // [table rows] row of `gradient`, or kNone: gradient 0
+  const float* gradient;          // [*, dim] ∂J_inner/∂point
+  double learning_rate;           // α
+  uint32_t capacity, dim;
+  double curvature;
+  bool tangent, project;
+  double* lookahead_parameters;  // [capacity, dim] out
+  double* points;                // [capacity, dim] out
+  double* gap;                   // [capacity] out; ≤ 0 where Θ̃ left the ball (only without project)
+};
+
+// Turns ∂J_outer/∂x̃ of the lookahead points into what ∂L_K/∂x (taken at Θ) is multiplied with: J(w)·J(w̃)·g for tangent
+// parameters (J symmetric). Only called for those.
+struct LookaheadGradient {
+  const float* parameters;
+  const uint32_t* rows;
+  const uint32_t* row_count;
+  uint32_t capacity, dim;
+  double curvature;
+  const double* lookahead_parameters;  // [capacity, dim]
+  double* gradient;                    // [capacity, dim] in and out
+};
+
+// ∂J_outer(Θ̃(β))/∂β_v = −α·σ′(β_v)·count_v·⟨∇J_outer(Θ̃), ∇L_K(v)⟩ over row v and the neighbours that are items of the outer batch.
+struct Hypergradient {
+  const float* entities;   // [entities, dim]
+  const float* relations;  // [relations, dim]; null without attention
+  GraphView graph;
+  const uint32_t* heads;
+  const uint32_t* head_count;          // [1]
+  const uint32_t* occurrence_offsets;  // [head_count + 1] count_v
+  const uint32_t* triple_offsets;      // [head_count + 1]
+  NeighborhoodTape tape;
+  const float* beta;             // [items]
+  double learning_rate;          // α
+  const uint32_t* outer_slot;    // [items] row of outer_gradient, or kNone
+  const double* outer_gradient;  // [outer items, dim]
+  uint32_t capacity, items, dim;
+  float* gradient;  // [capacity] out, per head
+};
+
+// ───────────────────────────── optimiser ─────────────────────────────
+
+// One table under Adam (Kingma and Ba, 2015).
+struct AdamTable {
+  float* parameters;  // [rows, dim]
+  float* first;       // [rows, dim] first moments
+  float* second;      // [rows, dim] second moments
+  uint32_t* step;     // [rows] last step applied, for the exact replay; null: untouched rows stand still
+  float* points;      // [rows, dim]: tangent: exp_0(parameters); ball: the same memory as parameters; null: plain parameters (β)
+  double* gap;        // [rows]
+  uint32_t rows, dim;
+};
+struct AdamOptions {
+  double learning_rate, beta1, beta2, epsilon;
+  double curvature;
+  bool tangent;
+};
+
+// Adam step number `step` (from 1) of the listed rows: g is mapped to the parameters, 2·regularization·(occurrences)·parameters is added,
+// the parameters are kept within kMaxNorm, points and gaps are made anew.
+struct Adam {
+  AdamTable table;
+  AdamOptions options;
+  const uint32_t* rows;           // [capacity], or null: all rows of the table
+  const uint32_t* row_count;      // [1]; unused where rows is null
+  const float* gradient;          // [*, dim] ∂/∂point
+  const uint32_t* gradient_slot;  // [table rows] row of gradient or kNone; null: gradient row = place in the list
+  const uint32_t* occurrence_slot;     // [table rows] place in occurrence_offsets or kNone; null: no regularisation
+  const uint32_t* occurrence_offsets;
+  double regularization;
+  uint32_t step, capacity;
+};
+
+// Brings rows up to date to `step`: applies the zero-gradient steps they missed, one by one with the same operations as Adam, so
+// that touched-row training equals dense training bit for bit.
+struct AdamReplay {
+  AdamTable table;
+  AdamOptions options;
+  const uint32_t* rows;  // [capacity], or null: all rows
+  const uint32_t* row_count;
+  uint32_t step, capacity;
+};
+
+// points = exp_0(parameters) (tangent) or the parameters projected into the ball, and gaps, for all rows: after initialisation
+// and restore.
+struct MapParameters {
+  AdamTable table;
+  double curvature;
+  bool tangent;
+};
+
+// Adds this batch's Σ L_R and Σ weight·L_K to totals[0], totals[1], in order; with scale_state also moves ln(scale) by one Adam
+// step on Σ scale_gradient + Σ weight·head_scale_gradient.
+struct BatchTotals {
+  const float* loss;  // [count]
+  uint32_t count;
+  const double* weight;         // [head_count]; null without knowledge
+  const double* head_distance;  // [head_count]
+  const uint32_t* head_count;
+  double* totals;  // [2] in and out
+  const double* scale_gradient;       // [count]; null: the curvature is fixed
+  const double* head_scale_gradient;  // [head_count]
+  double* scale_state;                // [3] ln(scale) and its moments, in and out
+  double* scale;                      // [1] out
+  double learning_rate;
+  uint32_t step;
+};
+
+// ───────────────────────────── serving ─────────────────────────────
+
+// The k nearest items of each user by Poincaré distance, exactly: nearest first, ties (in float64) by smaller id, excluded items
+// left out, padded with kNone and infinity.
+struct TopK {
+  const float* users;  // [user_count, dim]
+  const float* items;  // [item_count, dim]
+  uint32_t user_count, item_count, dim, k;
+  double curvature, scale;
+  const uint32_t* exclude_offsets;  // [user_count + 1], or null
+  const uint32_t* exclude_items;    // ascending within a user
+  uint32_t* out_items;   // [user_count, k]
+  float* out_distances;  // [user_count, k] scale·d
+};
+
+}  // namespace hk

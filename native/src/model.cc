@@ -1,0 +1,112 @@
+#include "model.h"
+
+#include <cmath>
+
+#include "error.h"
+#include "philox.h"
+
+namespace hk {
+
+ParameterTable::ParameterTable(Backend& backend, uint32_t rows, uint32_t dim, bool has_points, bool tangent, bool steps)
+    : rows(rows), dim(dim), separate_points_(has_points && tangent), has_points_(has_points) {
+  const size_t size = size_t{rows} * dim;
+  parameters = {backend, size}, first = {backend, size}, second = {backend, size};
+  first.fill(0), second.fill(0);
+  if (separate_points_) points = {backend, size};
+  if (has_points_) gap = {backend, rows};
+  if (steps) step = {backend, rows}, step.fill(0);
+}
+
+AdamTable ParameterTable::view() {
+  float* at = !has_points_ ? nullptr : separate_points_ ? points.data() : parameters.data();
+  return {parameters.data(), first.data(), second.data(), step.data(), at, gap.data(), rows, dim};
+}
+
+Model::Model(Backend& backend, const ModelShape& s)
+    : shape(s),
+      users(backend, s.users, s.dim, true, s.tangent, s.exact_adam),
+      entities(backend, s.entities, s.dim, true, s.tangent, s.exact_adam),
+      relations(backend, s.relations, s.dim, true, s.tangent, s.exact_adam),
+      beta(backend, s.items, 1, false, false, s.exact_adam),
+      scale(backend, 1),
+      scale_state(backend, 3),
+      backend_(backend) {
+  initialise(users, 0), initialise(entities, 1), initialise(relations, 2);
+  const std::vector<float> flat(s.items, static_cast<float>(s.beta));
+  beta.parameters.upload(flat.data());
+  const double scale_start[1] = {s.scale}, state_start[3] = {std::log(s.scale), 0, 0};
+  scale.upload(scale_start), scale_state.upload(state_start);
+  map();
+}
+
+// Uniform in [−init_scale, init_scale], a function of (seed, table, row, column) alone.
+void Model::initialise(ParameterTable& table, uint32_t number) {
+  std::vector<float> values(size_t{table.rows} * table.dim);
+  for (uint32_t row = 0; row < table.rows; ++row)
+    for (uint32_t k = 0; k < table.dim; k += 4) {
+      const Philox4 random = philox(shape.seed, row, k / 4, number, kStreamInit);
+      for (uint32_t j = 0; j < 4 && k + j < table.dim; ++j)
+        values[size_t{row} * table.dim + k + j] =
+            static_cast<float>(shape.init_scale * ((random.word[j] >> 8) * std::ldexp(1.0, -23) - 1.0));
+    }
+  table.parameters.upload(values.data());
+}
+
+void Model::map() {
+  for (ParameterTable* table : {&users, &entities, &relations}) backend_.map_parameters({table->view(), shape.curvature, shape.tangent});
+}
+
+HostParameters Model::read() const {
+  const double s = scale.first();
+  const auto coordinates = [&](const ParameterTable& table) {
+    std::vector<float> values = (shape.tangent ? table.points : table.parameters).download();
+    const double factor = shape.curvature > 0 ? s : 1.0;
+    for (float& x : values) x = static_cast<float>(factor * x);
+    return values;
+  };
+  return {coordinates(users), coordinates(entities), coordinates(relations), beta.parameters.download(),
+          shape.curvature > 0 ? 1.0 / (s * s) : 0.0};
+}
+
+HostState Model::state() const {
+  HostState out;
+  const auto add = [&](const std::string& name, const ParameterTable& table) {
+    out.floats[name + ".parameters"] = table.parameters.download();
+    out.floats[name + ".first"] = table.first.download();
+    out.floats[name + ".second"] = table.second.download();
+    if (table.step.size()) out.integers[name + ".step"] = table.step.download();
+  };
+  add("users", users), add("entities", entities), add("relations", relations), add("beta", beta);
+  out.doubles["scale"] = scale_state.download();
+  return out;
+}
+
+void Model::restore(const HostState& state) {
+  const auto check = [](const auto& tensors, const std::string& name, size_t size) -> const auto& {
+    const auto found = tensors.find(name);
+    require(found != tensors.end(), "ERR_HK_MODEL_FILE", "the state has no tensor '" + name + "' (of this type)");
+    require(found->second.size() == size, "ERR_HK_MODEL_FILE",
+            "tensor '" + name + "' has " + std::to_string(found->second.size()) + " elements, not " + std::to_string(size));
+    return found->second;
+  };
+  // everything is checked before anything is changed
+  for (const bool apply : {false, true}) {
+    const auto take = [&](const std::string& name, ParameterTable& table) {
+      const auto& parameters = check(state.floats, name + ".parameters", table.parameters.size());
+      const auto& first = check(state.floats, name + ".first", table.first.size());
+      const auto& second = check(state.floats, name + ".second", table.second.size());
+      const std::vector<uint32_t>* step = table.step.size() ? &check(state.integers, name + ".step", table.step.size()) : nullptr;
+      if (!apply) return;
+      table.parameters.upload(parameters.data()), table.first.upload(first.data()), table.second.upload(second.data());
+      if (step) table.step.upload(step->data());
+    };
+    take("users", users), take("entities", entities), take("relations", relations), take("beta", beta);
+    const auto& log_scale = check(state.doubles, "scale", 3);
+    if (!apply) continue;
+    const double now = std::exp(log_scale[0]);
+    scale_state.upload(log_scale.data()), scale.upload(&now);
+  }
+  map();
+}
+
+}  // namespace hk

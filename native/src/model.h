@@ -1,0 +1,71 @@
+#pragma once
+// The parameters of a model in training, resident on a backend: users, entities (items first), relations, β, the distance scale,
+// and Adam's moments of each.
+#include <map>
+#include <string>
+#include <vector>
+
+#include "backend.h"
+#include "buffer.h"
+
+namespace hk {
+
+struct ModelShape {
+  uint32_t users, items, entities, relations, dim;
+  double curvature;  // of the coordinates: 1 (unit ball) or 0 (Euclidean)
+  double scale;      // factor on distances at the start: 1/√c of the public model
+  bool tangent;      // parameters are tangent vectors at the origin, else points
+  bool exact_adam;   // count steps per row, for the replay
+  double init_scale;
+  double beta;  // β_v at the start
+  uint64_t seed;
+};
+
+// One table and its moments. Tangent tables keep their points beside the parameters; in the ball they are the same memory.
+class ParameterTable {
+ public:
+  ParameterTable(Backend& backend, uint32_t rows, uint32_t dim, bool points, bool tangent, bool steps);
+  AdamTable view();
+
+  uint32_t rows, dim;
+  Buffer<float> parameters, first, second, points;
+  Buffer<double> gap;
+  Buffer<uint32_t> step;
+
+ private:
+  bool separate_points_, has_points_;
+};
+
+// Public form: coordinates in the ball of radius 1/√curvature (Euclidean: 2‖x−y‖ is the distance and curvature is 0).
+struct HostParameters {
+  std::vector<float> users, entities, relations, beta;
+  double curvature;
+};
+
+// Named copies of everything that resuming needs.
+struct HostState {
+  std::map<std::string, std::vector<float>> floats;
+  std::map<std::string, std::vector<double>> doubles;
+  std::map<std::string, std::vector<uint32_t>> integers;
+};
+
+class Model {
+ public:
+  Model(Backend& backend, const ModelShape& shape);
+
+  HostParameters read() const;
+  HostState state() const;
+  void restore(const HostState& state);  // throws Error(ERR_HK_MODEL_FILE) on a missing or misshapen tensor
+
+  const ModelShape shape;
+  ParameterTable users, entities, relations, beta;
+  Buffer<double> scale, scale_state;  // [1]; [3] ln(scale) and its two moments
+
+ private:
+  void initialise(ParameterTable& table, uint32_t number);
+  void map();
+
+  Backend& backend_;
+};
+
+}  // namespace hk

@@ -1,0 +1,124 @@
+#pragma once
+// One training step of Algorithm 1, written once against Backend: the gradient of J_inner, the lookahead, the gradient of J_outer
+// and the hypergradient. What is done with them (Adam, or a caller's array) is the business of whoever runs the step.
+#include "backend.h"
+#include "buffer.h"
+#include "csr.h"
+
+namespace hk {
+
+struct StepShape {
+  uint32_t users, items, entities, relations, dim;
+  uint32_t batch;  // most samples of a batch
+};
+
+struct StepOptions {
+  double curvature;         // of the coordinates: 1 in training, 0 Euclidean
+  bool tangent;             // parameters are tangent vectors at the origin
+  bool project;             // keep the lookahead inside the ball
+  bool knowledge;           // L_K is part of J_inner
+  bool attention;           // Eq. 4, else every neighbour counts alike
+  double knowledge_weight;  // σ(β_v) where beta is null
+  double inner_learning_rate;  // α
+};
+
+// The parameters a step reads. `points` and `gap` of each table; `parameters` for the lookahead.
+struct StepTables {
+  AdamTable users, entities, relations;
+  const float* beta;    // [items], or null: fixed weight
+  const double* scale;  // [1] factor on all distances
+};
+
+// The samples of a batch on the backend.
+struct Batch {
+  Batch(Backend& backend, uint32_t capacity)
+      : users(backend, capacity), positives(backend, capacity), negatives(backend, capacity), item_keys(backend, 2 * size_t{capacity}) {}
+  void upload(const uint32_t* host_users, const uint32_t* host_positives, const uint32_t* host_negatives, uint32_t samples);
+
+  Buffer<uint32_t> users, positives, negatives, item_keys;
+  uint32_t count = 0;
+};
+
+// Distinct rows of a batch and who uses them (kernels.h, GroupRows).
+class RowList {
+ public:
+  RowList(Backend& backend, uint32_t rows, uint32_t capacity, uint32_t keys);
+  void group(Backend& backend, const uint32_t* keys, uint32_t key_count, uint8_t* marks = nullptr);
+
+  const uint32_t* rows() const { return unique_.data(); }
+  const uint32_t* count() const { return count_.data(); }
+  const uint32_t* offsets() const { return offsets_.data(); }
+  const uint32_t* order() const { return order_.data(); }
+  const uint32_t* slot() const { return slot_.data(); }  // [rows]
+  uint32_t capacity() const { return capacity_; }
+
+ private:
+  uint32_t table_rows_, capacity_;
+  Buffer<uint32_t> unique_, count_, offsets_, order_, slot_, workspace_;
+};
+
+// The users and items of a batch.
+struct BatchRows {
+  BatchRows(Backend& backend, const StepShape& shape);
+  void group(Backend& backend, const Batch& batch);
+  RowList users, items;  // items: rows of the entity table
+};
+
+class Step {
+ public:
+  Step(Backend& backend, const DeviceGraph& graph, const StepShape& shape, const StepOptions& options);
+
+  // Lists: distinct users, items, heads (with knowledge). After it, `heads()` names the β rows that `weigh` reads.
+  void group(const Batch& batch);
+  // Head weights σ(β_v)·count_v, where each head's triples start, and all entities that the step touches.
+  void weigh(const StepTables& tables, const Batch& batch);
+  // ∇J_inner of every touched row, in point coordinates, and the losses.
+  void inner(const StepTables& tables, const Batch& batch, bool learn_scale);
+  // Θ̃, ∇J_outer(Θ̃) on the items of the outer batch, and the hypergradient of every head. `rows` lists the outer batch.
+  void outer(const StepTables& tables, const Batch& outer, const BatchRows& rows);
+  // The same with the batch of `inner` itself.
+  void outer(const StepTables& tables, const Batch& batch) { outer(tables, batch, rows_); }
+
+  const BatchRows& rows() const { return rows_; }
+  const RowList& heads() const { return heads_; }
+  // Rows of the entity table that have a gradient: items of the batch and, with knowledge, tails of its heads.
+  const RowList& touched() const { return options_.knowledge ? touched_ : rows_.items; }
+  const float* user_gradient() const { return user_gradient_.data(); }
+  const float* entity_gradient() const { return options_.knowledge ? entity_gradient_.data() : item_gradient_.data(); }
+  const float* relation_gradient() const { return relation_gradient_.data(); }
+  const float* hypergradient() const { return hypergradient_.data(); }
+  const double* lookahead_gap_users() const { return ahead_user_gap_.data(); }
+  const double* lookahead_gap_items() const { return ahead_item_gap_.data(); }
+  // What BatchTotals needs.
+  const float* loss() const { return loss_.data(); }
+  const double* weight() const { return options_.knowledge ? weight_.data() : nullptr; }
+  const double* head_distance() const { return head_distance_.data(); }
+  const double* sample_scale_gradient() const { return sample_scale_gradient_.data(); }
+  const double* head_scale_gradient() const { return tape_scale_gradient_.data(); }
+
+ private:
+  NeighborhoodTape tape();
+
+  Backend& backend_;
+  const DeviceGraph& graph_;
+  StepShape shape_;
+  StepOptions options_;
+  BatchRows rows_;
+  RowList heads_, touched_;
+  Buffer<uint8_t> marks_;
+  Buffer<uint32_t> triple_offsets_, group_offsets_;
+  Buffer<double> weight_, head_distance_;
+  Buffer<float> tape_head_gradient_, tape_relation_gradient_;
+  Buffer<double> tape_midpoint_gradient_, tape_scale_gradient_;
+  Buffer<TripleGradient> tape_triples_;
+  Buffer<float> loss_;
+  Buffer<RankingTape> ranking_tape_;
+  Buffer<double> sample_scale_gradient_;
+  Buffer<float> user_gradient_, item_gradient_, entity_gradient_, relation_gradient_, hypergradient_;
+  Buffer<double> partial_;
+  // the lookahead, float64
+  Buffer<double> ahead_users_, ahead_user_points_, ahead_user_gap_, ahead_items_, ahead_item_points_, ahead_item_gap_, outer_gradient_;
+  Buffer<RankingTape> outer_tape_;
+};
+
+}  // namespace hk

@@ -1,0 +1,144 @@
+#include "trainer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "error.h"
+
+namespace hk {
+
+void Control::check() const {
+  if (stop.load(std::memory_order_relaxed)) throw Aborted();
+}
+
+Trainer::Trainer(std::unique_ptr<Backend> backend, TrainerOptions options) : backend_(std::move(backend)), options_(std::move(options)) {
+  const ModelShape& m = options_.model;
+  const uint32_t interactions = static_cast<uint32_t>(options_.train_items.size());
+  options_.batch = std::max(1u, std::min(options_.batch, interactions));
+  model_ = std::make_unique<Model>(*backend_, m);
+  graph_ = std::make_unique<DeviceGraph>(*backend_, options_.graph, m.entities, m.relations);
+  step_ = std::make_unique<Step>(*backend_, *graph_, StepShape{m.users, m.items, m.entities, m.relations, m.dim, options_.batch}, options_.step);
+  batch_ = std::make_unique<Batch>(*backend_, options_.batch);
+  std::vector<uint32_t> interaction_users(interactions);
+  for (uint32_t user = 0; user < m.users; ++user)
+    std::fill(interaction_users.begin() + options_.train_offsets[user], interaction_users.begin() + options_.train_offsets[user + 1], user);
+  train_offsets_ = {*backend_, options_.train_offsets}, train_items_ = {*backend_, options_.train_items};
+  interaction_users_ = {*backend_, interaction_users};
+  totals_ = {*backend_, 2};
+}
+
+void Trainer::draw(uint32_t epoch, uint32_t first, uint32_t count) {
+  batch_->count = count;
+  backend_->sample({interaction_users_.data(), train_offsets_.data(), train_items_.data(), static_cast<uint32_t>(options_.train_items.size()),
+                    options_.model.items, options_.seed, epoch, first, count, batch_->users.data(), batch_->positives.data(),
+                    batch_->negatives.data(), batch_->item_keys.data()});
+}
+
+Samples Trainer::samples(uint32_t epoch) {
+  const uint32_t n = static_cast<uint32_t>(options_.train_items.size());
+  Samples out{std::vector<uint32_t>(n), std::vector<uint32_t>(n), std::vector<uint32_t>(n)};
+  for (uint32_t first = 0; first < n; first += options_.batch) {
+    const uint32_t count = std::min(options_.batch, n - first);
+    draw(epoch, first, count);
+    batch_->users.download(out.users.data() + first, count);
+    batch_->positives.download(out.positives.data() + first, count);
+    batch_->negatives.download(out.negatives.data() + first, count);
+  }
+  return out;
+}
+
+void Trainer::replay(ParameterTable& table, const RowList* rows, uint32_t step) {
+  const bool on_ball = table.gap.size() > 0;
+  const AdamOptions adam{on_ball ? options_.learning_rate : options_.beta_learning_rate, 0.9, 0.999, 1e-8, options_.step.curvature,
+                         on_ball && options_.step.tangent};
+  backend_->adam_replay({table.view(), adam, rows ? rows->rows() : nullptr, rows ? rows->count() : nullptr, step,
+                         rows ? rows->capacity() : table.rows});
+}
+
+// One Adam step of a table: of the listed rows, or of all rows where the list is null or Adam is dense. Gradients stand in list order.
+void Trainer::update(ParameterTable& table, const RowList* rows, const float* gradient, double learning_rate, bool on_ball,
+                     const RowList* occurrences) {
+  const AdamOptions adam{learning_rate, 0.9, 0.999, 1e-8, options_.step.curvature, on_ball && options_.step.tangent};
+  const bool all = rows == nullptr || options_.adam == AdamKind::dense;
+  const bool regularised = occurrences != nullptr && options_.regularization > 0;
+  backend_->adam({table.view(), adam, all ? nullptr : rows->rows(), all ? nullptr : rows->count(), gradient,
+                  all && rows ? rows->slot() : nullptr, regularised ? occurrences->slot() : nullptr,
+                  regularised ? occurrences->offsets() : nullptr, options_.regularization, steps_, all ? table.rows : rows->capacity()});
+}
+
+void Trainer::run_step(uint32_t epoch, uint32_t first, uint32_t count) {
+  const StepOptions& o = options_.step;
+  const bool exact = options_.adam == AdamKind::exact;
+  const bool adaptive = o.knowledge && options_.adaptive;
+  Model& model = *model_;
+  draw(epoch, first, count);
+  step_->group(*batch_);
+  if (exact && adaptive) replay(model.beta, &step_->heads(), steps_);
+  const StepTables tables{model.users.view(), model.entities.view(), model.relations.view(),
+                          adaptive ? model.beta.parameters.data() : nullptr, model.scale.data()};
+  step_->weigh(tables, *batch_);
+  if (exact) {
+    replay(model.users, &step_->rows().users, steps_);
+    replay(model.entities, &step_->touched(), steps_);
+  }
+  step_->inner(tables, *batch_, options_.learn_scale);
+  if (adaptive) step_->outer(tables, *batch_);
+
+  ++steps_;
+  update(model.users, &step_->rows().users, step_->user_gradient(), options_.learning_rate, true, &step_->rows().users);
+  update(model.entities, &step_->touched(), step_->entity_gradient(), options_.learning_rate, true, &step_->rows().items);
+  if (o.knowledge && o.attention) update(model.relations, nullptr, step_->relation_gradient(), options_.learning_rate, true, nullptr);
+  if (adaptive) update(model.beta, &step_->heads(), step_->hypergradient(), options_.beta_learning_rate, false, nullptr);
+  backend_->batch_totals({step_->loss(), count, step_->weight(), step_->head_distance(), step_->heads().count(), totals_.data(),
+                          options_.learn_scale ? step_->sample_scale_gradient() : nullptr, step_->head_scale_gradient(),
+                          model.scale_state.data(), model.scale.data(), options_.scale_learning_rate, steps_});
+}
+
+EpochTotals Trainer::epoch(uint32_t epoch, const Control& control) {
+  const auto start = std::chrono::steady_clock::now();
+  const uint32_t n = static_cast<uint32_t>(options_.train_items.size());
+  totals_.fill(0);
+  uint32_t steps = 0;
+  double totals[2] = {0, 0};
+  for (uint32_t first = 0; first < n; first += options_.batch) {
+    control.check();
+    run_step(epoch, first, std::min(options_.batch, n - first)), ++steps;
+  }
+  if (options_.adam == AdamKind::exact) {
+    replay(model_->users, nullptr, steps_), replay(model_->entities, nullptr, steps_);
+    if (options_.step.knowledge && options_.adaptive) replay(model_->beta, nullptr, steps_);
+  }
+  totals_.download(totals);
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const double samples = std::max(1u, n);
+  return {steps, n, totals[0] / samples, totals[1] / samples, seconds, model_->scale.first()};
+}
+
+void Trainer::top_k(const std::vector<uint32_t>& users, uint32_t k, const std::vector<uint32_t>& exclude_offsets,
+                    const std::vector<uint32_t>& exclude_items, std::vector<uint32_t>& items, std::vector<float>& distances,
+                    const Control& control) {
+  const uint32_t n = static_cast<uint32_t>(users.size()), dim = options_.model.dim;
+  items.resize(size_t{n} * k), distances.resize(size_t{n} * k);
+  if (n == 0 || k == 0) return;
+  control.check();
+  const float* table = model_->users.view().points;
+  Buffer<float> gathered;
+  bool contiguous = true;
+  for (uint32_t i = 1; i < n; ++i) contiguous = contiguous && users[i] == users[0] + i;
+  const float* rows = table + size_t{users[0]} * dim;
+  if (!contiguous) {
+    std::vector<float> all(size_t{options_.model.users} * dim), listed(size_t{n} * dim);
+    backend_->download(all.data(), table, all.size() * sizeof(float));
+    for (uint32_t i = 0; i < n; ++i) std::copy_n(all.data() + size_t{users[i]} * dim, dim, listed.data() + size_t{i} * dim);
+    gathered = {*backend_, listed}, rows = gathered.data();
+  }
+  Buffer<uint32_t> offsets, excluded, out_items(*backend_, items.size());
+  Buffer<float> out_distances(*backend_, distances.size());
+  if (!exclude_offsets.empty()) offsets = {*backend_, exclude_offsets}, excluded = {*backend_, exclude_items};
+  backend_->top_k({rows, model_->entities.view().points, n, options_.model.items, dim, k, options_.step.curvature, model_->scale.first(),
+                   exclude_offsets.empty() ? nullptr : offsets.data(), excluded.data(), out_items.data(), out_distances.data()});
+  out_items.download(items.data()), out_distances.download(distances.data());
+}
+
+}  // namespace hk

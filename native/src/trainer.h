@@ -1,0 +1,76 @@
+#pragma once
+// Trains a Model: epochs of steps (step.h), Adam on Θ and on β, exact full ranking. No Node types; `Control` is how its caller stops it.
+#include <atomic>
+#include <memory>
+
+#include "backend.h"
+#include "csr.h"
+#include "model.h"
+#include "step.h"
+
+namespace hk {
+
+// What a long computation looks at between steps.
+struct Control {
+  std::atomic<bool> stop{false};
+  void check() const;  // throws Aborted
+};
+
+enum class AdamKind { touched, exact, dense };
+
+struct TrainerOptions {
+  ModelShape model;
+  StepOptions step;
+  HostGraph graph;
+  std::vector<uint32_t> train_offsets, train_items;  // CSR by user, ascending
+  uint32_t batch;
+  uint64_t seed;
+  bool adaptive, learn_scale;
+  double learning_rate, beta_learning_rate, scale_learning_rate, regularization;
+  AdamKind adam;
+};
+
+struct EpochTotals {
+  uint32_t steps, samples;
+  double ranking_loss, knowledge_loss;  // means over the samples
+  double seconds, scale;
+};
+
+struct Samples {
+  std::vector<uint32_t> users, positives, negatives;
+};
+
+class Trainer {
+ public:
+  Trainer(std::unique_ptr<Backend> backend, TrainerOptions options);
+
+  EpochTotals epoch(uint32_t epoch, const Control& control);
+  Samples samples(uint32_t epoch);
+  // Ranks all items for the listed users; exclude_* as in TopK, host memory, checked by the caller.
+  void top_k(const std::vector<uint32_t>& users, uint32_t k, const std::vector<uint32_t>& exclude_offsets,
+             const std::vector<uint32_t>& exclude_items, std::vector<uint32_t>& items, std::vector<float>& distances, const Control& control);
+
+  Model& model() { return *model_; }
+  uint32_t steps() const { return steps_; }
+  void set_steps(uint32_t steps) { steps_ = steps; }
+  const TrainerOptions& options() const { return options_; }
+
+ private:
+  void run_step(uint32_t epoch, uint32_t first, uint32_t count);
+  void draw(uint32_t epoch, uint32_t first, uint32_t count);
+  void replay(ParameterTable& table, const RowList* rows, uint32_t step);
+  void update(ParameterTable& table, const RowList* rows, const float* gradient, double learning_rate, bool on_ball,
+              const RowList* occurrences);
+
+  std::unique_ptr<Backend> backend_;
+  TrainerOptions options_;
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<DeviceGraph> graph_;
+  std::unique_ptr<Step> step_;
+  std::unique_ptr<Batch> batch_;
+  Buffer<uint32_t> train_offsets_, train_items_, interaction_users_;
+  Buffer<double> totals_;
+  uint32_t steps_ = 0;  // Adam steps so far
+};
+
+}  // namespace hk
