@@ -119,8 +119,8 @@ struct ExpMap {
 };
 HK_HOST_DEVICE inline ExpMap exp_map_origin(double w_sqnorm, double curvature) {
   const double z2 = curvature * w_sqnorm;
-  if (z2 < 1e-8) return {1.0 - z2 / 3.0, -2.0 / 3.0 * curvature};
-  const double z = std::sqrt(z2), t = std::tanh(z), across = t / z;
+  if (z2 < 1e-6) return {1.0 - z2 / 3.0 + z2 * z2 * (2.0 / 15.0), curvature * (-2.0 / 3.0 + z2 * (8.0 / 15.0))};
+  const double z = std::sqrt(z2), t = 1.0 - 2.0 / (std::exp(2.0 * z) + 1.0), across = t / z;  // t = tanh z
   return {across, (1.0 - t * t - across) / w_sqnorm};
 }
 

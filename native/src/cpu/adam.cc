@@ -10,6 +10,8 @@
 namespace hk {
 namespace {
 
+constexpr uint32_t kAhead = 6;  // rows between the prefetch of a row and its use
+
 // Rates of one step number: lr·√(1−β2^t)/(1−β1^t) and ε·√(1−β2^t).
 struct Rates {
   float beta1, beta2, rate, epsilon;
@@ -83,6 +85,11 @@ HK_INLINE void adam_rows(const Adam& a, uint64_t begin, uint64_t end) {
   const Rates r = rates(a.options, a.step);
   const double most = bound(a.table, a.options.tangent);
   for (uint64_t i = begin; i < end; ++i) {
+    if (a.rows && i + kAhead < end) {
+      const size_t at = size_t{a.rows[i + kAhead]} * dim, bytes = dim * sizeof(float);
+      prefetch_row(a.table.parameters + at, bytes), prefetch_row(a.table.first + at, bytes), prefetch_row(a.table.second + at, bytes);
+      if (a.table.points) prefetch_row(a.table.points + at, bytes);
+    }
     const size_t row = a.rows ? a.rows[i] : i;
     const uint32_t slot = a.gradient_slot ? a.gradient_slot[row] : static_cast<uint32_t>(i);
     const float* g = zero.data();

@@ -4,18 +4,28 @@
 #include <cstring>
 #include <new>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include "../error.h"
 
 namespace hk {
 
+// Tables are read row by row at random: on 4 KiB pages nearly every row misses the TLB, so large blocks ask for huge ones.
 void* CpuBackend::allocate(size_t bytes) {
-  const size_t rounded = (bytes + 255) / 256 * 256;
-  void* memory = ::operator new(rounded ? rounded : 256, std::align_val_t{256}, std::nothrow);
-  require(memory != nullptr, "ERR_HK_MEMORY", "out of memory: " + std::to_string(bytes) + " bytes were needed in one piece");
+  constexpr size_t kHugePage = size_t{1} << 21;
+  const size_t alignment = bytes >= kHugePage ? kHugePage : 256;
+  void* memory = nullptr;
+  if (posix_memalign(&memory, alignment, bytes ? bytes : 1) != 0)
+    throw Error("ERR_HK_MEMORY", "out of memory: " + std::to_string(bytes) + " bytes were needed in one piece");
+#if defined(__linux__)
+  if (alignment == kHugePage) madvise(memory, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+#endif
   return memory;
 }
 
-void CpuBackend::release(void* memory) noexcept { ::operator delete(memory, std::align_val_t{256}); }
+void CpuBackend::release(void* memory) noexcept { std::free(memory); }
 
 void CpuBackend::upload(void* to, const void* from_host, size_t bytes) { std::memcpy(to, from_host, bytes); }
 

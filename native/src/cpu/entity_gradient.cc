@@ -1,5 +1,7 @@
 // entity_gradient on the CPU: an entity-major gather. Each touched entity walks its incidences, skips those whose item is not a
-// head of the batch and adds the others in order; chunks of hubs are summed first, each by one thread.
+// head of the batch and adds the others in order; chunks of hubs are summed first, each by one thread. The walk of a block of rows
+// comes before its sums, so that the rows to be added are already on their way from memory.
+#include <algorithm>
 #include <vector>
 
 #include "cpu_backend.h"
@@ -8,15 +10,37 @@
 namespace hk {
 namespace {
 
-// row += Σ over the incidences [begin, end) of weight·(on_midpoint·g_M + on_head·v + on_relation·r + on_tail·t)
-template <class S>
-HK_INLINE void gather(const EntityGradient& a, uint32_t entity, uint32_t begin, uint32_t end, double* row) {
-  const uint32_t dim = a.dim;
-  double on_tail = 0;
+constexpr uint32_t kBlock = 16;  // rows walked before they are summed
+
+// A triple of the batch whose tail is the entity at hand.
+struct Match {
+  uint32_t item, slot, triple;
+};
+
+struct Workspace {
+  std::vector<Match> matches;
+  std::vector<double> row;
+};
+
+// Appends the matches among the incidences [begin, end) and asks for their rows.
+HK_INLINE void find_matches(const EntityGradient& a, uint32_t begin, uint32_t end, std::vector<Match>& matches) {
   for (uint32_t k = begin; k < end; ++k) {
     const uint32_t item = a.in_edges.items[k], slot = a.head_slot[item];
     if (slot == kNone) continue;
-    const uint32_t position = a.in_edges.positions[k];
+    matches.push_back({item, slot, a.in_edges.positions[k]});
+    __builtin_prefetch(a.tape.triples + a.triple_offsets[slot] + a.in_edges.positions[k]);
+    prefetch_row(a.tape.midpoint_gradient + size_t{slot} * a.dim, a.dim * sizeof(double));
+    prefetch_row(a.entities + size_t{item} * a.dim, a.dim * sizeof(float));
+  }
+}
+
+// row += Σ weight·(on_midpoint·g_M + on_head·v + on_relation·r + on_tail·t)
+template <class S>
+HK_INLINE void add_matches(const EntityGradient& a, uint32_t entity, const Match* matches, size_t count, double* row) {
+  const uint32_t dim = a.dim;
+  double on_tail = 0;
+  for (size_t k = 0; k < count; ++k) {
+    const auto [item, slot, position] = matches[k];
     const TripleGradient& g = a.tape.triples[a.triple_offsets[slot] + position];
     const double weight = a.weight[slot];
     on_tail += weight * g.on_tail;
@@ -29,41 +53,56 @@ HK_INLINE void gather(const EntityGradient& a, uint32_t entity, uint32_t begin, 
       add_rows<S>(row, weight * g.on_midpoint, g_m, weight * g.on_head, v, dim);
     }
   }
-  add_row<S>(row, on_tail, a.entities + size_t{entity} * dim, dim);
+  if (count > 0) add_row<S>(row, on_tail, a.entities + size_t{entity} * dim, dim);
 }
 
 template <class S>
 HK_INLINE void gather_chunks(const EntityGradient& a, uint64_t begin, uint64_t end) {
+  thread_local Workspace w;
   for (uint64_t c = begin; c < end; ++c) {
     const uint32_t entity = a.in_edges.chunk_rows[c];
     if (a.row_slot[entity] == kNone) continue;
     double* row = a.partial + c * a.dim;
-    for (uint32_t k = 0; k < a.dim; ++k) row[k] = 0;
+    std::fill_n(row, a.dim, 0.0);
     const uint32_t first = a.in_edges.offsets[entity] + (static_cast<uint32_t>(c) - a.in_edges.chunk_offsets[entity]) * kChunk;
-    const uint32_t last = a.in_edges.offsets[entity + 1];
-    gather<S>(a, entity, first, first + kChunk < last ? first + kChunk : last, row);
+    w.matches.clear();
+    find_matches(a, first, std::min(first + kChunk, a.in_edges.offsets[entity + 1]), w.matches);
+    add_matches<S>(a, entity, w.matches.data(), w.matches.size(), row);
   }
 }
 
 template <class S>
 HK_INLINE void gather_rows(const EntityGradient& a, uint64_t begin, uint64_t end) {
-  thread_local std::vector<double> scratch;
+  thread_local Workspace w;
   const uint32_t dim = a.dim;
-  if (scratch.size() < dim) scratch.resize(dim);
-  double* row = scratch.data();
-  for (uint64_t i = begin; i < end; ++i) {
-    const uint32_t entity = a.rows[i];
-    for (uint32_t k = 0; k < dim; ++k) row[k] = 0;
-    const uint32_t chunk = a.in_edges.chunk_offsets[entity], chunk_end = a.in_edges.chunk_offsets[entity + 1];
-    if (chunk == chunk_end) gather<S>(a, entity, a.in_edges.offsets[entity], a.in_edges.offsets[entity + 1], row);
-    for (uint32_t c = chunk; c < chunk_end; ++c) add_row<S>(row, 1.0, a.partial + size_t{c} * dim, dim);
-    if (entity < a.items) {
-      const uint32_t head = a.head_slot[entity];
-      if (head != kNone) add_row<S>(row, a.weight[head], a.tape.head_gradient + size_t{head} * dim, dim);
-      const uint32_t item = a.item_slot ? a.item_slot[entity] : kNone;
-      if (item != kNone) add_row<S>(row, 1.0, a.item_gradient + size_t{item} * dim, dim);
+  if (w.row.size() < dim) w.row.resize(dim);
+  double* row = w.row.data();
+  for (uint64_t block = begin; block < end; block += kBlock) {
+    const uint64_t block_end = std::min<uint64_t>(block + kBlock, end);
+    size_t ends[kBlock];
+    w.matches.clear();
+    for (uint64_t i = block; i < block_end; ++i) {
+      const uint32_t entity = a.rows[i];
+      if (a.in_edges.chunk_offsets[entity] == a.in_edges.chunk_offsets[entity + 1])
+        find_matches(a, a.in_edges.offsets[entity], a.in_edges.offsets[entity + 1], w.matches);
+      ends[i - block] = w.matches.size();
+      prefetch_row(a.entities + size_t{entity} * dim, dim * sizeof(float));
     }
-    scale_row<S>(a.gradient + i * dim, 1.0, row, dim);
+    for (uint64_t i = block; i < block_end; ++i) {
+      const uint32_t entity = a.rows[i];
+      const size_t first = i == block ? 0 : ends[i - block - 1];
+      std::fill_n(row, dim, 0.0);
+      add_matches<S>(a, entity, w.matches.data() + first, ends[i - block] - first, row);
+      for (uint32_t c = a.in_edges.chunk_offsets[entity]; c < a.in_edges.chunk_offsets[entity + 1]; ++c)
+        add_row<S>(row, 1.0, a.partial + size_t{c} * dim, dim);
+      if (entity < a.items) {
+        const uint32_t head = a.head_slot[entity];
+        if (head != kNone) add_row<S>(row, a.weight[head], a.tape.head_gradient + size_t{head} * dim, dim);
+        const uint32_t item = a.item_slot ? a.item_slot[entity] : kNone;
+        if (item != kNone) add_row<S>(row, 1.0, a.item_gradient + size_t{item} * dim, dim);
+      }
+      scale_row<S>(a.gradient + i * dim, 1.0, row, dim);
+    }
   }
 }
 
@@ -74,7 +113,7 @@ HK_DISPATCH(rows, gather_rows, (const EntityGradient& a, uint64_t begin, uint64_
 
 void CpuBackend::entity_gradient(const EntityGradient& a) {
   pool_.run(a.in_edges.chunks, 4, [&](uint64_t begin, uint64_t end, int) { chunks(a, begin, end); });
-  pool_.run(*a.row_count, 64, [&](uint64_t begin, uint64_t end, int) { rows(a, begin, end); });
+  pool_.run(*a.row_count, 256, [&](uint64_t begin, uint64_t end, int) { rows(a, begin, end); });
 }
 
 }  // namespace hk

@@ -13,6 +13,7 @@ HK_INLINE void lookahead_rows(const Lookahead& a, uint64_t begin, uint64_t end) 
   const uint32_t dim = a.dim;
   const double c = a.curvature;
   for (uint64_t i = begin; i < end; ++i) {
+    if (i + 4 < end) prefetch_row(a.parameters + size_t{a.rows[i + 4]} * dim, dim * sizeof(float));
     const float* w = a.parameters + size_t{a.rows[i]} * dim;
     const uint32_t slot = a.gradient_slot[a.rows[i]];
     double* parameters = a.lookahead_parameters + i * dim;

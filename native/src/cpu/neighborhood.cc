@@ -173,10 +173,24 @@ HK_INLINE void neighborhood_head(const Neighborhood& a, uint32_t i, Workspace& w
   a.tape.scale_gradient[i] = scale_gradient;
 }
 
+// Asks for the rows of a head's first tails while the head before it is worked on.
+HK_INLINE void prefetch_head(const Neighborhood& a, uint32_t head) {
+  const size_t bytes = a.dim * sizeof(float);
+  prefetch_row(a.entities + size_t{head} * a.dim, bytes);
+  const uint32_t begin = a.graph.offsets[head], end = a.graph.offsets[head + 1], most = begin + 24;
+  for (uint32_t t = begin; t < end && t < most; ++t) {
+    prefetch_row(a.entities + size_t{a.graph.tails[t]} * a.dim, bytes);
+    __builtin_prefetch(a.entity_gap + a.graph.tails[t]);
+  }
+}
+
 template <class S>
 HK_INLINE void neighborhood_range(const Neighborhood& a, uint64_t begin, uint64_t end) {
   thread_local Workspace workspace;
-  for (uint64_t i = begin; i < end; ++i) neighborhood_head<S>(a, static_cast<uint32_t>(i), workspace);
+  for (uint64_t i = begin; i < end; ++i) {
+    if (i + 1 < end) prefetch_head(a, a.heads[i + 1]);
+    neighborhood_head<S>(a, static_cast<uint32_t>(i), workspace);
+  }
 }
 HK_DISPATCH(heads, neighborhood_range, (const Neighborhood& a, uint64_t begin, uint64_t end), (a, begin, end))
 

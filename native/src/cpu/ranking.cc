@@ -9,6 +9,8 @@
 namespace hk {
 namespace {
 
+constexpr uint32_t kAhead = 4;  // samples between the prefetch of a row and its use
+
 HK_INLINE size_t row_of(const PointTable& table, uint32_t id) { return table.slot ? table.slot[id] : id; }
 
 template <class S>
@@ -24,6 +26,12 @@ template <class S, class T>
 HK_INLINE void loss_samples(const RankingLoss& a, const T* users, const T* items, uint64_t begin, uint64_t end) {
   const double c = a.curvature, scale = *a.scale;
   for (uint64_t i = begin; i < end; ++i) {
+    if (i + kAhead < end && a.negative_rows[i + kAhead] != kNone) {
+      const size_t bytes = a.dim * sizeof(T), next = i + kAhead;
+      prefetch_row(users + row_of(a.users, a.user_rows[next]) * a.dim, bytes);
+      prefetch_row(items + row_of(a.items, a.positive_rows[next]) * a.dim, bytes);
+      prefetch_row(items + row_of(a.items, a.negative_rows[next]) * a.dim, bytes);
+    }
     if (a.negative_rows[i] == kNone) {
       a.tape[i] = {0, 0, 0, 0};
       if (a.loss) a.loss[i] = 0;
