@@ -57,7 +57,7 @@ export interface TrainerConfig {
   curvatureLearningRate: number;
   /** α of the lookahead Θ̃ = Θ − α ∇J_inner. */
   innerLearningRate: number;
-  /** λ: weight of ‖row‖² of the batch's users and items, in the coordinates that are trained. */
+  /** λ: weight of ‖row‖² of every distinct user and item of the batch, in the coordinates that are trained. */
   regularization: number;
   /** 'touched': Adam moves the rows of the batch; 'exact': equal bit for bit to dense Adam, missed steps are replayed; 'dense'. */
   adam: 'touched' | 'exact' | 'dense';

@@ -306,8 +306,9 @@ struct AdamOptions {
   bool tangent;
 };
 
-// Adam step number `step` (from 1) of the listed rows: g is mapped to the parameters, 2·regularization·(occurrences)·parameters is added,
-// the parameters are kept within kMaxNorm, points and gaps are made anew.
+// Adam step number `step` (from 1) of the listed rows: g is mapped to the parameters, 2·regularization·parameters is added to the rows
+// of the batch's users and items (once each, however often they occur), the parameters are kept within kMaxNorm, points and gaps are
+// made anew.
 struct Adam {
   AdamTable table;
   AdamOptions options;
@@ -315,8 +316,7 @@ struct Adam {
   const uint32_t* row_count;      // [1]; unused where rows is null
   const float* gradient;          // [*, dim] ∂/∂point
   const uint32_t* gradient_slot;  // [table rows] row of gradient or kNone; null: gradient row = place in the list
-  const uint32_t* occurrence_slot;     // [table rows] place in occurrence_offsets or kNone; null: no regularisation
-  const uint32_t* occurrence_offsets;
+  const uint32_t* regularized_slot;  // [table rows] kNone: this row is not regularised; null: none is
   double regularization;
   uint32_t step, capacity;
 };

@@ -58,13 +58,13 @@ void Trainer::replay(ParameterTable& table, const RowList* rows, uint32_t step) 
 
 // One Adam step of a table: of the listed rows, or of all rows where the list is null or Adam is dense. Gradients stand in list order.
 void Trainer::update(ParameterTable& table, const RowList* rows, const float* gradient, double learning_rate, bool on_ball,
-                     const RowList* occurrences) {
+                     const RowList* regularized) {
   const AdamOptions adam{learning_rate, 0.9, 0.999, 1e-8, options_.step.curvature, on_ball && options_.step.tangent};
   const bool all = rows == nullptr || options_.adam == AdamKind::dense;
-  const bool regularised = occurrences != nullptr && options_.regularization > 0;
+  const bool regularised = regularized != nullptr && options_.regularization > 0;
   backend_->adam({table.view(), adam, all ? nullptr : rows->rows(), all ? nullptr : rows->count(), gradient,
-                  all && rows ? rows->slot() : nullptr, regularised ? occurrences->slot() : nullptr,
-                  regularised ? occurrences->offsets() : nullptr, options_.regularization, steps_, all ? table.rows : rows->capacity()});
+                  all && rows ? rows->slot() : nullptr, regularised ? regularized->slot() : nullptr, options_.regularization, steps_,
+                  all ? table.rows : rows->capacity()});
 }
 
 void Trainer::run_step(uint32_t epoch, uint32_t first, uint32_t count) {

@@ -60,7 +60,7 @@ class Trainer {
   void draw(uint32_t epoch, uint32_t first, uint32_t count);
   void replay(ParameterTable& table, const RowList* rows, uint32_t step);
   void update(ParameterTable& table, const RowList* rows, const float* gradient, double learning_rate, bool on_ball,
-              const RowList* occurrences);
+              const RowList* regularized);
 
   std::unique_ptr<Backend> backend_;
   TrainerOptions options_;

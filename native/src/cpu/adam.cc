@@ -70,10 +70,7 @@ HK_INLINE void parameter_gradient(const Adam& a, size_t row, const float* g, flo
     const ExpMap map = exp_map_origin(dot<S>(w, w, dim), a.options.curvature);
     on_g = map.across, on_w = map.along * dot<S>(w, g, dim);
   }
-  if (a.occurrence_slot && a.occurrence_slot[row] != kNone) {
-    const uint32_t slot = a.occurrence_slot[row];
-    on_w += 2.0 * a.regularization * (a.occurrence_offsets[slot + 1] - a.occurrence_offsets[slot]);
-  }
+  if (a.regularized_slot && a.regularized_slot[row] != kNone) on_w += 2.0 * a.regularization;
   combine_rows<S>(out, on_w, w, on_g, g, dim);
 }
 

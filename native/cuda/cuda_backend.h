@@ -1,0 +1,49 @@
+#pragma once
+// Backend over one CUDA device: the first that CUDA_VISIBLE_DEVICES shows. One stream; kernels run in the order of the calls. Free of
+// CUDA's own headers.
+#include "../src/backend.h"
+
+struct CUstream_st;  // what cudaStream_t points to
+
+namespace hk {
+
+class CudaBackend final : public Backend {
+ public:
+  CudaBackend();
+  ~CudaBackend() override;
+  CudaBackend(const CudaBackend&) = delete;
+  CudaBackend& operator=(const CudaBackend&) = delete;
+
+  const char* name() const override;
+  void* allocate(size_t bytes) override;
+  void release(void* memory) noexcept override;
+  void upload(void* to, const void* from_host, size_t bytes) override;
+  void download(void* to_host, const void* from, size_t bytes) override;
+  void fill(void* memory, uint8_t byte, size_t bytes) override;
+  void synchronize() override;
+
+  void sample(const Sample& a) override;
+  void group_rows(const GroupRows& a) override;
+  void head_lists(const HeadLists& a) override;
+  void adam_replay(const AdamReplay& a) override;
+  void neighborhood(const Neighborhood& a) override;
+  void ranking_loss(const RankingLoss& a) override;
+  void ranking_gradient(const RankingGradient& a) override;
+  void entity_gradient(const EntityGradient& a) override;
+  void relation_gradient(const RelationGradient& a) override;
+  void lookahead(const Lookahead& a) override;
+  void lookahead_gradient(const LookaheadGradient& a) override;
+  void hypergradient(const Hypergradient& a) override;
+  void adam(const Adam& a) override;
+  void batch_totals(const BatchTotals& a) override;
+  void map_parameters(const MapParameters& a) override;
+  void row_gaps(const RowGaps& a) override;
+  void poincare_distance(const PoincareDistance& a) override;
+  void poincare_distance_gradient(const PoincareDistanceGradient& a) override;
+  void top_k(const TopK& a) override;
+
+ private:
+  CUstream_st* stream_ = nullptr;
+};
+
+}  // namespace hk

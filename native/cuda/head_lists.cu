@@ -1,0 +1,49 @@
+// head_lists on the GPU: one block runs through the heads a tile at a time (a batch has a few thousand), then a warp per head marks
+// its tails.
+//   launch   1 block of (32, 16); blocks of (32, 8), grid-stride
+//   traffic  about 40 bytes per head; 5 per triple, scattered
+//   sync     block barriers of the running sum; every mark is the same byte 1, so that their order does not show
+#include "../src/ball.h"
+#include "cuda_backend.h"
+#include "warp.cuh"
+
+namespace hk {
+namespace {
+
+constexpr uint32_t kListWarps = 16, kListThreads = kListWarps * kWarp;
+
+__global__ void head_lists_kernel(HeadLists a) {
+  __shared__ Pair shared[kListWarps];
+  const uint32_t heads = *a.head_count;
+  Pair base{0, 0}, total;
+  for (uint32_t tile = 0; tile < heads; tile += kListThreads) {
+    const uint32_t i = tile + threadIdx.y * kWarp + threadIdx.x;
+    Pair own{0, 0};
+    if (i < heads) {
+      const uint32_t head = a.heads[i];
+      own = {a.graph.offsets[head + 1] - a.graph.offsets[head], a.group_counts[head]};
+      const double count = a.occurrence_offsets ? a.occurrence_offsets[i + 1] - a.occurrence_offsets[i] : 1;
+      a.weight[i] = count * (a.beta ? sigmoid(static_cast<double>(a.beta[head])) : a.fixed_weight);
+    }
+    const Pair at = base + block_scan(own, shared, total);
+    if (i < heads) a.triple_offsets[i] = at.first, a.group_offsets[i] = at.second;
+    base = base + total;
+  }
+  if (threadIdx.x == 0 && threadIdx.y == 0) a.triple_offsets[heads] = base.first, a.group_offsets[heads] = base.second;
+}
+
+__global__ void mark_tails_kernel(HeadLists a) {
+  for (uint32_t i = first_of_warp(); i < *a.head_count; i += warps_of_grid()) {
+    const uint32_t end = a.graph.offsets[a.heads[i] + 1];
+    for (uint32_t t = a.graph.offsets[a.heads[i]] + lane_id(); t < end; t += kWarp) a.marks[a.graph.tails[t]] = 1;
+  }
+}
+
+}  // namespace
+
+void CudaBackend::head_lists(const HeadLists& a) {
+  launch("head_lists", head_lists_kernel, 1, dim3(kWarp, kListWarps), 0, stream_, a);
+  if (a.marks) launch("head_lists: marks", mark_tails_kernel, blocks_for(a.capacity, kWarps), dim3(kWarp, kWarps), 0, stream_, a);
+}
+
+}  // namespace hk

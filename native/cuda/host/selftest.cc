@@ -1,0 +1,499 @@
+// Every CUDA kernel executed on the host, without Node: under several schedules (the same bits each time), against the CPU backend
+// (integers equal, numbers within rounding), and with planted faults that must be found.
+//   cmake-js configure --CDHK_CUDA_ON_HOST=ON && cmake-js build --target host_selftest && .host/build/Release/host_selftest [--errors]
+//   half a minute with AddressSanitizer (the default); expected last line: "host selftest: N checks, 0 failed"
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "../../src/backends.h"
+#include "../../src/buffer.h"
+#include "../../src/cpu/cpu_backend.h"
+#include "../../src/csr.h"
+#include "../../src/error.h"
+#include "../../src/philox.h"
+#include "faults.h"
+
+namespace hk {
+namespace {
+
+int checks = 0, failures = 0;
+
+void check(bool passed, const std::string& what) {
+  ++checks;
+  if (passed) return;
+  ++failures;
+  std::printf("FAILED  %s\n", what.c_str());
+}
+
+void set_schedule(uint64_t seed) { setenv("HYPER_KNOW_HOST_SCHEDULE", std::to_string(seed).c_str(), 1); }
+
+// ───────────────────────────── inputs ─────────────────────────────
+
+struct Random {
+  uint64_t seed;
+  uint32_t next = 0;
+  uint32_t integer(uint32_t n) { return below(philox(seed, next++, 0, 0, 77).word[0], n); }
+  double uniform() { return philox(seed, next++, 0, 0, 77).word[0] * 0x1p-32; }
+  double normal() { return std::sqrt(-2 * std::log(1 - uniform())) * std::cos(6.283185307179586 * uniform()); }
+};
+
+struct Case {
+  std::string name;
+  uint32_t dim;
+  double curvature;
+  bool tangent, attention;
+  uint32_t users, items, entities, relations, batch, most_triples, most_interactions;
+};
+
+// Rows in all directions with √c‖x‖ from near 0 to `most`.
+std::vector<float> random_rows(Random& random, uint32_t rows, uint32_t dim, double curvature, double most) {
+  std::vector<float> out(size_t{rows} * dim);
+  for (uint32_t i = 0; i < rows; ++i) {
+    std::vector<double> x(dim);
+    double sqnorm = 0;
+    for (double& value : x) value = random.normal(), sqnorm += value * value;
+    const double length = most * (1 - std::pow(random.uniform(), 3) * 0.99) / std::sqrt(curvature > 0 ? curvature : 1.0);
+    for (uint32_t k = 0; k < dim; ++k) out[size_t{i} * dim + k] = static_cast<float>(x[k] * length / std::sqrt(sqnorm));
+  }
+  return out;
+}
+
+struct World {
+  std::vector<float> users, entities, relations, beta;
+  HostGraph graph;
+  std::vector<uint32_t> train_offsets, train_items, interaction_users;
+};
+
+World make_world(const Case& c) {
+  Random random{4711};
+  World w;
+  w.users = random_rows(random, c.users, c.dim, c.curvature, 0.99);
+  w.entities = random_rows(random, c.entities, c.dim, c.curvature, 0.99);
+  w.relations = random_rows(random, c.relations, c.dim, c.curvature, 0.6);
+  for (uint32_t i = 0; i < c.items; ++i) w.beta.push_back(static_cast<float>(random.normal()));
+  w.graph.offsets.push_back(0);
+  for (uint32_t item = 0; item < c.items; ++item) {
+    // items without triples, with one, with a few, and one with many; the last entity is a hub
+    const uint32_t degree = item % 7 == 0 ? 0 : item % 7 == 1 ? 1 : item == 2 ? 5 * c.most_triples : 1 + random.integer(c.most_triples);
+    std::vector<std::pair<uint32_t, uint32_t>> triples;
+    for (uint32_t t = 0; t < degree; ++t)
+      triples.emplace_back(random.integer(c.relations), t == 0 ? c.entities - 1 : random.integer(c.entities - 1));
+    std::sort(triples.begin(), triples.end());
+    for (const auto& [relation, tail] : triples) w.graph.relations.push_back(relation), w.graph.tails.push_back(tail);
+    w.graph.offsets.push_back(static_cast<uint32_t>(w.graph.tails.size()));
+  }
+  w.train_offsets.push_back(0);
+  for (uint32_t user = 0; user < c.users; ++user) {
+    std::vector<uint32_t> items;
+    const bool all = user == 1;  // no negatives: its samples are left out
+    const uint32_t count = all ? c.items : 1 + random.integer(c.most_interactions);
+    for (uint32_t i = 0; i < count; ++i) items.push_back(all ? i : i % 3 == 0 ? 2 % c.items : random.integer(c.items));
+    std::sort(items.begin(), items.end());
+    items.erase(std::unique(items.begin(), items.end()), items.end());
+    w.train_items.insert(w.train_items.end(), items.begin(), items.end());
+    w.interaction_users.insert(w.interaction_users.end(), items.size(), user);
+    w.train_offsets.push_back(static_cast<uint32_t>(w.train_items.size()));
+  }
+  return w;
+}
+
+// ───────────────────────────── results ─────────────────────────────
+
+struct Result {
+  std::string name;
+  std::vector<unsigned char> bytes;
+  std::vector<double> values;
+  double tolerance;  // relative to the largest value; 0: equal
+};
+using Results = std::vector<Result>;
+
+template <class T>
+void keep(Results& results, const std::string& name, const Buffer<T>& buffer, size_t count, double tolerance) {
+  std::vector<T> host(count);
+  buffer.download(host.data(), count);
+  Result r{name, std::vector<unsigned char>(count * sizeof(T)), {}, tolerance};
+  if (count) std::memcpy(r.bytes.data(), host.data(), r.bytes.size());
+  for (const T& value : host) r.values.push_back(static_cast<double>(value));
+  results.push_back(std::move(r));
+}
+
+constexpr double kExact = 0, kFloat = 3e-6, kDouble = 1e-9;
+
+// Distinct rows of a batch, as the training step keeps them.
+struct List {
+  Buffer<uint32_t> unique, count, offsets, order, slot, workspace;
+  uint32_t rows, capacity;
+  List(Backend& b, uint32_t table_rows, uint32_t most, uint32_t keys)
+      : unique(b, most), count(b, 1), offsets(b, most + 1), order(b, keys), slot(b, table_rows), workspace(b, table_rows + 1024),
+        rows(table_rows), capacity(most) {
+    count.fill(0), slot.fill(0xff);
+  }
+  void group(Backend& b, const uint32_t* keys, uint32_t n, uint8_t* marks = nullptr) {
+    b.group_rows({keys, n, rows, marks, unique.data(), count.data(), offsets.data(), order.data(), slot.data(), capacity, workspace.data()});
+  }
+  void keep_all(Results& results, const std::string& name, uint32_t keys) const {
+    const uint32_t n = count.first();
+    keep(results, name + ".count", count, 1, kExact), keep(results, name + ".unique", unique, n, kExact);
+    keep(results, name + ".offsets", offsets, n + 1, kExact), keep(results, name + ".slot", slot, rows, kExact);
+    const uint32_t listed = [&] {
+      std::vector<uint32_t> all(n + 1);
+      offsets.download(all.data(), n + 1);
+      return all.back();
+    }();
+    check(listed <= keys, name + ": no more keys listed than given");
+    keep(results, name + ".order", order, listed, kExact);
+  }
+};
+
+struct Table {
+  Buffer<float> parameters, first, second, points;
+  Buffer<uint32_t> step;
+  Buffer<double> gap;
+  uint32_t rows, dim;
+  bool separate;
+  Table(Backend& b, const std::vector<float>& values, uint32_t dim, bool tangent)
+      : parameters(b, values), first(b, values.size()), second(b, values.size()), points(b, values.size()), step(b, values.size() / dim),
+        gap(b, values.size() / dim), rows(static_cast<uint32_t>(values.size() / dim)), dim(dim), separate(tangent) {
+    first.fill(0), second.fill(0), step.fill(0);
+  }
+  AdamTable view() {
+    return {parameters.data(), first.data(), second.data(), step.data(), separate ? points.data() : parameters.data(), gap.data(), rows, dim};
+  }
+  const float* point_rows() { return view().points; }
+  void keep_all(Results& results, const std::string& name, double tolerance = kFloat) const {
+    const size_t n = size_t{rows} * dim;
+    keep(results, name + ".parameters", parameters, n, tolerance), keep(results, name + ".first", first, n, tolerance);
+    keep(results, name + ".second", second, n, tolerance), keep(results, name + ".step", step, rows, kExact);
+    if (separate) keep(results, name + ".points", points, n, tolerance);
+    keep(results, name + ".gap", gap, rows, 1e-5);
+  }
+};
+
+// Every kernel, in the order of a training step, each fed with what this backend computed before.
+Results exercise(Backend& b, const Case& c, const World& w) {
+  Results out;
+  const uint32_t dim = c.dim, n = c.batch, interactions = static_cast<uint32_t>(w.train_items.size());
+  const DeviceGraph graph(b, w.graph, c.entities, c.relations);
+  const AdamOptions adam{1e-2, 0.9, 0.999, 1e-8, c.curvature, c.tangent};
+
+  // Parameters and points.
+  Table users(b, w.users, dim, c.tangent), entities(b, w.entities, dim, c.tangent), relations(b, w.relations, dim, c.tangent);
+  for (Table* table : {&users, &entities, &relations}) b.map_parameters({table->view(), c.curvature, c.tangent});
+  users.keep_all(out, "map_parameters users"), relations.keep_all(out, "map_parameters relations");
+  Buffer<double> gaps(b, c.entities);
+  b.row_gaps({entities.point_rows(), gaps.data(), c.entities, dim, c.curvature});
+  keep(out, "row_gaps", gaps, c.entities, kDouble);
+
+  // Samples and lists; twice, so that the first lists are undone.
+  const Buffer<uint32_t> interaction_users(b, w.interaction_users), train_offsets(b, w.train_offsets), train_items(b, w.train_items);
+  Buffer<uint32_t> user_keys(b, n), positives(b, n), negatives(b, n), item_keys(b, 2 * n);
+  List user_list(b, c.users, std::min(n, c.users), n), item_list(b, c.entities, std::min(2 * n, c.entities), 2 * n);
+  List heads(b, c.items, std::min(n, c.items), n), touched(b, c.entities, c.entities, 2 * n);
+  Buffer<uint32_t> triple_offsets(b, heads.capacity + 1), group_offsets(b, heads.capacity + 1);
+  Buffer<double> weight(b, heads.capacity);
+  Buffer<uint8_t> marks(b, c.entities);
+  marks.fill(0);
+  const Buffer<float> beta(b, w.beta);
+  for (uint32_t epoch = 0; epoch < 2; ++epoch) {
+    const std::string at = " " + std::to_string(epoch);
+    b.sample({interaction_users.data(), train_offsets.data(), train_items.data(), interactions, c.items, 99, epoch, 3, n, user_keys.data(),
+              positives.data(), negatives.data(), item_keys.data()});
+    keep(out, "sample.users" + at, user_keys, n, kExact), keep(out, "sample.positives" + at, positives, n, kExact);
+    keep(out, "sample.negatives" + at, negatives, n, kExact), keep(out, "sample.item_keys" + at, item_keys, 2 * n, kExact);
+    user_list.group(b, user_keys.data(), n), item_list.group(b, item_keys.data(), 2 * n), heads.group(b, positives.data(), n);
+    user_list.keep_all(out, "group_rows users" + at, n), item_list.keep_all(out, "group_rows items" + at, 2 * n);
+    b.head_lists({graph.view(), graph.group_counts(), heads.unique.data(), heads.count.data(), epoch ? heads.offsets.data() : nullptr,
+                  heads.capacity, epoch ? beta.data() : nullptr, 0.25, triple_offsets.data(), group_offsets.data(), weight.data(), marks.data()});
+    const uint32_t count = heads.count.first();
+    keep(out, "head_lists.triple_offsets" + at, triple_offsets, count + 1, kExact);
+    keep(out, "head_lists.group_offsets" + at, group_offsets, count + 1, kExact);
+    keep(out, "head_lists.weight" + at, weight, count, kDouble), keep(out, "head_lists.marks" + at, marks, c.entities, kExact);
+    touched.group(b, item_keys.data(), 2 * n, marks.data());
+    touched.keep_all(out, "group_rows touched" + at, 2 * n), keep(out, "group_rows marks" + at, marks, c.entities, kExact);
+  }
+  const uint32_t head_count = heads.count.first(), user_count = user_list.count.first(), item_count = item_list.count.first();
+  const uint32_t touched_count = touched.count.first();
+
+  // Eq. 3 and its gradient.
+  const double scale_value = 1.3;
+  Buffer<double> scale(b, &scale_value, 1);
+  const PointTable user_points{users.point_rows(), nullptr, users.gap.data(), nullptr}, item_points{entities.point_rows(), nullptr, entities.gap.data(), nullptr};
+  Buffer<float> loss(b, n), user_gradient(b, size_t{user_list.capacity} * dim), item_gradient(b, size_t{item_list.capacity} * dim);
+  Buffer<RankingTape> tape(b, n);
+  Buffer<double> scale_gradient(b, n);
+  b.ranking_loss({user_points, item_points, user_keys.data(), positives.data(), negatives.data(), n, dim, c.curvature, scale.data(), loss.data(),
+                  tape.data(), scale_gradient.data()});
+  keep(out, "ranking_loss", loss, n, kFloat), keep(out, "ranking_loss.scale_gradient", scale_gradient, n, 1e-6);
+  const auto ranking_gradient = [&](const PointTable& u, const PointTable& v, const Buffer<RankingTape>& t, bool of_users, const List& list,
+                                    float* gradient, double* gradient64) {
+    b.ranking_gradient({u, v, user_keys.data(), positives.data(), negatives.data(), t.data(), of_users, list.unique.data(), list.count.data(),
+                        list.offsets.data(), list.order.data(), list.capacity, dim, gradient, gradient64});
+  };
+  ranking_gradient(user_points, item_points, tape, true, user_list, user_gradient.data(), nullptr);
+  ranking_gradient(user_points, item_points, tape, false, item_list, item_gradient.data(), nullptr);
+  keep(out, "ranking_gradient users", user_gradient, size_t{user_count} * dim, kFloat);
+  keep(out, "ranking_gradient items", item_gradient, size_t{item_count} * dim, kFloat);
+
+  // Eq. 4–7 and their gradient.
+  const uint32_t triples = graph.most_triples(heads.capacity), groups = graph.most_groups(heads.capacity);
+  const float* relation_points = c.attention ? relations.point_rows() : nullptr;
+  Buffer<float> midpoint(b, size_t{heads.capacity} * dim), weights(b, triples), head_gradient(b, size_t{heads.capacity} * dim);
+  Buffer<float> group_gradient(b, size_t{groups} * dim), entity_gradient(b, size_t{touched.capacity} * dim), relation_gradient(b, size_t{c.relations} * dim);
+  Buffer<double> distance(b, heads.capacity), midpoint_gradient(b, size_t{heads.capacity} * dim), head_scale_gradient(b, heads.capacity);
+  Buffer<TripleGradient> triple_gradients(b, triples);
+  const NeighborhoodTape head_tape{head_gradient.data(), midpoint_gradient.data(), triple_gradients.data(),
+                                   c.attention ? group_gradient.data() : nullptr, head_scale_gradient.data()};
+  uint32_t head_triples = 0;
+  b.download(&head_triples, triple_offsets.data() + head_count, sizeof(head_triples));
+  for (const bool with_tape : {false, true}) {
+    const std::string at = with_tape ? " with tape" : "";
+    b.neighborhood({entities.point_rows(), entities.gap.data(), relation_points, relations.gap.data(), graph.view(), heads.unique.data(),
+                    heads.count.data(), heads.capacity, triple_offsets.data(), group_offsets.data(), dim, c.curvature, scale.data(), c.attention,
+                    midpoint.data(), weights.data(), distance.data(), with_tape ? head_tape : NeighborhoodTape{}});
+    keep(out, "neighborhood.midpoint" + at, midpoint, size_t{head_count} * dim, kFloat);
+    keep(out, "neighborhood.weights" + at, weights, head_triples, kFloat), keep(out, "neighborhood.distance" + at, distance, head_count, kDouble);
+  }
+  keep(out, "neighborhood.head_gradient", head_gradient, size_t{head_count} * dim, kFloat);
+  keep(out, "neighborhood.midpoint_gradient", midpoint_gradient, size_t{head_count} * dim, 1e-8);
+  keep(out, "neighborhood.scale_gradient", head_scale_gradient, head_count, 1e-8);
+  Buffer<double> partial(b, size_t{std::max(graph.in_edges().chunks, graph.relation_groups().chunks)} * dim);
+  b.entity_gradient({entities.point_rows(), relation_points, graph.view(), graph.in_edges(), heads.slot.data(), triple_offsets.data(),
+                     weight.data(), head_tape, item_list.slot.data(), item_gradient.data(), touched.unique.data(), touched.count.data(),
+                     touched.slot.data(), touched.capacity, c.items, dim, partial.data(), entity_gradient.data()});
+  keep(out, "entity_gradient", entity_gradient, size_t{touched_count} * dim, kFloat);
+  if (c.attention) {
+    b.relation_gradient({graph.relation_groups(), heads.slot.data(), group_offsets.data(), weight.data(), group_gradient.data(), dim,
+                         partial.data(), relation_gradient.data()});
+    keep(out, "relation_gradient", relation_gradient, size_t{c.relations} * dim, kFloat);
+  }
+
+  // Eq. 10–12.
+  const double inner_rate = 1e-2;
+  Buffer<double> ahead_users(b, size_t{user_list.capacity} * dim), ahead_user_points(b, size_t{user_list.capacity} * dim), ahead_user_gap(b, user_list.capacity);
+  Buffer<double> ahead_items(b, size_t{item_list.capacity} * dim), ahead_item_points(b, size_t{item_list.capacity} * dim), ahead_item_gap(b, item_list.capacity);
+  Buffer<double> outer_gradient(b, size_t{item_list.capacity} * dim);
+  const auto lookahead = [&](Table& table, const List& list, const List& slots, const Buffer<float>& gradient, Buffer<double>& parameters,
+                             Buffer<double>& points, Buffer<double>& gap) {
+    b.lookahead({table.view().parameters, list.unique.data(), list.count.data(), slots.slot.data(), gradient.data(), inner_rate, list.capacity, dim,
+                 c.curvature, c.tangent, true, parameters.data(), points.data(), gap.data()});
+  };
+  lookahead(users, user_list, user_list, user_gradient, ahead_users, ahead_user_points, ahead_user_gap);
+  lookahead(entities, item_list, touched, entity_gradient, ahead_items, ahead_item_points, ahead_item_gap);
+  keep(out, "lookahead", ahead_items, size_t{item_count} * dim, 1e-6), keep(out, "lookahead.points", ahead_item_points, size_t{item_count} * dim, 1e-6);
+  keep(out, "lookahead.gap", ahead_item_gap, item_count, 1e-6);
+  const PointTable ahead_u{nullptr, ahead_user_points.data(), ahead_user_gap.data(), user_list.slot.data()};
+  const PointTable ahead_v{nullptr, ahead_item_points.data(), ahead_item_gap.data(), item_list.slot.data()};
+  b.ranking_loss({ahead_u, ahead_v, user_keys.data(), positives.data(), negatives.data(), n, dim, c.curvature, scale.data(), nullptr, tape.data(), nullptr});
+  ranking_gradient(ahead_u, ahead_v, tape, false, item_list, nullptr, outer_gradient.data());
+  keep(out, "ranking_gradient float64", outer_gradient, size_t{item_count} * dim, 1e-5);
+  if (c.tangent)
+    b.lookahead_gradient({entities.view().parameters, item_list.unique.data(), item_list.count.data(), item_list.capacity, dim, c.curvature,
+                          ahead_items.data(), outer_gradient.data()});
+  keep(out, "lookahead_gradient", outer_gradient, size_t{item_count} * dim, 1e-5);
+  Buffer<float> hypergradient(b, heads.capacity);
+  b.hypergradient({entities.point_rows(), relation_points, graph.view(), heads.unique.data(), heads.count.data(), heads.offsets.data(),
+                   triple_offsets.data(), head_tape, beta.data(), inner_rate, item_list.slot.data(), outer_gradient.data(), heads.capacity, c.items,
+                   dim, hypergradient.data()});
+  keep(out, "hypergradient", hypergradient, head_count, 1e-5);
+
+  // Adam: dense, and touched rows with replay, which must end with the same bits.
+  Table dense(b, w.entities, dim, c.tangent), lazy(b, w.entities, dim, c.tangent);
+  for (Table* table : {&dense, &lazy}) b.map_parameters({table->view(), c.curvature, c.tangent});
+  const List none(b, c.entities, 1, 1);  // no row has a gradient
+  for (uint32_t step = 2; step <= 40; ++step) {
+    const List& list = step == 2 || step == 37 ? touched : step == 3 || step == 20 ? item_list : none;
+    b.adam({dense.view(), adam, nullptr, nullptr, entity_gradient.data(), list.slot.data(), item_list.slot.data(), 1e-3, step, c.entities});
+    if (&list == &none) continue;
+    b.adam_replay({lazy.view(), adam, list.unique.data(), list.count.data(), step - 1, list.capacity});
+    b.adam({lazy.view(), adam, list.unique.data(), list.count.data(), entity_gradient.data(), nullptr, item_list.slot.data(), 1e-3, step, list.capacity});
+  }
+  b.adam_replay({lazy.view(), adam, nullptr, nullptr, 40, c.entities});
+  dense.keep_all(out, "adam", 2e-5);
+  const std::vector<float> dense_parameters = dense.parameters.download(), lazy_parameters = lazy.parameters.download();
+  const std::vector<float> dense_points = dense.separate ? dense.points.download() : dense_parameters, lazy_points = lazy.separate ? lazy.points.download() : lazy_parameters;
+  const std::vector<double> dense_gap = dense.gap.download(), lazy_gap = lazy.gap.download();
+  check(dense_parameters == lazy_parameters && dense_points == lazy_points && dense_gap == lazy_gap,
+        std::string(b.name()) + " " + c.name + ": touched rows with replay end like dense Adam, bit for bit");
+
+  // Plain parameters (β): no points.
+  Buffer<float> plain(b, w.beta), first(b, c.items), second(b, c.items);
+  first.fill(0), second.fill(0);
+  const AdamTable plain_table{plain.data(), first.data(), second.data(), nullptr, nullptr, nullptr, c.items, 1};
+  for (uint32_t step = 1; step < 4; ++step)
+    b.adam({plain_table, {1e-2, 0.9, 0.999, 1e-8, c.curvature, false}, heads.unique.data(), heads.count.data(), hypergradient.data(), nullptr,
+            nullptr, 0, step, heads.capacity});
+  keep(out, "adam plain", plain, c.items, 1e-5);
+
+  Buffer<double> totals(b, 2), scale_state(b, 3);
+  totals.fill(0), scale_state.fill(0);
+  for (uint32_t step = 1; step < 3; ++step)
+    b.batch_totals({loss.data(), n, weight.data(), distance.data(), heads.count.data(), totals.data(), scale_gradient.data(),
+                    head_scale_gradient.data(), scale_state.data(), scale.data(), 1e-3, step});
+  keep(out, "batch_totals", totals, 2, 1e-7), keep(out, "batch_totals.scale", scale, 1, 1e-7);
+
+  // Outside the step.
+  const uint32_t pairs = std::min(c.users, c.entities);
+  Buffer<float> pair_distance(b, pairs), grad_x(b, size_t{pairs} * dim), grad_y(b, size_t{pairs} * dim);
+  b.poincare_distance({users.point_rows(), entities.point_rows(), pair_distance.data(), pairs, dim, c.curvature});
+  b.poincare_distance_gradient({users.point_rows(), entities.point_rows(), pair_distance.data(), grad_x.data(), grad_y.data(), pairs, dim, c.curvature});
+  keep(out, "poincare_distance", pair_distance, pairs, kFloat);
+  keep(out, "poincare_distance_gradient.x", grad_x, size_t{pairs} * dim, kFloat), keep(out, "poincare_distance_gradient.y", grad_y, size_t{pairs} * dim, kFloat);
+  for (const uint32_t k : {1u, 7u, c.items + 2})
+    for (const bool exclude : {false, true}) {
+      Buffer<uint32_t> found(b, size_t{c.users} * k);
+      Buffer<float> distances(b, size_t{c.users} * k);
+      b.top_k({users.point_rows(), entities.point_rows(), c.users, c.items, dim, k, c.curvature, 1.5, exclude ? train_offsets.data() : nullptr,
+               train_items.data(), found.data(), distances.data()});
+      const std::string at = " " + std::to_string(k) + (exclude ? " unseen" : "");
+      keep(out, "top_k" + at, found, size_t{c.users} * k, kExact);
+      keep(out, "top_k.distances" + at, distances, size_t{c.users} * k, kFloat);
+    }
+  return out;
+}
+
+// ───────────────────────────── comparisons ─────────────────────────────
+
+double error_of(const Result& one, const Result& other) {
+  double largest = 1e-30, error = 0;
+  for (const double value : other.values)
+    if (std::isfinite(value)) largest = std::max(largest, std::abs(value));
+  for (size_t i = 0; i < one.values.size(); ++i) {
+    const double x = one.values[i], y = other.values[i];
+    if (x == y) continue;
+    const double difference = std::abs(x - y) / largest;
+    error = difference <= 1e300 ? std::max(error, difference) : 1e300;  // NaN counts as a large error
+  }
+  return error;
+}
+
+void compare_schedules_and_cpu(const Case& c, bool print_errors) {
+  const World world = make_world(c);
+  CpuBackend cpu(2);
+  set_schedule(0);
+  const std::unique_ptr<Backend> cuda = make_cuda_backend();
+  const Results expected = exercise(cpu, c, world), first = exercise(*cuda, c, world);
+  check(expected.size() == first.size(), c.name + ": as many results");
+  for (size_t i = 0; i < first.size(); ++i) {
+    const Result& one = first[i];
+    if (one.tolerance == kExact) {
+      check(one.bytes == expected[i].bytes, c.name + ": " + one.name + " equals the CPU's");
+      continue;
+    }
+    const bool same_size = one.values.size() == expected[i].values.size();
+    const double error = same_size ? error_of(one, expected[i]) : 1e300;
+    check(error <= one.tolerance, c.name + ": " + one.name + " differs from the CPU's by " + std::to_string(error / one.tolerance) + " of what is allowed");
+    if (print_errors) std::printf("  %-40s %9.2e of %9.2e\n", one.name.c_str(), error, one.tolerance);
+  }
+  for (uint64_t seed = 1; seed <= 3; ++seed) {
+    set_schedule(seed);
+    const Results again = exercise(*cuda, c, world);
+    bool same = again.size() == first.size();
+    for (size_t i = 0; same && i < first.size(); ++i)
+      if (again[i].bytes != first[i].bytes) same = false, check(false, c.name + ": " + first[i].name + " depends on the schedule");
+    check(same, c.name + ": schedule " + std::to_string(seed) + " gives the same bits");
+  }
+}
+
+// ───────────────────────────── planted faults ─────────────────────────────
+
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kAddressSanitizer = true;
+#else
+constexpr bool kAddressSanitizer = false;
+#endif
+
+// What became of it, in a child process: AddressSanitizer ends the process.
+struct Outcome {
+  bool finished = false;
+  double value = 0;
+  char message[400] = "";
+};
+
+Outcome outcome_of(const std::string& fault, uint64_t seed) {
+  int ends[2];
+  if (pipe(ends) != 0) return {};
+  std::fflush(stdout);
+  const pid_t child = fork();
+  if (child == 0) {
+    if (std::freopen("/dev/null", "w", stderr) == nullptr) _exit(3);
+    Outcome mine;
+    set_schedule(seed);
+    try {
+      const std::unique_ptr<Backend> cuda = make_cuda_backend();
+      mine.value = run_with_fault(*cuda, fault), mine.finished = true;
+    } catch (const Error& e) {
+      std::snprintf(mine.message, sizeof(mine.message), "%s", e.what());
+    }
+    const bool told = write(ends[1], &mine, sizeof(mine)) == static_cast<ssize_t>(sizeof(mine));
+    _exit(told ? 0 : 4);
+  }
+  close(ends[1]);
+  Outcome theirs;
+  int status = 0;
+  const bool told = read(ends[0], &theirs, sizeof(theirs)) == static_cast<ssize_t>(sizeof(theirs));
+  close(ends[0]), waitpid(child, &status, 0);
+  if (!told)
+    std::snprintf(theirs.message, sizeof(theirs.message), kAddressSanitizer && WEXITSTATUS(status) == 1 ? "AddressSanitizer" : "the process died");
+  return theirs;
+}
+
+void find_planted_faults() {
+  const Outcome right = outcome_of("none", 0);
+  check(right.finished, std::string("the kernel without a fault runs: ") + right.message);
+  for (const std::string fault : {"none", "missing_barrier", "missing_warp_barrier", "float_order"}) {
+    bool changed = false;
+    for (uint64_t seed = 1; seed <= 4; ++seed) {
+      const Outcome o = outcome_of(fault, seed);
+      check(o.finished, fault + " runs to its end: " + o.message);
+      changed = changed || o.value != outcome_of(fault, 0).value || !(o.value == o.value);
+    }
+    check(changed == (fault != "none"), fault + (changed ? " changes" : " does not change") + " its result with the schedule");
+  }
+  for (const std::string fault : {"divergent_barrier", "divergent_shuffle", "early_return", "out_of_bounds_shared", "out_of_bounds_global"}) {
+    const Outcome o = outcome_of(fault, 1);
+    check(!o.finished && std::strcmp(o.message, "the process died") != 0, fault + " is found");
+    std::printf("  %-21s %s\n", fault.c_str(), o.message);
+  }
+}
+
+int selftest(bool print_errors) {
+  find_planted_faults();
+  const Case cases[] = {
+      // name, dim, curvature, tangent, attention, users, items, entities, relations, batch, most_triples, most_interactions
+      {"one column", 1, 1.0, true, true, 12, 9, 20, 2, 20, 4, 4},
+      {"odd, on the ball", 3, 0.7, false, true, 20, 24, 60, 4, 50, 8, 9},
+      {"Euclidean", 33, 0.0, true, true, 20, 24, 50, 3, 40, 8, 9},
+      {"64 columns", 64, 1.0, true, true, 70, 130, 200, 5, 64, 10, 9},
+      {"no attention", 64, 1.0, true, false, 30, 24, 60, 5, 50, 10, 9},
+      {"hub, long rows", 8, 1.0, true, true, 9, 620, 680, 2, 1500, 3, 900},
+      {"wide", 300, 2.0, false, true, 10, 16, 40, 3, 20, 6, 8},
+  };
+  for (const Case& c : cases) {
+    if (print_errors) std::printf("%s\n", c.name.c_str());
+    compare_schedules_and_cpu(c, print_errors);
+  }
+  std::printf("host selftest: %d checks, %d failed\n", checks, failures);
+  return failures == 0 ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace hk
+
+int main(int argc, char** argv) {
+  try {
+    return hk::selftest(argc > 1 && std::strcmp(argv[1], "--errors") == 0);
+  } catch (const std::exception& e) {
+    std::printf("host selftest: %s\n", e.what());
+    return 1;
+  }
+}

@@ -1,0 +1,334 @@
+// neighborhood on the GPU: one block per head. Warps share its triples in equal runs; within a run 32 triples at a time, whose dot
+// products the warp takes together, one after another, and whose scalars then stand one per lane: one attention weight per lane, not 32
+// times the same. On the way back a warp takes whole relation groups.
+//   launch   blocks of (32, 4) for `capacity` heads, grid-stride; fewer warps where dim is so large that their rows would not fit
+//   shared   per warp one row of doubles for M, later ∂/∂(v ⊕ r); with a tape a second one for ∂/∂v
+//   traffic  4·dim + 16 bytes per triple and pass, of three passes the later two from the cache; the tape's rows out
+//   sync     block barriers between the passes; the columns of a row belong to one lane, or to one thread of the block, throughout
+//   order    a run's triples as listed, then warps by number: fixed by the head's degree and dim
+// With a tape, the triples' scalars wait between the passes where their gradients are going to stand; without, they are computed again.
+#include <limits>
+
+#include "../src/ball.h"
+#include "cuda_backend.h"
+#include "warp.cuh"
+
+namespace hk {
+namespace {
+
+constexpr uint32_t kHeadWarps = 4;
+constexpr size_t kMostShared = 64 * 1024;  // what every GPU since sm_75 can grant a block, but for 1 KiB
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+// What a triple's lane keeps of the first pass. Stands in for its TripleGradient until that is known.
+struct TripleScore {
+  double sqdist, distance, weight, unused;
+};
+static_assert(sizeof(TripleScore) == sizeof(TripleGradient));
+
+// One head of the batch, as a block sees it.
+struct Head {
+  const Neighborhood& a;
+  uint32_t i, begin, degree;  // place among the heads, first triple in the graph, triples
+  const float* v;
+  double v_gap;
+
+  __device__ Head(const Neighborhood& arguments, uint32_t place) : a(arguments), i(place) {
+    const uint32_t head = a.heads[i];
+    begin = a.graph.offsets[head], degree = a.graph.offsets[head + 1] - begin;
+    v = a.entities + size_t{head} * a.dim, v_gap = a.entity_gap[head];
+  }
+  __device__ const float* tail(uint32_t t) const { return a.entities + size_t{a.graph.tails[begin + t]} * a.dim; }
+  __device__ double tail_gap(uint32_t t) const { return a.entity_gap[a.graph.tails[begin + t]]; }
+  __device__ uint32_t relation(uint32_t t) const { return a.graph.relations[begin + t]; }
+  __device__ const float* relation_row(uint32_t r) const { return a.relations + size_t{r} * a.dim; }
+  __device__ double relation_sqnorm(uint32_t r) const { return a.curvature > 0 ? (1.0 - a.relation_gap[r]) / a.curvature : 0.0; }
+  __device__ TripleScore* scores() const { return reinterpret_cast<TripleScore*>(a.tape.triples + a.triple_offsets[i]); }
+
+  // x = v ⊕ r by the warp
+  __device__ MobiusSum add_relation(uint32_t r) const {
+    const float* row = relation_row(r);
+    double sum = 0;
+    for (uint32_t k = lane_id(); k < a.dim; k += kWarp) {
+      const double s = static_cast<double>(v[k]) + static_cast<double>(row[k]);
+      sum += s * s;
+    }
+    return mobius_add(warp_sum(sum), relation_sqnorm(r), v_gap, a.relation_gap[r], a.curvature);
+  }
+
+  // ‖x − t‖² and d(x, t) of the triples first … first + count − 1, one per lane
+  __device__ TripleScore score(uint32_t first, uint32_t count) const {
+    TripleScore own{0, 0, 1, 0};
+    uint32_t current = kNone;
+    MobiusSum sum{};
+    double own_gap = 1;
+    for (uint32_t j = 0; j < count; ++j) {
+      const uint32_t r = relation(first + j);
+      if (r != current) current = r, sum = add_relation(r);
+      const float* row = relation_row(r);
+      const float* t = tail(first + j);
+      double sqdist = 0;
+      for (uint32_t k = lane_id(); k < a.dim; k += kWarp) {
+        const double difference = sum.on_v * v[k] + sum.on_r * row[k] - t[k];
+        sqdist += difference * difference;
+      }
+      sqdist = warp_sum(sqdist);
+      if (lane_id() == j) own.sqdist = sqdist, own_gap = sum.gap;
+    }
+    if (lane_id() < count) own.distance = attention_distance(own.sqdist, own_gap, tail_gap(first + lane_id()), a.curvature);
+    return own;
+  }
+};
+
+// row += Σ_j coefficient of lane j · tail (first + j)
+__device__ void add_tails(const Head& head, uint32_t first, uint32_t count, double coefficient, double* row) {
+  for (uint32_t base = 0; base < head.a.dim; base += 2 * kWarp) {
+    Columns<2> sum;
+    for (uint32_t j = 0; j < count; ++j) sum.add(__shfl_sync(kAllLanes, coefficient, j), head.tail(first + j), base, head.a.dim);
+    for (uint32_t i = 0; i < 2; ++i) {
+      const uint32_t k = base + i * kWarp + lane_id();
+      if (k < head.a.dim) row[k] += sum.sum[i];
+    }
+  }
+}
+
+struct Run {
+  uint32_t begin, end;
+};
+__device__ inline uint32_t shorter(uint32_t x, uint32_t y) { return x < y ? x : y; }
+
+// The first triple from `t` on that starts a relation group, or `end`; by the warp.
+__device__ uint32_t next_group(const Head& head, uint32_t t, uint32_t end) {
+  for (; t < end; t += kWarp) {
+    const uint32_t own = t + lane_id();
+    const bool starts = own < end && (own == 0 || head.relation(own) != head.relation(own - 1));
+    const uint32_t found = __ballot_sync(kAllLanes, starts);
+    if (found) return t + static_cast<uint32_t>(__ffs(found)) - 1;
+  }
+  return end;
+}
+
+// Groups that start in a run; by the warp.
+__device__ uint32_t count_groups(const Head& head, Run run) {
+  uint32_t count = 0;
+  for (uint32_t t = run.begin; t < run.end; t += kWarp) {
+    const uint32_t own = t + lane_id();
+    count += static_cast<uint32_t>(
+        __popc(__ballot_sync(kAllLanes, own < run.end && (own == 0 || head.relation(own) != head.relation(own - 1)))));
+  }
+  return count;
+}
+
+// Writes the TripleGradients of [run.begin, run.end), all of one relation (any where there is no attention), and adds up, for this warp,
+// ∂L_K/∂v over them in `on_v` and ∂L_K/∂r in `on_r`. Returns this lane's part of ∂L_K/∂scale.
+__device__ double gradient_of_run(const Head& head, Run run, double g_m0, double* on_x_row, double* on_v, float* on_r) {
+  const Neighborhood& a = head.a;
+  const uint32_t dim = a.dim, lane = lane_id();
+  const double c = a.curvature, scale = *a.scale;
+  const double* g_m = a.tape.midpoint_gradient + size_t{head.i} * dim;
+  const uint32_t r = a.attention ? head.relation(run.begin) : 0;
+  MobiusSum sum{};
+  if (a.attention) {
+    sum = head.add_relation(r);
+    for (uint32_t k = lane; k < dim; k += kWarp) on_x_row[k] = 0;
+  }
+  double on_x = 0, on_scale = 0;
+  for (uint32_t first = run.begin; first < run.end; first += kWarp) {
+    const uint32_t count = shorter(run.end - first, kWarp);
+    double tail_dot = 0;
+    for (uint32_t j = 0; j < count; ++j) {
+      const double dot = row_dot(head.tail(first + j), g_m, dim);
+      if (lane == j) tail_dot = dot;
+    }
+    double slope = 0;
+    if (lane < count) {
+      const TripleScore score = head.scores()[first + lane];
+      const double gap = head.tail_gap(first + lane);
+      TripleGradient out{};
+      out.on_midpoint = 2.0 * score.weight / gap;
+      out.on_tail = 4.0 * c * score.weight / (gap * gap) * (g_m0 + tail_dot);
+      if (a.attention) {
+        const double g_distance = -score.weight * (g_m0 * lorentz_factor(gap) + 2.0 * tail_dot / gap);  // ∂L_K/∂(scale·d)
+        on_scale += g_distance * score.distance;
+        slope = scale * g_distance * poincare_slope(score.sqdist, sum.gap, gap, c);
+        out.on_tail += slope * (1.0 + c * score.sqdist / gap);
+        out.on_head = -slope * sum.on_v, out.on_relation = -slope * sum.on_r;
+        on_x += slope * (1.0 + c * score.sqdist / sum.gap);
+      }
+      a.tape.triples[a.triple_offsets[head.i] + first + lane] = out;
+    }
+    if (a.attention) add_tails(head, first, count, -slope, on_x_row);
+  }
+  if (!a.attention) return 0;
+
+  // ∂L_K/∂x, then back through x = v ⊕ r
+  on_x = warp_sum(on_x);
+  const float* row = head.relation_row(r);
+  double dot_v = 0, dot_r = 0;
+  for (uint32_t k = lane; k < dim; k += kWarp) {
+    const double g = on_x_row[k] + on_x * (sum.on_v * head.v[k] + sum.on_r * row[k]);
+    on_x_row[k] = g, dot_v += g * head.v[k], dot_r += g * row[k];
+  }
+  const MobiusGradient back =
+      mobius_add_gradient(sum, warp_sum(dot_v), warp_sum(dot_r), head.relation_sqnorm(r), head.v_gap, a.relation_gap[r], c);
+  for (uint32_t k = lane; k < dim; k += kWarp) {
+    on_v[k] += back.v_on_g * on_x_row[k] + back.v_on_v * head.v[k] + back.v_on_r * row[k];
+    on_r[k] = static_cast<float>(back.r_on_g * on_x_row[k] + back.r_on_v * head.v[k] + back.r_on_r * row[k]);
+  }
+  return on_scale;
+}
+
+// A head without triples.
+__device__ void empty_head(const Head& head, uint32_t thread, uint32_t threads) {
+  const Neighborhood& a = head.a;
+  const size_t at = size_t{head.i} * a.dim;
+  for (uint32_t k = thread; k < a.dim; k += threads) {
+    if (a.midpoint) a.midpoint[at + k] = head.v[k];
+    if (a.tape.head_gradient) a.tape.head_gradient[at + k] = 0, a.tape.midpoint_gradient[at + k] = 0;
+  }
+  if (thread == 0) a.distance[head.i] = 0;
+  if (thread == 0 && a.tape.head_gradient) a.tape.scale_gradient[head.i] = 0;
+}
+
+// Five blocks per multiprocessor: with six or more the compiler would spill registers.
+__global__ void __launch_bounds__(kWarp * kHeadWarps, 5) neighborhood_kernel(Neighborhood a) {
+  HK_DYNAMIC_SHARED(double, rows);  // [warps, dim], and with a tape again [warps, dim]
+  __shared__ double sums[kHeadWarps];
+  __shared__ uint32_t groups_of_warp[kHeadWarps];
+  const uint32_t dim = a.dim, lane = lane_id(), warp = threadIdx.y, warps = blockDim.y, thread = warp * kWarp + lane, threads = warps * kWarp;
+  const double c = a.curvature, scale = *a.scale;
+  const bool tape = a.tape.head_gradient != nullptr;
+  double* const own_row = rows + size_t{warp} * dim;
+  double* const head_rows = rows + size_t{warps} * dim;
+
+  for (uint32_t i = blockIdx.x; i < *a.head_count; i += gridDim.x) {
+    const Head head(a, i);
+    if (head.degree == 0) {
+      empty_head(head, thread, threads);
+      continue;
+    }
+    const uint32_t first_triple = a.triple_offsets[i], share = (head.degree + warps - 1) / warps;
+    const Run run{shorter(warp * share, head.degree), shorter((warp + 1) * share, head.degree)};
+
+    // Distances of Eq. 4; only the nearest is kept where there is no tape to keep them in.
+    double nearest = kInfinity;
+    if (a.attention) {
+      for (uint32_t t = run.begin; t < run.end; t += kWarp) {
+        const uint32_t count = shorter(run.end - t, kWarp);
+        const TripleScore score = head.score(t, count);
+        if (lane < count) {
+          nearest = score.distance < nearest ? score.distance : nearest;
+          if (tape) head.scores()[t + lane] = score;
+        }
+      }
+      nearest = block_min(nearest, sums);
+    }
+
+    // Einstein midpoint, Eq. 5: Σ a_t·2t/A_t by warp, then over the warps.
+    for (uint32_t k = lane; k < dim; k += kWarp) own_row[k] = 0;
+    double m0 = 0, weight_sum = 0;
+    for (uint32_t t = run.begin; t < run.end; t += kWarp) {
+      const uint32_t count = shorter(run.end - t, kWarp);
+      TripleScore score{0, 0, 1, 0};
+      if (a.attention && !tape) score = head.score(t, count);
+      double coefficient = 0;
+      if (lane < count) {
+        if (a.attention && tape) score = head.scores()[t + lane];
+        if (a.attention) score.weight = std::exp(-scale * (score.distance - nearest));
+        if (tape) head.scores()[t + lane] = score;
+        const double gap = head.tail_gap(t + lane);
+        m0 += score.weight * lorentz_factor(gap), weight_sum += score.weight, coefficient = 2.0 * score.weight / gap;
+        if (a.weights) a.weights[first_triple + t + lane] = static_cast<float>(score.weight * lorentz_factor(gap));  // divided below
+      }
+      add_tails(head, t, count, coefficient, own_row);
+    }
+    m0 = block_sum(m0, sums), weight_sum = block_sum(weight_sum, sums);  // barriers: all warps' rows are complete
+    double m_sqnorm = 0;
+    for (uint32_t k = thread; k < dim; k += threads) {
+      double m = 0;
+      for (uint32_t w = 0; w < warps; ++w) m += rows[size_t{w} * dim + k];
+      rows[k] = m, m_sqnorm += m * m;
+    }
+    m_sqnorm = block_sum(m_sqnorm, sums);
+    if (a.weights)
+      for (uint32_t t = thread; t < head.degree; t += threads) a.weights[first_triple + t] = static_cast<float>(a.weights[first_triple + t] / m0);
+    const bool single = head.degree == 1;
+    const float* only = head.tail(0);
+    const Midpoint mid = single ? Midpoint{0, 0, head.tail_gap(0)} : einstein_midpoint(m0, m_sqnorm, weight_sum, c);
+    const auto n = [&](uint32_t k) { return single ? static_cast<double>(only[k]) : mid.inverse * rows[k]; };
+
+    // Eq. 7. From here to the barrier below, thread `thread` alone has columns thread, thread + threads, …
+    const size_t at = size_t{i} * dim;
+    double n_sqdist = 0;
+    for (uint32_t k = thread; k < dim; k += threads) {
+      const double difference = head.v[k] - n(k);
+      n_sqdist += difference * difference;
+      if (a.midpoint) a.midpoint[at + k] = static_cast<float>(n(k));
+    }
+    n_sqdist = block_sum(n_sqdist, sums);
+    const double distance = poincare_distance(n_sqdist, head.v_gap, mid.gap, c);
+    if (thread == 0) a.distance[i] = scale * distance;
+    if (!tape) continue;  // the sum's barriers are behind the last use of `rows`
+
+    // ∂L_K/∂v directly, and g_n = k[(n − v) + (cS/A_n) n]
+    const double slope = scale * poincare_slope(n_sqdist, head.v_gap, mid.gap, c);
+    const double v_on_v = slope * (1.0 + c * n_sqdist / head.v_gap), n_on_n = slope * (1.0 + c * n_sqdist / mid.gap);
+    float* relation_gradient = a.tape.relation_gradient ? a.tape.relation_gradient + size_t{a.group_offsets[i]} * dim : nullptr;
+    if (single) {
+      for (uint32_t k = thread; k < dim; k += threads) {
+        a.tape.head_gradient[at + k] = static_cast<float>(v_on_v * head.v[k] - slope * n(k)), a.tape.midpoint_gradient[at + k] = 0;
+        if (relation_gradient) relation_gradient[k] = 0;
+      }
+      if (thread == 0) a.tape.triples[first_triple] = {0, -slope, 0, n_on_n}, a.tape.scale_gradient[i] = distance;
+      continue;
+    }
+    double n_dot = 0;
+    for (uint32_t k = thread; k < dim; k += threads) n_dot += n(k) * (n_on_n * n(k) - slope * head.v[k]);
+    n_dot = block_sum(n_dot, sums);
+
+    // Through n = M/(M0 + L).
+    const double g_m0 = -n_dot * mid.inverse * (1.0 + m0 / mid.l), m_on_m = n_dot * mid.inverse * c / mid.l;
+    for (uint32_t k = thread; k < dim; k += threads) {
+      a.tape.midpoint_gradient[at + k] = mid.inverse * (n_on_n * n(k) - slope * head.v[k]) + m_on_m * rows[k];
+      head_rows[k] = v_on_v * head.v[k] - slope * n(k);
+      for (uint32_t w = 1; w < warps; ++w) head_rows[size_t{w} * dim + k] = 0;
+    }
+    const uint32_t starts = a.attention ? count_groups(head, run) : 0;
+    if (lane == 0) groups_of_warp[warp] = starts;
+    __syncthreads();
+
+    // Triples: a warp has the groups that start in its run, or without attention the run itself.
+    double on_scale = 0;
+    double* const own_head_row = head_rows + size_t{warp} * dim;
+    if (a.attention) {
+      uint32_t group = 0;
+      for (uint32_t w = 0; w < warp; ++w) group += groups_of_warp[w];
+      for (uint32_t t = next_group(head, run.begin, run.end); t < run.end; ++group) {
+        const uint32_t end = next_group(head, t + 1, head.degree);
+        on_scale += gradient_of_run(head, {t, end}, g_m0, own_row, own_head_row, relation_gradient + size_t{group} * dim);
+        t = end;
+      }
+    } else {
+      gradient_of_run(head, run, g_m0, own_row, own_head_row, nullptr);
+    }
+    on_scale = block_sum(on_scale, sums);  // barriers: all warps' rows are complete
+    for (uint32_t k = thread; k < dim; k += threads) {
+      double g = 0;
+      for (uint32_t w = 0; w < warps; ++w) g += head_rows[size_t{w} * dim + k];
+      a.tape.head_gradient[at + k] = static_cast<float>(g);
+    }
+    if (thread == 0) a.tape.scale_gradient[i] = distance + on_scale;
+    // The next head's sums stand between these readings of head_rows and its next writing.
+  }
+}
+
+}  // namespace
+
+void CudaBackend::neighborhood(const Neighborhood& a) {
+  const size_t row = (a.tape.head_gradient ? 2 : 1) * size_t{a.dim} * sizeof(double);
+  uint32_t warps = kHeadWarps;
+  while (warps > 1 && warps * row > kMostShared - 1024) warps /= 2;
+  launch("neighborhood", neighborhood_kernel, blocks_for(a.capacity, 1), dim3(kWarp, warps), warps * row, stream_, a);
+}
+
+}  // namespace hk

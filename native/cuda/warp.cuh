@@ -1,0 +1,140 @@
+#pragma once
+// What the lanes of a warp, and the warps of a block, do together. All 32 lanes must call a warp function, all threads of the block a
+// block function. Sums are taken in one fixed tree, and every caller gets the same bits.
+//
+// Blocks are (32, warps): threadIdx.x is the lane, threadIdx.y the warp.
+#include <cstdint>
+
+#include "launch.h"
+
+namespace hk {
+
+constexpr uint32_t kWarps = 8;  // of a block whose warps work on their own
+
+__device__ inline uint32_t lane_id() { return threadIdx.x; }
+// The first piece of work of this warp, and the distance to its next, where every warp takes one piece at a time.
+__device__ inline uint32_t first_of_warp() { return blockIdx.x * blockDim.y + threadIdx.y; }
+__device__ inline uint32_t warps_of_grid() { return gridDim.x * blockDim.y; }
+
+template <class T>
+__device__ inline T warp_sum(T value) {
+  for (uint32_t bits = kWarp / 2; bits > 0; bits /= 2) value += __shfl_xor_sync(kAllLanes, value, bits);
+  return value;
+}
+__device__ inline double warp_min(double value) {
+  for (uint32_t bits = kWarp / 2; bits > 0; bits /= 2) {
+    const double other = __shfl_xor_sync(kAllLanes, value, bits);
+    value = other < value ? other : value;
+  }
+  return value;
+}
+
+// Over the block; `shared` holds one number per warp and is free again on return.
+__device__ inline double block_sum(double value, double* shared) {
+  value = warp_sum(value);
+  if (lane_id() == 0) shared[threadIdx.y] = value;
+  __syncthreads();
+  double sum = 0;
+  for (uint32_t w = 0; w < blockDim.y; ++w) sum += shared[w];
+  __syncthreads();
+  return sum;
+}
+__device__ inline double block_min(double value, double* shared) {
+  value = warp_min(value);
+  if (lane_id() == 0) shared[threadIdx.y] = value;
+  __syncthreads();
+  double least = shared[0];
+  for (uint32_t w = 1; w < blockDim.y; ++w) least = shared[w] < least ? shared[w] : least;
+  __syncthreads();
+  return least;
+}
+
+// Two running sums at a time, below 2³² each.
+struct Pair {
+  uint32_t first, second;
+};
+__device__ inline Pair operator+(Pair x, Pair y) { return {x.first + y.first, x.second + y.second}; }
+
+// The sum of the values of all threads before this one, and of all in `total`; `shared` as for block_sum.
+__device__ inline Pair block_scan(Pair value, Pair* shared, Pair& total) {
+  const uint32_t lane = lane_id();
+  Pair sum = value;
+  for (uint32_t delta = 1; delta < kWarp; delta *= 2) {
+    const Pair before{__shfl_up_sync(kAllLanes, sum.first, delta), __shfl_up_sync(kAllLanes, sum.second, delta)};
+    if (lane >= delta) sum = sum + before;
+  }
+  if (lane == kWarp - 1) shared[threadIdx.y] = sum;
+  __syncthreads();
+  Pair base{0, 0};
+  total = {0, 0};
+  for (uint32_t w = 0; w < blockDim.y; ++w) {
+    if (w == threadIdx.y) base = total;
+    total = total + shared[w];
+  }
+  __syncthreads();
+  return {base.first + sum.first - value.first, base.second + sum.second - value.second};
+}
+
+// Rows of `dim` numbers, float32 or float64, summed in float64: lane l takes the columns l, l + 32, … The multiply-add is explicit: Adam
+// and its replay must not round differently because a compiler joined them differently.
+template <class X, class Y>
+__device__ inline double row_dot(const X* x, const Y* y, uint32_t dim) {
+  double sum = 0;
+  for (uint32_t k = lane_id(); k < dim; k += kWarp) sum = std::fma(static_cast<double>(x[k]), static_cast<double>(y[k]), sum);
+  return warp_sum(sum);
+}
+// ‖x − y‖²
+template <class X, class Y>
+__device__ inline double row_sqdist(const X* x, const Y* y, uint32_t dim) {
+  double sum = 0;
+  for (uint32_t k = lane_id(); k < dim; k += kWarp) {
+    const double difference = static_cast<double>(x[k]) - static_cast<double>(y[k]);
+    sum = std::fma(difference, difference, sum);
+  }
+  return warp_sum(sum);
+}
+// out = a·x
+template <class O, class X>
+__device__ inline void row_scale(O* out, double a, const X* x, uint32_t dim) {
+  for (uint32_t k = lane_id(); k < dim; k += kWarp) out[k] = static_cast<O>(a * x[k]);
+}
+// out = a·x + b·y
+template <class O, class X, class Y>
+__device__ inline void row_combine(O* out, double a, const X* x, double b, const Y* y, uint32_t dim) {
+  for (uint32_t k = lane_id(); k < dim; k += kWarp) out[k] = static_cast<O>(a * x[k] + b * y[k]);
+}
+
+// A warp's accumulators for C·32 columns of a row, from column `base` on: lane l holds base + l, base + l + 32, …
+template <int C>
+struct Columns {
+  double sum[C] = {};
+
+  template <class X>
+  __device__ void add(double a, const X* x, uint32_t base, uint32_t dim) {
+    for (int i = 0; i < C; ++i) {
+      const uint32_t k = base + i * kWarp + lane_id();
+      if (k < dim) sum[i] += a * x[k];
+    }
+  }
+  template <class O>
+  __device__ void store(O* out, uint32_t base, uint32_t dim) const {
+    for (int i = 0; i < C; ++i) {
+      const uint32_t k = base + i * kWarp + lane_id();
+      if (k < dim) out[k] = static_cast<O>(sum[i]);
+    }
+  }
+};
+
+template <int C>
+struct ColumnCount {
+  static constexpr int value = C;
+};
+// Calls f(ColumnCount<C>) with the smallest C that holds `dim` columns at once; wider rows are taken 256 columns at a time.
+template <class F>
+void with_columns(uint32_t dim, const F& f) {
+  if (dim <= 2 * kWarp) f(ColumnCount<2>{});
+  else if (dim <= 4 * kWarp) f(ColumnCount<4>{});
+  else f(ColumnCount<8>{});
+}
+
+}  // namespace hk

@@ -1,0 +1,49 @@
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root: string = resolve(dirname(fileURLToPath(import.meta.url)), '..');
+
+/** A folder under test/fixtures. */
+export function fixture(name: string): string {
+  return join(root, 'test', 'fixtures', name);
+}
+
+/** A real data set's folder under HYPER_KNOW_DATA; where it is absent, says so and returns undefined: the caller skips. */
+export function dataFolder(name: string): string | undefined {
+  const folder = resolve(root, process.env.HYPER_KNOW_DATA ?? '../shared/data', name);
+  if (existsSync(folder)) return folder;
+  console.log(`skipped: no data set ${name} (set HYPER_KNOW_DATA to the folder that holds it)`);
+  return undefined;
+}
+
+const temporary: string[] = [];
+process.on('exit', () => {
+  for (const folder of temporary) rmSync(folder, { recursive: true, force: true });
+});
+
+/** A fresh folder, removed when the process ends. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'hyper-know-'));
+  temporary.push(folder);
+  return folder;
+}
+
+/** A fresh folder with these files. */
+export function folderWith(files: Record<string, string | Uint8Array>): string {
+  const folder = temporaryFolder();
+  for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content);
+  return folder;
+}
+
+/** Uniform numbers in [0, 1), the same for a seed everywhere (mulberry32). */
+export function seededRandom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let z = Math.imul(state ^ (state >>> 15), state | 1);
+    z ^= z + Math.imul(z ^ (z >>> 7), z | 61);
+    return ((z ^ (z >>> 14)) >>> 0) / 4294967296;
+  };
+}
