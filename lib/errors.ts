@@ -12,6 +12,7 @@ export type ErrorCode =
   | 'ERR_HK_DIVERGED' // training produced a loss or parameter that is not finite
   | 'ERR_HK_MODEL_FILE' // a saved model or checkpoint is damaged or not ours
   | 'ERR_HK_DISPOSED' // the object was closed
+  | 'ERR_HK_BUSY' // the object is still working on an earlier call
   | 'ERR_HK_INTERNAL';
 
 /** The error of everything that depends on data, files or the machine. Bad arguments are `TypeError`/`RangeError` instead. */

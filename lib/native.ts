@@ -94,8 +94,8 @@ export interface TrainerState {
 }
 
 export interface NativeTrainer {
-  /** Trains epoch `epoch` (0-based; it selects the shuffle and the negatives). */
-  epoch(epoch: number): NativeJob<EpochResult>;
+  /** Trains epoch `epoch` (0-based; it selects the shuffle and the negatives), Θ at learningRate · learningRateFactor. */
+  epoch(epoch: number, learningRateFactor: number): NativeJob<EpochResult>;
   /** The (user, positive, negative) triples of one epoch, in order, without training. A user with no negative gives 0xffffffff three times. */
   samples(epoch: number): { users: Uint32Array; positives: Uint32Array; negatives: Uint32Array };
   /** Exact full ranking for `users` with the parameters as they are; see topK. */

@@ -240,7 +240,7 @@ function setTriple(triples: Triples, row: number, head: number, relation: number
 /**
  * The rows of a table by its first column, then the second and so on as far as there are bounds, ties in the order given: one counting
  * sort a column, last column first. Row i of the result is at i · columns.length. Whole rows are moved, which takes one cache miss a
- * row and column; sorting an index of rows takes three and was measured to be as much slower.
+ * row and column; sorting an index of rows takes three, and took twice as long on five million triples.
  *
  * @param bounds all values of the column are below its bound
  */

@@ -6,10 +6,7 @@ export type Steps<T> = Generator<undefined, T, undefined>;
 /** Rows of an array to handle between two yields: about a millisecond of work, even where every row is a cache miss. */
 export const PIECE: number = 1 << 14;
 
-/**
- * Calls `piece(begin, end)` for one piece of 0 .. length after the other. Loops belong into `piece`: the body of a generator that is
- * entered once and runs long is compiled late (measured: three times as slow on a first data set).
- */
+/** Calls `piece(begin, end)` for one piece of 0 .. length after the other. */
 export function* inPieces(length: number, piece: (begin: number, end: number) => void): Steps<void> {
   for (let begin = 0; begin < length; begin += PIECE) {
     piece(begin, Math.min(length, begin + PIECE));

@@ -15,7 +15,7 @@ namespace {
 struct Rates {
   float rate, epsilon;
 };
-__device__ __noinline__ Rates rates(double learning_rate, double beta1, double beta2, double epsilon, uint32_t step) {
+__device__ HK_NOINLINE Rates rates(double learning_rate, double beta1, double beta2, double epsilon, uint32_t step) {
   const double t = step, correction = std::sqrt(1.0 - std::pow(beta2, t));
   return {static_cast<float>(learning_rate * correction / (1.0 - std::pow(beta1, t))), static_cast<float>(epsilon * correction)};
 }

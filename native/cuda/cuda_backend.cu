@@ -38,7 +38,8 @@ CudaStatus find_device() {
     return unusable("the NVIDIA driver finds no device (CUDA_VISIBLE_DEVICES may hide it)");
   if (error != cudaSuccess) return unusable(std::string("CUDA: ") + cudaGetErrorString(error));
   cudaDeviceProp device;
-  if (const cudaError_t e = cudaGetDeviceProperties(&device, 0); e != cudaSuccess) return unusable(std::string("CUDA: ") + cudaGetErrorString(e));
+  if (const cudaError_t e = cudaGetDeviceProperties(&device, 0); e != cudaSuccess)
+    return unusable(std::string("CUDA: ") + cudaGetErrorString(e));
   const std::string name = std::string(device.name) + " (sm_" + std::to_string(device.major) + std::to_string(device.minor) + ")";
   cudaFuncAttributes attributes;
   if (const cudaError_t e = cudaFuncGetAttributes(&attributes, probe_kernel); e != cudaSuccess)

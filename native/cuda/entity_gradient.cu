@@ -24,7 +24,8 @@ __device__ void gather(const EntityGradient& a, uint32_t entity, uint32_t begin,
       const uint32_t position = a.in_edges.positions[k];
       const TripleGradient g = a.tape.triples[a.triple_offsets[slot] + position];
       const double weight = a.weight[slot];
-      on_midpoint = weight * g.on_midpoint, on_head = weight * g.on_head, on_relation = weight * g.on_relation, on_tail += weight * g.on_tail;
+      on_midpoint = weight * g.on_midpoint, on_head = weight * g.on_head, on_relation = weight * g.on_relation,
+      on_tail += weight * g.on_tail;
       if (a.relations) relation = a.graph.relations[a.graph.offsets[item] + position];
     }
     for (uint32_t hits = __ballot_sync(kAllLanes, slot != kNone); hits != 0; hits &= hits - 1) {

@@ -16,7 +16,7 @@ constexpr uint32_t kWarp = 32;
 constexpr uint32_t kAllLanes = 0xffffffffu;
 
 #if defined(HK_CUDA_ON_HOST)
-constexpr uint32_t kMostBlocks = 24;
+constexpr uint32_t kMostBlocks = 8;
 #else
 constexpr uint32_t kMostBlocks = 8192;  // a few waves on the largest GPU; beyond it blocks loop
 #endif
@@ -27,11 +27,13 @@ inline uint32_t blocks_for(uint64_t work, uint32_t per_block) {
   return static_cast<uint32_t>(blocks < kMostBlocks ? blocks : kMostBlocks);
 }
 
-// Dynamic shared memory as an array of T.
+// Dynamic shared memory as an array of T; and a function that is compiled once, not into each of its callers.
 #if defined(HK_CUDA_ON_HOST)
+#define HK_NOINLINE __attribute__((noinline))
 #define HK_DYNAMIC_SHARED(T, name) T* const name = static_cast<T*>(::hk::host::now.dynamic_shared)
 #else
-#define HK_DYNAMIC_SHARED(T, name)                               \
+#define HK_NOINLINE __noinline__
+#define HK_DYNAMIC_SHARED(T, name)                                \
   extern __shared__ __align__(16) unsigned char dynamic_shared[]; \
   T* const name = reinterpret_cast<T*>(dynamic_shared)
 #endif

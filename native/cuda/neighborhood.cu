@@ -16,7 +16,7 @@
 namespace hk {
 namespace {
 
-constexpr uint32_t kHeadWarps = 4;
+constexpr uint32_t kHeadWarps = 4, kHeadThreads = kHeadWarps * kWarp;
 constexpr size_t kMostShared = 64 * 1024;  // what every GPU since sm_75 can grant a block, but for 1 KiB
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
@@ -190,12 +190,13 @@ __device__ void empty_head(const Head& head, uint32_t thread, uint32_t threads) 
   if (thread == 0 && a.tape.head_gradient) a.tape.scale_gradient[head.i] = 0;
 }
 
-// Five blocks per multiprocessor: with six or more the compiler would spill registers.
-__global__ void __launch_bounds__(kWarp * kHeadWarps, 5) neighborhood_kernel(Neighborhood a) {
+// Four blocks per multiprocessor leave it 128 registers; with fewer the compiler spills.
+__global__ void __launch_bounds__(kHeadThreads, 4) neighborhood_kernel(Neighborhood a) {
   HK_DYNAMIC_SHARED(double, rows);  // [warps, dim], and with a tape again [warps, dim]
   __shared__ double sums[kHeadWarps];
   __shared__ uint32_t groups_of_warp[kHeadWarps];
-  const uint32_t dim = a.dim, lane = lane_id(), warp = threadIdx.y, warps = blockDim.y, thread = warp * kWarp + lane, threads = warps * kWarp;
+  const uint32_t dim = a.dim, lane = lane_id(), warp = threadIdx.y, warps = blockDim.y, thread = warp * kWarp + lane,
+                 threads = warps * kWarp;
   const double c = a.curvature, scale = *a.scale;
   const bool tape = a.tape.head_gradient != nullptr;
   double* const own_row = rows + size_t{warp} * dim;
@@ -251,7 +252,8 @@ __global__ void __launch_bounds__(kWarp * kHeadWarps, 5) neighborhood_kernel(Nei
     }
     m_sqnorm = block_sum(m_sqnorm, sums);
     if (a.weights)
-      for (uint32_t t = thread; t < head.degree; t += threads) a.weights[first_triple + t] = static_cast<float>(a.weights[first_triple + t] / m0);
+      for (uint32_t t = thread; t < head.degree; t += threads)
+        a.weights[first_triple + t] = static_cast<float>(a.weights[first_triple + t] / m0);
     const bool single = head.degree == 1;
     const float* only = head.tail(0);
     const Midpoint mid = single ? Midpoint{0, 0, head.tail_gap(0)} : einstein_midpoint(m0, m_sqnorm, weight_sum, c);

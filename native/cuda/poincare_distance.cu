@@ -27,8 +27,8 @@ __global__ void poincare_distance_kernel(PoincareDistance a) {
   for (uint32_t i = first_of_warp(); i < a.pairs; i += warps_of_grid()) {
     const PairSums s = pair_sums(a.x + size_t{i} * a.dim, a.y + size_t{i} * a.dim, a.dim);
     if (lane_id() == 0)
-      a.distance[i] = static_cast<float>(
-          poincare_distance(s.sqdist, 1.0 - a.curvature * s.x_sqnorm, 1.0 - a.curvature * s.y_sqnorm, a.curvature));
+      a.distance[i] =
+          static_cast<float>(poincare_distance(s.sqdist, 1.0 - a.curvature * s.x_sqnorm, 1.0 - a.curvature * s.y_sqnorm, a.curvature));
   }
 }
 

@@ -6,7 +6,7 @@
 // below η(B‖u‖² + B‖v‖²) with η = (dim + 16)·2⁻²³ (twice the textbook bound of a dot product of dim terms), plus what underflows; so
 // (1 − η)(B‖u‖² + B‖v‖²) − 2u·(Bv), less a little, never exceeds the true key.
 //   launch   blocks of (32, 8), one per 64 users; each runs through all items, 64 at a time
-//   shared   two tiles of 64 rows × 32 columns, one bit per user and item of the tile, thresholds: 17.5 KiB
+//   shared   two tiles of 64 rows × 32 columns, one bit per user and item of the tile, thresholds: 18.25 KiB
 //   traffic  all packed items once per 64 users, from the cache; heaps in global memory, touched about k·ln(items/k) times per user
 //   sync     block barriers around the tiles; a user's heap belongs to one warp
 #include <limits>
@@ -24,10 +24,10 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr size_t kMostHeapBytes = size_t{1} << 28;
 
 struct PackedItems {
-  float* rows;      // [items, dim] B·v
-  float* on_user;   // [items] (1 − η)B
-  float* fixed;     // [items] (1 − η)B‖v‖², less what may underflow
-  double* gap;      // [items]
+  float* rows;     // [items, dim] B·v
+  float* on_user;  // [items] (1 − η)B
+  float* fixed;    // [items] (1 − η)B‖v‖², less what may underflow
+  double* gap;     // [items]
 };
 
 __device__ inline bool is_before(double key, uint32_t item, double other_key, uint32_t other) {
@@ -92,14 +92,17 @@ __device__ bool is_excluded(const TopK& a, uint32_t user, uint32_t item) {
   while (low < high) {
     const uint32_t middle = low + (high - low) / 2, other = a.exclude_items[middle];
     if (other == item) return true;
-    if (other < item) low = middle + 1;
-    else high = middle;
+    if (other < item)
+      low = middle + 1;
+    else
+      high = middle;
   }
   return false;
 }
 
 // heap_keys: [users of this launch, k], from user `first_user` on; the items of the heaps stand in out_items.
-__global__ void __launch_bounds__(kThreads) top_k_kernel(TopK a, PackedItems packed, uint32_t first_user, uint32_t end_user, double* heap_keys) {
+__global__ void __launch_bounds__(kThreads, 4)
+    top_k_kernel(TopK a, PackedItems packed, uint32_t first_user, uint32_t end_user, double* heap_keys) {
   __shared__ float user_tile[kDepth * kPitch], item_tile[kDepth * kPitch];
   __shared__ uint32_t hits[kTile][kTile / 32];
   __shared__ float threshold[kTile], user_sqnorm[kTile];  // threshold: not below the k-th best key
@@ -152,8 +155,10 @@ __global__ void __launch_bounds__(kThreads) top_k_kernel(TopK a, PackedItems pac
           const double key = row_sqdist(a.users + size_t{user} * a.dim, a.items + size_t{item} * a.dim, a.dim) / packed.gap[item];
           if (lane != 0) continue;
           Heap heap{heap_keys + size_t{user - first_user} * a.k, a.out_items + size_t{user} * a.k, heap_size[u]};
-          if (heap.size < a.k) heap.push(key, item), heap_size[u] = heap.size;
-          else if (is_before(key, item, heap.keys[0], heap.items[0])) heap.sift_down(key, item, a.k);
+          if (heap.size < a.k)
+            heap.push(key, item), heap_size[u] = heap.size;
+          else if (is_before(key, item, heap.keys[0], heap.items[0]))
+            heap.sift_down(key, item, a.k);
           if (heap.size == a.k) threshold[u] = __double2float_ru(heap.keys[0]);
         }
     }

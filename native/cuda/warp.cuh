@@ -132,9 +132,12 @@ struct ColumnCount {
 // Calls f(ColumnCount<C>) with the smallest C that holds `dim` columns at once; wider rows are taken 256 columns at a time.
 template <class F>
 void with_columns(uint32_t dim, const F& f) {
-  if (dim <= 2 * kWarp) f(ColumnCount<2>{});
-  else if (dim <= 4 * kWarp) f(ColumnCount<4>{});
-  else f(ColumnCount<8>{});
+  if (dim <= 2 * kWarp)
+    f(ColumnCount<2>{});
+  else if (dim <= 4 * kWarp)
+    f(ColumnCount<4>{});
+  else
+    f(ColumnCount<8>{});
 }
 
 }  // namespace hk

@@ -50,7 +50,7 @@ Samples Trainer::samples(uint32_t epoch) {
 
 void Trainer::replay(ParameterTable& table, const RowList* rows, uint32_t step) {
   const bool on_ball = table.gap.size() > 0;
-  const AdamOptions adam{on_ball ? options_.learning_rate : options_.beta_learning_rate, 0.9, 0.999, 1e-8, options_.step.curvature,
+  const AdamOptions adam{on_ball ? learning_rate_ : options_.beta_learning_rate, 0.9, 0.999, 1e-8, options_.step.curvature,
                          on_ball && options_.step.tangent};
   backend_->adam_replay({table.view(), adam, rows ? rows->rows() : nullptr, rows ? rows->count() : nullptr, step,
                          rows ? rows->capacity() : table.rows});
@@ -86,19 +86,20 @@ void Trainer::run_step(uint32_t epoch, uint32_t first, uint32_t count) {
   if (adaptive) step_->outer(tables, *batch_);
 
   ++steps_;
-  update(model.users, &step_->rows().users, step_->user_gradient(), options_.learning_rate, true, &step_->rows().users);
-  update(model.entities, &step_->touched(), step_->entity_gradient(), options_.learning_rate, true, &step_->rows().items);
-  if (o.knowledge && o.attention) update(model.relations, nullptr, step_->relation_gradient(), options_.learning_rate, true, nullptr);
+  update(model.users, &step_->rows().users, step_->user_gradient(), learning_rate_, true, &step_->rows().users);
+  update(model.entities, &step_->touched(), step_->entity_gradient(), learning_rate_, true, &step_->rows().items);
+  if (o.knowledge && o.attention) update(model.relations, nullptr, step_->relation_gradient(), learning_rate_, true, nullptr);
   if (adaptive) update(model.beta, &step_->heads(), step_->hypergradient(), options_.beta_learning_rate, false, nullptr);
   backend_->batch_totals({step_->loss(), count, step_->weight(), step_->head_distance(), step_->heads().count(), totals_.data(),
                           options_.learn_scale ? step_->sample_scale_gradient() : nullptr, step_->head_scale_gradient(),
                           model.scale_state.data(), model.scale.data(), options_.scale_learning_rate, steps_});
 }
 
-EpochTotals Trainer::epoch(uint32_t epoch, const Control& control) {
+EpochTotals Trainer::epoch(uint32_t epoch, double learning_rate_factor, const Control& control) {
   const auto start = std::chrono::steady_clock::now();
   const uint32_t n = static_cast<uint32_t>(options_.train_items.size());
   totals_.fill(0);
+  learning_rate_ = options_.learning_rate * learning_rate_factor;
   uint32_t steps = 0;
   double totals[2] = {0, 0};
   for (uint32_t first = 0; first < n; first += options_.batch) {

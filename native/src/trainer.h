@@ -44,7 +44,8 @@ class Trainer {
  public:
   Trainer(std::unique_ptr<Backend> backend, TrainerOptions options);
 
-  EpochTotals epoch(uint32_t epoch, const Control& control);
+  // learning_rate_factor multiplies Θ's learning rate for this epoch; it is constant within one, so that missed steps can be replayed.
+  EpochTotals epoch(uint32_t epoch, double learning_rate_factor, const Control& control);
   Samples samples(uint32_t epoch);
   // Ranks all items for the listed users; exclude_* as in TopK, host memory, checked by the caller.
   void top_k(const std::vector<uint32_t>& users, uint32_t k, const std::vector<uint32_t>& exclude_offsets,
@@ -70,7 +71,8 @@ class Trainer {
   std::unique_ptr<Batch> batch_;
   Buffer<uint32_t> train_offsets_, train_items_, interaction_users_;
   Buffer<double> totals_;
-  uint32_t steps_ = 0;  // Adam steps so far
+  uint32_t steps_ = 0;         // Adam steps so far
+  double learning_rate_ = 0;  // of Θ, in the current epoch
 };
 
 }  // namespace hk

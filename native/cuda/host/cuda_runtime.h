@@ -14,7 +14,6 @@
 #define __device__
 #define __host__
 #define __launch_bounds__(...)
-#define __noinline__ __attribute__((noinline))
 #define __shared__ static  // one block at a time
 
 // ───────────────────────────── where a thread is ─────────────────────────────
@@ -32,7 +31,9 @@ struct dim3 : hk::host::Index3 {
 using SourceLocation = std::source_location;
 
 inline void __syncthreads(SourceLocation where = SourceLocation::current()) { hk::host::meet_block(where); }
-inline void __syncwarp(uint32_t mask = 0xffffffffu, SourceLocation where = SourceLocation::current()) { hk::host::meet_warp(mask, 0, where); }
+inline void __syncwarp(uint32_t mask = 0xffffffffu, SourceLocation where = SourceLocation::current()) {
+  hk::host::meet_warp(mask, 0, where);
+}
 
 namespace hk::host {
 template <class T>
@@ -118,4 +119,6 @@ inline cudaError_t cudaMemGetInfo(size_t* free, size_t* total) { return *free = 
 inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
   return std::memcpy(to, from, bytes), cudaSuccess;
 }
-inline cudaError_t cudaMemsetAsync(void* memory, int byte, size_t bytes, cudaStream_t) { return std::memset(memory, byte, bytes), cudaSuccess; }
+inline cudaError_t cudaMemsetAsync(void* memory, int byte, size_t bytes, cudaStream_t) {
+  return std::memset(memory, byte, bytes), cudaSuccess;
+}

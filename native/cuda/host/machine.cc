@@ -124,9 +124,9 @@ Allocations& allocations() {
 // ───────────────────────────── threads of a block ─────────────────────────────
 
 constexpr size_t kStack = HK_ADDRESS_SANITIZER ? size_t{1} << 18 : size_t{1} << 16;
-constexpr uint32_t kMostThreads = 1024, kWarp = 32;
+constexpr uint32_t kMostThreads = 1024, kWarp = 32, kAllLanes = 0xffffffffu;
 
-enum class State { ready, at_block, at_warp, ended };
+enum class State { running, at_block, at_warp, ended };
 
 }  // namespace
 
@@ -136,7 +136,7 @@ struct Thread {
   void* fake_stack;
   Index3 index;
   uint32_t number;
-  State state;
+  State state;       // why it is not running, of a thread that is not ready
   const char* file;  // where it waits
   uint32_t line;
 };
@@ -146,6 +146,7 @@ namespace {
 struct Warp {
   uint64_t values[2][kWarp];
   uint32_t generation, arrived, line;
+  uint32_t ready;  // lanes that do not wait, one bit each
 };
 
 struct Random {
@@ -177,7 +178,8 @@ Machine machine;
 // From a thread back to the scheduler; comes back when it is this thread's turn again.
 void leave(Thread& thread) {
 #if HK_ADDRESS_SANITIZER
-  __sanitizer_start_switch_fiber(thread.state == State::ended ? nullptr : &thread.fake_stack, machine.scheduler_bottom, machine.scheduler_size);
+  __sanitizer_start_switch_fiber(thread.state == State::ended ? nullptr : &thread.fake_stack, machine.scheduler_bottom,
+                                 machine.scheduler_size);
 #endif
   Context::change(thread.context, machine.scheduler);
 #if HK_ADDRESS_SANITIZER
@@ -241,14 +243,14 @@ uint64_t schedule_seed() {
 void run_block(Random* random) {
   const Index3 block = now.block;
   machine.at_block = machine.ended = 0;
-  for (uint32_t w = 0; w < machine.count / kWarp; ++w) machine.warps[w].arrived = machine.warps[w].generation = 0;
+  const uint32_t warps = machine.count / kWarp;
+  for (uint32_t w = 0; w < warps; ++w) machine.warps[w].arrived = machine.warps[w].generation = 0, machine.warps[w].ready = kAllLanes;
   for (uint32_t i = 0; i < machine.count; ++i) {
     Thread& t = machine.threads[i];
-    t.number = i, t.index = {i % block.x, i / block.x % block.y, i / (block.x * block.y)}, t.state = State::ready;
+    t.number = i, t.index = {i % block.x, i / block.x % block.y, i / (block.x * block.y)}, t.state = State::running;
     // Starts at different offsets: stacks at equal distances would all fall into the same cache sets.
     t.context.prepare(t.stack, kStack - i % 64 * 192, thread_main);
   }
-  const uint32_t warps = machine.count / kWarp;
   std::vector<uint32_t> order(warps);
   std::iota(order.begin(), order.end(), 0u);
   while (machine.ended < machine.count) {
@@ -256,12 +258,17 @@ void run_block(Random* random) {
     if (random)
       for (uint32_t i = warps; i > 1; --i) std::swap(order[i - 1], order[(*random)() % i]);
     for (const uint32_t w : order) {
+      Warp& warp = machine.warps[w];
+      const uint32_t ready = warp.ready;
+      if (ready == 0) continue;
+      moved = true;
       // lanes in the order i·odd + offset (mod 32): a new permutation each round for the price of one number
       const uint32_t draw = random ? (*random)() : 0, step = random ? draw | 1 : 1, offset = draw >> 16;
       for (uint32_t i = 0; i < kWarp; ++i) {
-        Thread& t = machine.threads[w * kWarp + ((i * step + offset) & (kWarp - 1))];
-        if (t.state != State::ready) continue;
-        enter(t), moved = true;
+        const uint32_t lane = (i * step + offset) & (kWarp - 1);
+        if ((ready >> lane & 1) == 0) continue;
+        warp.ready &= ~(1u << lane);
+        enter(machine.threads[w * kWarp + lane]);
         if (!machine.error.empty()) return;
       }
     }
@@ -271,7 +278,8 @@ void run_block(Random* random) {
       std::string& first = machine.threads[i].state == State::ended ? ended : waiting;
       if (first.empty()) first = describe(machine.threads[i]);
     }
-    machine.error = "kernel " + machine.kernel + ": a rendezvous that not all threads reach: " + waiting + (ended.empty() ? "" : ", " + ended);
+    machine.error =
+        "kernel " + machine.kernel + ": a rendezvous that not all threads reach: " + waiting + (ended.empty() ? "" : ", " + ended);
     return;
   }
 }
@@ -332,15 +340,17 @@ void run(const char* kernel, Index3 grid, Index3 block, size_t shared_bytes, voi
 void meet_block(const std::source_location& where) {
   Thread& self = *now.thread;
   self.file = where.file_name(), self.line = where.line();
-  if (machine.at_block == 0) machine.block_line = self.line;
+  if (machine.at_block == 0)
+    machine.block_line = self.line;
   else if (machine.block_line != self.line) {
     self.state = State::at_block;
-    fail(self, "kernel " + machine.kernel + ": " + describe(self) + " while others wait at the one of line " + std::to_string(machine.block_line));
+    fail(self, "kernel " + machine.kernel + ": " + describe(self) + " while others wait at the one of line " +
+                   std::to_string(machine.block_line));
   }
   self.state = State::at_block;
   if (++machine.at_block == machine.count) {
     machine.at_block = 0;
-    for (uint32_t i = 0; i < machine.count; ++i) machine.threads[i].state = State::ready;
+    for (uint32_t w = 0; w < machine.count / kWarp; ++w) machine.warps[w].ready = kAllLanes;
   }
   leave(self);
 }
@@ -350,10 +360,12 @@ const uint64_t* meet_warp(uint32_t mask, uint64_t value, const std::source_locat
   self.file = where.file_name(), self.line = where.line();
   Warp& warp = machine.warps[self.number / kWarp];
   self.state = State::at_warp;
-  if (mask != 0xffffffffu) fail(self, "kernel " + machine.kernel + ": " + describe(self) + " with a mask of less than 32 lanes");
-  if (warp.arrived == 0) warp.line = self.line;
+  if (mask != kAllLanes) fail(self, "kernel " + machine.kernel + ": " + describe(self) + " with a mask of less than 32 lanes");
+  if (warp.arrived == 0)
+    warp.line = self.line;
   else if (warp.line != self.line)
-    fail(self, "kernel " + machine.kernel + ": " + describe(self) + " while its warp waits at the one of line " + std::to_string(warp.line));
+    fail(self,
+         "kernel " + machine.kernel + ": " + describe(self) + " while its warp waits at the one of line " + std::to_string(warp.line));
   uint64_t* values = warp.values[warp.generation & 1];
   values[self.number % kWarp] = value;
   if (++warp.arrived < kWarp) {
@@ -361,8 +373,7 @@ const uint64_t* meet_warp(uint32_t mask, uint64_t value, const std::source_locat
     return values;
   }
   warp.arrived = 0, ++warp.generation;
-  Thread* lanes = &machine.threads[self.number / kWarp * kWarp];
-  for (uint32_t i = 0; i < kWarp; ++i) lanes[i].state = State::ready;
+  warp.ready = kAllLanes & ~(1u << self.number % kWarp);  // this lane goes on at once
   return values;
 }
 

@@ -4,9 +4,12 @@
 // Blocks run one after another in shuffled order. Within a block every thread runs alone until its next rendezvous (block barrier or
 // warp collective); whose turn it is next is drawn anew at every round from the seed HYPER_KNOW_HOST_SCHEDULE (0 = ascending order, the
 // default is 1). A kernel that lacks a barrier, or sums in an order it should not, therefore changes its result with the seed.
+//
 // Found and reported as hk::Error, with the kernel's name: threads that end or wait elsewhere while others wait at a barrier, warp
 // collectives that not all 32 lanes reach, writes just outside shared memory or an allocation (canaries; with AddressSanitizer, which
-// is told of the fibers, the writing line itself). Fresh memory is filled with NaN.
+// is told of the fibers, the reading or writing line itself). Fresh memory is filled with NaN.
+// Not found: a plain addition where an atomic one is needed, since a thread is never interrupted between two rendezvous; and what only
+// a card has: caches, real concurrency, limits of registers and shared memory.
 #include <cstddef>
 #include <cstdint>
 #include <source_location>

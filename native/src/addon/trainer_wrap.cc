@@ -136,10 +136,13 @@ Napi::Object TrainerWrap::start(Napi::Env env, std::function<void(Trainer&, cons
 
 Napi::Value TrainerWrap::epoch(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&]() -> Napi::Value {
-    const uint32_t number = Arguments(info).integer(0, "epoch", 0, 0xffffffff);
+    const Arguments in(info);
+    const uint32_t number = in.integer(0, "epoch", 0, 0xffffffff);
+    const double factor = in.number(1, "learningRateFactor");
+    if (!(factor >= 0) || !std::isfinite(factor)) Arguments::bad_range("learningRateFactor", "must be finite and not negative");
     auto totals = std::make_shared<EpochTotals>();
     return start(
-        info.Env(), [number, totals](Trainer& t, const Control& control) { *totals = t.epoch(number, control); },
+        info.Env(), [number, factor, totals](Trainer& t, const Control& control) { *totals = t.epoch(number, factor, control); },
         [totals](Napi::Env env) -> Napi::Value {
           Napi::Object out = Napi::Object::New(env);
           out.Set("steps", totals->steps), out.Set("samples", totals->samples);

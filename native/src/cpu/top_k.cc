@@ -3,7 +3,7 @@
 //
 // For a fixed user the order of d(u, v) is that of the key ‖u−v‖²/A_v = B‖u‖² + B‖v‖² − 2u·(Bv), B = 1/A_v. In float32 its error is
 // below η(B‖u‖² + B‖v‖²) with η = (dim + 16)·2⁻²³ (dot product of dim terms, twice the textbook bound), so
-// (1 − η)(B‖u‖² + B‖v‖²) − 2u·(Bv) never exceeds the true key.
+// (1 − η)(B‖u‖² + B‖v‖²) − 2u·(Bv), less what products below the smallest normal number can lose, never exceeds the true key.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -37,6 +37,7 @@ struct PackedItems {
 template <class S>
 HK_INLINE void pack_panels(const TopK& a, PackedItems& packed, uint64_t begin, uint64_t end) {
   const double keep = 1.0 - (a.dim + 16) * std::ldexp(1.0, -23);
+  const double underflow = (a.dim + 16) * std::ldexp(1.0, -126);
   const uint32_t width = packed.width;
   for (uint64_t panel = begin; panel < end; ++panel)
     for (uint32_t lane = 0; lane < width; ++lane) {
@@ -50,7 +51,7 @@ HK_INLINE void pack_panels(const TopK& a, PackedItems& packed, uint64_t begin, u
       const float* v = a.items + item * a.dim;
       const double sqnorm = dot<S>(v, v, a.dim), gap = 1.0 - a.curvature * sqnorm, b = 1.0 / gap;
       packed.gap[item] = gap;
-      packed.on_user[item] = static_cast<float>(keep * b), packed.fixed[item] = static_cast<float>(keep * b * sqnorm);
+      packed.on_user[item] = static_cast<float>(keep * b), packed.fixed[item] = static_cast<float>(keep * b * sqnorm - underflow);
       for (uint32_t k = 0; k < a.dim; ++k) out[size_t{k} * width] = static_cast<float>(b * v[k]);
     }
 }

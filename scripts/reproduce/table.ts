@@ -1,0 +1,96 @@
+// The comparison as text: a row per method, mean ± standard deviation over seeds, and the paired t-test against Hyper-Know.
+import { mean, pairedTTest, standardDeviation } from '../../lib/statistics.ts';
+import type { RunResult } from './runs.ts';
+
+export interface Row {
+  method: string;
+  label: string;
+  seeds: number;
+  metrics: Record<string, { mean: number; sd: number }>;
+  /** Hyper-Know minus this method, per user (each user's mean over the seeds); absent for Hyper-Know itself. */
+  againstHyperKnow?: Record<string, { difference: number; t: number; p: number; users: number }>;
+  epochSeconds?: number;
+}
+
+const averageOverSeeds = (results: readonly RunResult[], metric: string): number[] =>
+  results[0]!.perUser[metric]!.map((_, user) => mean(results.map((result) => result.perUser[metric]![user]!)));
+
+/** Rows in the order of `methods`; a method without a finished run is left out. */
+export function rowsOf(
+  methods: readonly { name: string; label: string }[],
+  results: ReadonlyMap<string, readonly RunResult[]>,
+  metrics: readonly string[],
+): Row[] {
+  const reference = results.get('hyper-know');
+  return methods.flatMap(({ name, label }) => {
+    const runs = results.get(name);
+    if (runs === undefined || runs.length === 0) return [];
+    const row: Row = { method: name, label, seeds: runs.length, metrics: {} };
+    for (const metric of metrics) {
+      const values = runs.map((run) => run.metrics[metric]!);
+      row.metrics[metric] = { mean: mean(values), sd: runs.length > 1 ? standardDeviation(values) : Number.NaN };
+    }
+    const seconds = runs.flatMap((run) => (run.epochSeconds === undefined ? [] : [run.epochSeconds]));
+    if (seconds.length > 0) row.epochSeconds = mean(seconds);
+    if (name !== 'hyper-know' && reference !== undefined && reference.length > 0) {
+      row.againstHyperKnow = {};
+      for (const metric of metrics) {
+        const { difference, t, p, pairs } = pairedTTest(averageOverSeeds(reference, metric), averageOverSeeds(runs, metric));
+        row.againstHyperKnow[metric] = { difference, t, p, users: pairs };
+      }
+    }
+    return [row];
+  });
+}
+
+const number = (value: number): string => (Number.isNaN(value) ? '–' : value.toFixed(4));
+
+function probability(p: number): string {
+  return p < 1e-4 ? 'p < 0.0001' : `p = ${p.toFixed(4)}`;
+}
+
+/** A table for a terminal, and readable as Markdown. `tested` is the metric of the t-test column. */
+export function tableOf(rows: readonly Row[], metrics: readonly { name: string; title: string }[], tested: string): string {
+  const head = ['', ...metrics.map(({ title }) => title), 'Hyper-Know − this', 'paired t-test', 's/epoch'];
+  const lines = rows.map((row) => {
+    const test = row.againstHyperKnow?.[tested];
+    return [
+      row.label,
+      ...metrics.map(({ name }) => {
+        const { mean: m, sd } = row.metrics[name]!;
+        return row.seeds > 1 ? `${number(m)} ± ${number(sd)}` : number(m);
+      }),
+      test === undefined ? '' : `${test.difference >= 0 ? '+' : '−'}${Math.abs(test.difference).toFixed(4)}`,
+      test === undefined ? '' : probability(test.p),
+      row.epochSeconds === undefined ? '' : row.epochSeconds.toPrecision(2),
+    ];
+  });
+  const widths = head.map((cell, i) => Math.max(cell.length, ...lines.map((line) => line[i]!.length)));
+  const format = (cells: readonly string[]): string =>
+    `| ${cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join(' | ')} |`;
+  return [format(head), `| ${widths.map((width, i) => (i === 0 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`)).join(' | ')} |`, ...lines.map(format)].join('\n');
+}
+
+/** Sentences about what the comparison shows where it is not what the paper found (Table 3's order of variants). */
+export function remarksOf(rows: readonly Row[], metric: string): string[] {
+  const value = new Map(rows.map((row) => [row.method, row.metrics[metric]!.mean]));
+  const remarks: string[] = [];
+  const expected = [
+    ['bpr-h', 'bpr-e', 'BPR+H above BPR+E'],
+    ['bpr-att-e', 'bpr-e', 'BPR+Att+E above BPR+E'],
+    ['bpr-att-h', 'bpr-att-e', 'BPR+Att+H above BPR+Att+E'],
+    ['bpr-att-h', 'bpr-avg-h', 'attention above average (BPR+Att+H above BPR+Avg+H)'],
+    ['hyper-know', 'bpr-att-h', 'Hyper-Know above BPR+Att+H'],
+  ] as const;
+  for (const [better, worse, claim] of expected) {
+    const a = value.get(better);
+    const b = value.get(worse);
+    if (a !== undefined && b !== undefined && !(a > b)) remarks.push(`The paper finds ${claim}; not here: ${number(a)} against ${number(b)}.`);
+  }
+  const own = value.get('hyper-know');
+  const controls = rows.filter((row) => row.method.startsWith('control:'));
+  if (own !== undefined)
+    for (const row of controls)
+      if (row.metrics[metric]!.mean >= own) remarks.push(`${row.label} is at or above Hyper-Know: ${number(row.metrics[metric]!.mean)} against ${number(own)}.`);
+  return remarks;
+}
