@@ -19,7 +19,11 @@ export function checkInteger(argument: string, value: unknown, min: number, max:
 export function checkNumber(argument: string, value: unknown, min: number, max: number = Number.MAX_VALUE, open = false): number {
   if (typeof value !== 'number') throw argumentError('type', argument, `must be a number, got ${show(value)}`);
   if (!Number.isFinite(value) || (open ? !(value > min) : !(value >= min)) || !(value <= max))
-    throw argumentError('range', argument, `must be ${open ? 'above' : 'at least'} ${min}${max === Number.MAX_VALUE ? '' : ` and at most ${max}`}, got ${show(value)}`);
+    throw argumentError(
+      'range',
+      argument,
+      `must be ${open ? 'above' : 'at least'} ${min}${max === Number.MAX_VALUE ? '' : ` and at most ${max}`}, got ${show(value)}`,
+    );
   return value;
 }
 

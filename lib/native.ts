@@ -120,31 +120,76 @@ export interface Native {
   backends(): BackendInfo[];
   poincareDistance(backend: string, x: Float32Array, y: Float32Array, dim: number, curvature: number): Float32Array;
   poincareDistanceGradient(
-    backend: string, x: Float32Array, y: Float32Array, dim: number, upstream: Float32Array, curvature: number,
+    backend: string,
+    x: Float32Array,
+    y: Float32Array,
+    dim: number,
+    upstream: Float32Array,
+    curvature: number,
   ): { gradX: Float32Array; gradY: Float32Array };
   neighborhood(
-    backend: string, entities: Float32Array, relations: Float32Array, dim: number,
-    offsets: Uint32Array, graphRelations: Uint32Array, tails: Uint32Array, items: Uint32Array, curvature: number,
+    backend: string,
+    entities: Float32Array,
+    relations: Float32Array,
+    dim: number,
+    offsets: Uint32Array,
+    graphRelations: Uint32Array,
+    tails: Uint32Array,
+    items: Uint32Array,
+    curvature: number,
   ): { midpoint: Float32Array; attention: Float32Array; distance: Float32Array };
   neighborhoodGradient(
-    backend: string, entities: Float32Array, relations: Float32Array, dim: number,
-    offsets: Uint32Array, graphRelations: Uint32Array, tails: Uint32Array, items: Uint32Array, upstream: Float32Array, curvature: number,
+    backend: string,
+    entities: Float32Array,
+    relations: Float32Array,
+    dim: number,
+    offsets: Uint32Array,
+    graphRelations: Uint32Array,
+    tails: Uint32Array,
+    items: Uint32Array,
+    upstream: Float32Array,
+    curvature: number,
   ): { entities: Float32Array; relations: Float32Array };
   hypergradient(
-    backend: string, users: Float32Array, entities: Float32Array, relations: Float32Array, dim: number,
-    offsets: Uint32Array, graphRelations: Uint32Array, tails: Uint32Array, beta: Float32Array,
-    innerUsers: Uint32Array, innerPositives: Uint32Array, innerNegatives: Uint32Array,
-    outerUsers: Uint32Array, outerPositives: Uint32Array, outerNegatives: Uint32Array,
-    innerLearningRate: number, curvature: number,
+    backend: string,
+    users: Float32Array,
+    entities: Float32Array,
+    relations: Float32Array,
+    dim: number,
+    offsets: Uint32Array,
+    graphRelations: Uint32Array,
+    tails: Uint32Array,
+    beta: Float32Array,
+    innerUsers: Uint32Array,
+    innerPositives: Uint32Array,
+    innerNegatives: Uint32Array,
+    outerUsers: Uint32Array,
+    outerPositives: Uint32Array,
+    outerNegatives: Uint32Array,
+    innerLearningRate: number,
+    curvature: number,
   ): Float32Array;
   topK(
-    backend: string, users: Float32Array, items: Float32Array, dim: number, k: number,
-    excludeOffsets: Uint32Array | null, excludeItems: Uint32Array | null, curvature: number,
+    backend: string,
+    users: Float32Array,
+    items: Float32Array,
+    dim: number,
+    k: number,
+    excludeOffsets: Uint32Array | null,
+    excludeItems: Uint32Array | null,
+    curvature: number,
   ): NativeTopK;
   /** The same on a thread of its own, over `threads` threads; inputs are copied. */
   topKAsync(
-    backend: string, threads: number, users: Float32Array, items: Float32Array, dim: number, k: number,
-    excludeOffsets: Uint32Array | null, excludeItems: Uint32Array | null, curvature: number,
+    backend: string,
+    threads: number,
+    users: Float32Array,
+    items: Float32Array,
+    dim: number,
+    k: number,
+    excludeOffsets: Uint32Array | null,
+    excludeItems: Uint32Array | null,
+    curvature: number,
   ): NativeJob<NativeTopK>;
   Trainer: new (config: TrainerConfig) => NativeTrainer;
 }

@@ -68,7 +68,11 @@ export function tableOf(rows: readonly Row[], metrics: readonly { name: string; 
   const widths = head.map((cell, i) => Math.max(cell.length, ...lines.map((line) => line[i]!.length)));
   const format = (cells: readonly string[]): string =>
     `| ${cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join(' | ')} |`;
-  return [format(head), `| ${widths.map((width, i) => (i === 0 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`)).join(' | ')} |`, ...lines.map(format)].join('\n');
+  return [
+    format(head),
+    `| ${widths.map((width, i) => (i === 0 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`)).join(' | ')} |`,
+    ...lines.map(format),
+  ].join('\n');
 }
 
 /** Sentences about what the comparison shows where it is not what the paper found (Table 3's order of variants). */
@@ -85,12 +89,14 @@ export function remarksOf(rows: readonly Row[], metric: string): string[] {
   for (const [better, worse, claim] of expected) {
     const a = value.get(better);
     const b = value.get(worse);
-    if (a !== undefined && b !== undefined && !(a > b)) remarks.push(`The paper finds ${claim}; not here: ${number(a)} against ${number(b)}.`);
+    if (a !== undefined && b !== undefined && !(a > b))
+      remarks.push(`The paper finds ${claim}; not here: ${number(a)} against ${number(b)}.`);
   }
   const own = value.get('hyper-know');
   const controls = rows.filter((row) => row.method.startsWith('control:'));
   if (own !== undefined)
     for (const row of controls)
-      if (row.metrics[metric]!.mean >= own) remarks.push(`${row.label} is at or above Hyper-Know: ${number(row.metrics[metric]!.mean)} against ${number(own)}.`);
+      if (row.metrics[metric]!.mean >= own)
+        remarks.push(`${row.label} is at or above Hyper-Know: ${number(row.metrics[metric]!.mean)} against ${number(own)}.`);
   return remarks;
 }

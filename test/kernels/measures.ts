@@ -38,8 +38,8 @@ export function arrayError(got: ArrayLike<number>, want: ArrayLike<number>): num
   return got.length === 0 && want.length === 0 ? 0 : rowError(got, want, Math.max(got.length, want.length));
 }
 
-/** Like rowError of single elements; what is below `floor` counts as far as it is off by a part of `floor`. */
-export function weightError(got: ArrayLike<number>, want: ArrayLike<number>, floor: number): number {
+/** The worst |got − want| / max(want, floor) of any element. */
+export function flooredError(got: ArrayLike<number>, want: ArrayLike<number>, floor: number): number {
   if (got.length !== want.length) return Number.POSITIVE_INFINITY;
   let worst = 0;
   for (let i = 0; i < want.length; ++i) worst = Math.max(worst, Math.abs(got[i]! - want[i]!) / Math.max(want[i]!, floor));

@@ -58,6 +58,24 @@ HK_INLINE void loss_range(const RankingLoss& a, uint64_t begin, uint64_t end) {
   else loss_samples<S, double>(a, a.users.d, a.items.d, begin, end);
 }
 
+// Asks for the points that the gradient of row i will be made of: its own and the other ends of its first occurrences.
+template <class T>
+HK_INLINE void prefetch_partners(const RankingGradient& a, const T* users, const T* items, uint32_t i) {
+  const size_t bytes = a.dim * sizeof(T);
+  prefetch_row((a.of_users ? users : items) + row_of(a.of_users ? a.users : a.items, a.rows[i]) * a.dim, bytes);
+  for (uint32_t o = a.offsets[i]; o < a.offsets[i + 1] && o < a.offsets[i] + 4; ++o) {
+    const uint32_t sample = a.of_users ? a.order[o] : a.order[o] / 2;
+    __builtin_prefetch(a.tape + sample);
+    if (a.negative_rows[sample] == kNone) continue;
+    if (a.of_users) {
+      prefetch_row(items + row_of(a.items, a.positive_rows[sample]) * a.dim, bytes);
+      prefetch_row(items + row_of(a.items, a.negative_rows[sample]) * a.dim, bytes);
+    } else {
+      prefetch_row(users + row_of(a.users, a.user_rows[sample]) * a.dim, bytes);
+    }
+  }
+}
+
 // A row's gradient is on_self·row − Σ slope·(the other point): differences of exact float64 products, so nothing is lost near the boundary.
 template <class S, class T, class O>
 HK_INLINE void gradient_rows(const RankingGradient& a, const T* users, const T* items, O* gradient, uint64_t begin, uint64_t end) {
@@ -66,6 +84,7 @@ HK_INLINE void gradient_rows(const RankingGradient& a, const T* users, const T* 
   if (scratch.size() < dim) scratch.resize(dim);
   double* sum = scratch.data();
   for (uint64_t i = begin; i < end; ++i) {
+    if (i + 2 < end) prefetch_partners(a, users, items, static_cast<uint32_t>(i + 2));
     const size_t row = row_of(a.of_users ? a.users : a.items, a.rows[i]);
     const double gap = a.of_users ? a.users.gap[row] : a.items.gap[row];
     double on_self = 0;

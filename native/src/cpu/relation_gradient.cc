@@ -9,12 +9,20 @@ namespace hk {
 namespace {
 
 template <class S>
-HK_INLINE void gather(const RelationGradient& a, uint32_t begin, uint32_t end, double* row) {
+HK_INLINE void gather(const RelationGradient& a, uint32_t begin, uint32_t end, double* row) {  // at most kChunk at once
+  struct Match {
+    const float* gradient;
+    double weight;
+  };
+  Match matches[kChunk];  // found first, so that their rows are on their way when they are added
+  uint32_t count = 0;
   for (uint32_t k = begin; k < end; ++k) {
     const uint32_t slot = a.head_slot[a.groups.items[k]];
     if (slot == kNone) continue;
-    add_row<S>(row, a.weight[slot], a.relation_gradient + size_t{a.group_offsets[slot] + a.groups.positions[k]} * a.dim, a.dim);
+    matches[count] = {a.relation_gradient + size_t{a.group_offsets[slot] + a.groups.positions[k]} * a.dim, a.weight[slot]};
+    prefetch_row(matches[count++].gradient, a.dim * sizeof(float));
   }
+  for (uint32_t k = 0; k < count; ++k) add_row<S>(row, matches[k].weight, matches[k].gradient, a.dim);
 }
 
 template <class S>
