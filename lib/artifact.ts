@@ -16,7 +16,8 @@ const VERSION = 1;
 export async function saveEmbedding(model: Embedding, path: string): Promise<void> {
   const { dim, graph, seen } = model;
   const tensors = new Map<string, Tensor>();
-  for (const name of ['users', 'entities', 'relations'] as const) tensors.set(name, { shape: [model[name].length / dim, dim], data: model[name] });
+  for (const name of ['users', 'entities', 'relations'] as const)
+    tensors.set(name, { shape: [model[name].length / dim, dim], data: model[name] });
   const add = (name: string, data: Float32Array | Uint32Array | Uint8Array) => tensors.set(name, { shape: [data.length], data });
   add('beta', model.beta);
   add('graph.offsets', graph.offsets);

@@ -15,7 +15,7 @@ export function einsteinMidpoint(rows: ArrayLike<number>, weights: ArrayLike<num
     const gap = ballGap(rows, row * dim, dim, curvature);
     total += weight;
     time += (weight * (2 - gap)) / gap;
-    for (let i = 0; i < dim; ++i) midpoint[i]! += ((curvature === 0 ? 1 : 2 / gap) * weight * rows[row * dim + i]!);
+    for (let i = 0; i < dim; ++i) midpoint[i]! += (curvature === 0 ? 1 : 2 / gap) * weight * rows[row * dim + i]!;
   }
   if (curvature === 0) return midpoint.map((x) => x / total);
   // Σ a (γ, γk √c) is a time-like vector; its Minkowski length is at least Σ a, with equality where all rows are one point.

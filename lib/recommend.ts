@@ -26,7 +26,7 @@ export function recommend(model: Embedding, user: Id | Float32Array, k: number, 
   const point = user instanceof Float32Array ? checkPoint('user', model, user) : userPoint(model, row!);
   const items = model.itemIds.length;
   const count = Math.min(checkInteger('k', k, 1), items);
-  let left = new Uint32Array(0);
+  let left: Uint32Array = new Uint32Array(0);
   if (typeof exclude !== 'string') left = rowsOf('exclude', model.itemIds, exclude);
   else if (exclude === 'seen') left = row === undefined ? left : seenItems(model, row);
   else if (exclude !== 'none') throw argumentError('range', 'exclude', "must be 'seen', 'none' or an iterable of item ids");
@@ -42,7 +42,7 @@ function userPoint({ users, dim }: Embedding, row: number): Float32Array {
   return users.subarray(row * dim, (row + 1) * dim);
 }
 
-function seenItems({ seen }: Embedding, row: number): Uint32Array<ArrayBuffer> {
+function seenItems({ seen }: Embedding, row: number): Uint32Array {
   return seen.items.slice(seen.offsets[row], seen.offsets[row + 1]);
 }
 

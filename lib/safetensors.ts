@@ -207,7 +207,10 @@ function allocate(path: string, bytes: number): ArrayBuffer {
   try {
     return new ArrayBuffer(bytes);
   } catch (cause) {
-    throw new HyperKnowError('ERR_HK_MEMORY', `${basename(path)}: no memory for a tensor of ${bytes} bytes`, { file: basename(path), cause });
+    throw new HyperKnowError('ERR_HK_MEMORY', `${basename(path)}: no memory for a tensor of ${bytes} bytes`, {
+      file: basename(path),
+      cause,
+    });
   }
 }
 

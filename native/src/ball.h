@@ -88,8 +88,32 @@ HK_HOST_DEVICE inline double attention_distance(double sqdist, double x_gap, dou
   return 2.0 * std::log(root + std::sqrt(1.0 + curvature * q)) / std::sqrt(curvature);
 }
 
-// The Einstein midpoint (Eq. 5, 6) from hyperboloid sums: m0 = Σ a_t γ_t, m = Σ a_t·2t/A_t, n = m/(m0 + l), A_n = 2l/(m0 + l).
-// l² = m0² − c‖m‖² cancels for tails clustered at the boundary, but is never below (Σ a_t)².
+// ── The Einstein midpoint (Eq. 5, 6) and L_K, in the frame of one of the tails ──
+//
+// On the hyperboloid the midpoint of tails t with weights a is a plain sum, m0 = Σ a γ_t and m = Σ a·2t/A_t, brought back to the ball by
+// n = m/(m0 + l), l² = m0² − c‖m‖². In the coordinates of the ball that difference has no digits left when the tails lie close together
+// near the boundary. So everything is moved by the isometry x ↦ −o ⊕ x first, which takes the tail of largest weight, o, to the
+// origin. With δ = x − o and D = c‖δ‖² + A_o A_x:
+//   −o ⊕ x = (A_o δ − c‖δ‖² o)/D,   its gap A_o A_x/D,   its Lorentz factor 1 + 2c‖δ‖²/(A_o A_x),
+// none of which cancels.
+struct Framed {  // −o ⊕ x = on_delta·δ + on_origin·o
+  double on_delta, on_origin, gap, denominator;
+};
+HK_HOST_DEVICE inline Framed framed(double delta_sqnorm, double origin_gap, double x_gap, double curvature) {
+  const double denominator = curvature * delta_sqnorm + origin_gap * x_gap;
+  return {origin_gap / denominator, -curvature * delta_sqnorm / denominator, origin_gap * x_gap / denominator, denominator};
+}
+
+// What one tail adds: a·γ′ to m0′, a·on_delta·δ to m′ and a·on_origin·o to m′.
+struct FramedTerm {
+  double lorentz, on_delta, on_origin;
+};
+HK_HOST_DEVICE inline FramedTerm framed_term(double delta_sqnorm, double origin_gap, double t_gap, double curvature) {
+  const double bent = 2.0 * curvature * delta_sqnorm / (origin_gap * t_gap);
+  return {1.0 + bent, 2.0 / t_gap, -bent};
+}
+
+// n′ = m′·inverse with its gap; l² is never below (Σ a)².
 struct Midpoint {
   double l, inverse, gap;  // inverse = 1/(m0 + l)
 };
@@ -99,6 +123,33 @@ HK_HOST_DEVICE inline Midpoint einstein_midpoint(double m0, double m_sqnorm, dou
   if (!(l2 > least)) l2 = least;
   const double l = std::sqrt(l2), inverse = 1.0 / (m0 + l);
   return {l, inverse, 2.0 * l * inverse};
+}
+
+// Gradients of Σ g·(−o ⊕ x) with respect to x, o held fixed: on_g·g + on_delta·δ + on_x·x, from o·g and (−o ⊕ x)·g.
+struct FramedGradient {
+  double on_g, on_delta, on_x;
+};
+HK_HOST_DEVICE inline FramedGradient framed_gradient(const Framed& f, double o_dot_g, double image_dot_g, double origin_gap, double curvature) {
+  return {f.on_delta, -2.0 * curvature * (o_dot_g + image_dot_g) / f.denominator, 2.0 * curvature * origin_gap * image_dot_g / f.denominator};
+}
+
+// Gradients on the sums m0′, m′ of the frame, turned into those on m0, m: the frame is a Lorentz boost, so it is its own transpose.
+// g_m = g_m′ + on_origin·o and g_m0, from o·g_m′.
+struct Unframed {
+  double on_origin, g_m0;
+};
+HK_HOST_DEVICE inline Unframed unframed(double o_dot_g, double framed_g_m0, double origin_gap, double curvature) {
+  return {2.0 * curvature / origin_gap * (o_dot_g - framed_g_m0), lorentz_factor(origin_gap) * framed_g_m0 - 2.0 / origin_gap * o_dot_g};
+}
+
+// With both: the gradient on a tail's weight, and the tail's own gradient on_midpoint·g_m + on_tail·t (attention apart).
+struct TailGradient {
+  double on_weight, on_midpoint, on_tail;
+};
+HK_HOST_DEVICE inline TailGradient tail_gradient(const FramedTerm& term, double delta_dot_g, double o_dot_g, double framed_g_m0, double g_m0,
+                                                 double weight, double t_gap, double curvature) {
+  const double on_weight = framed_g_m0 * term.lorentz + term.on_delta * delta_dot_g + term.on_origin * o_dot_g;
+  return {on_weight, 2.0 * weight / t_gap, 2.0 * curvature * weight / t_gap * (on_weight + g_m0)};
 }
 
 // −ln σ(−z) and σ(z): Eq. 3 with z = d(u, v) − d(u, v′).

@@ -135,7 +135,7 @@ struct NeighborhoodTape {
 
 // For each head v: attention a_t = exp(−scale·(d(v ⊕ r, t) − the smallest of these)) (or 1; ball.h), Einstein midpoint n_v, L_K = scale·d(v, n_v), and with a tape
 // the gradients. All arithmetic in float64: v ⊕ r rounded to float32 would lose the attention near the boundary.
-// An item without triples: midpoint = the item, distance 0, zero gradients. One triple: n_v = t exactly.
+// An item without triples: midpoint = the item, distance 0, zero gradients. One tail: n_v = t exactly.
 struct Neighborhood {
   const float* entities;          // [entities, dim]
   const double* entity_gap;       // [entities]

@@ -18,14 +18,9 @@ struct Group {  // a run of triples with one relation
 
 // Scratch of one thread; it only grows.
 struct Workspace {
-  std::vector<double> rows;      // x per group, then M, g_M, g_x, g_v
-  std::vector<double> sqdist, distance, weight;
+  std::vector<double> rows;  // x per group, then m′, n′, v′, g_m′, g_x, g_v
+  std::vector<double> sqdist, distance, weight, delta_sqnorm;
   std::vector<Group> groups;
-};
-
-// Σ_t a_t·2t/A_t and Σ_t a_t γ_t
-struct Sums {
-  double m0 = 0, weight = 0;
 };
 
 template <class S>
@@ -51,9 +46,10 @@ HK_INLINE void neighborhood_head(const Neighborhood& a, uint32_t i, Workspace& w
   }
 
   // Distances of Eq. 4, group by group.
-  if (w.sqdist.size() < degree) w.sqdist.resize(degree), w.distance.resize(degree), w.weight.resize(degree);
+  if (w.sqdist.size() < degree) w.sqdist.resize(degree), w.distance.resize(degree), w.weight.resize(degree), w.delta_sqnorm.resize(degree);
   w.groups.clear();
   double nearest = std::numeric_limits<double>::infinity();
+  uint32_t origin_tail = tails[0];  // of largest weight
   if (a.attention) {
     for (uint32_t t = 0; t < degree;) {
       Group g{t, t + 1, relation_ids[t], {}};
@@ -64,9 +60,11 @@ HK_INLINE void neighborhood_head(const Neighborhood& a, uint32_t i, Workspace& w
     w.groups.push_back({0, degree, kNone, {}});
   }
   const size_t group_count = w.groups.size();
-  if (w.rows.size() < (group_count + 4) * dim) w.rows.resize((group_count + 4) * dim);
+  if (w.rows.size() < (group_count + 6) * dim) w.rows.resize((group_count + 6) * dim);
   double* const m = w.rows.data() + group_count * dim;
-  double* const g_m = m + dim;
+  double* const n = m + dim;
+  double* const framed_v = n + dim;
+  double* const g_m = framed_v + dim;
   double* const g_x = g_m + dim;
   double* const g_v = g_x + dim;
   if (a.attention) {
@@ -81,63 +79,60 @@ HK_INLINE void neighborhood_head(const Neighborhood& a, uint32_t i, Workspace& w
         const float* tail = a.entities + size_t{tails[t]} * dim;
         w.sqdist[t] = sqdist<S>(x, tail, dim);
         w.distance[t] = attention_distance(w.sqdist[t], g.sum.gap, a.entity_gap[tails[t]], c);
-        nearest = std::min(nearest, w.distance[t]);
+        if (w.distance[t] < nearest) nearest = w.distance[t], origin_tail = tails[t];
       }
     }
   }
 
-  // Einstein midpoint, Eq. 5.
+  // Einstein midpoint, Eq. 5, in the frame of the origin tail (ball.h).
+  const float* o = a.entities + size_t{origin_tail} * dim;
+  const double o_gap = a.entity_gap[origin_tail];
   std::fill_n(m, dim, 0.0);
-  Sums sums;
+  double m0 = 0, weight_sum = 0, on_origin = 0, lorentz_sum = 0;
   for (uint32_t t = 0; t < degree; ++t) {
+    const float* tail = a.entities + size_t{tails[t]} * dim;
     const double gap = a.entity_gap[tails[t]];
     const double weight = a.attention ? std::exp(-scale * (w.distance[t] - nearest)) : 1.0;
-    w.weight[t] = weight;
-    sums.weight += weight, sums.m0 += weight * lorentz_factor(gap);
-    add_row<S>(m, 2.0 * weight / gap, a.entities + size_t{tails[t]} * dim, dim);
+    w.weight[t] = weight, w.delta_sqnorm[t] = tail == o ? 0.0 : sqdist<S>(tail, o, dim);
+    const FramedTerm term = framed_term(w.delta_sqnorm[t], o_gap, gap, c);
+    weight_sum += weight, m0 += weight * term.lorentz, on_origin += weight * term.on_origin;
+    lorentz_sum += weight * lorentz_factor(gap);
+    if (tail != o) add_difference<S>(m, weight * term.on_delta, tail, o, dim);
   }
+  add_row<S>(m, on_origin, o, dim);
   if (a.weights)
     for (uint32_t t = 0; t < degree; ++t)
-      a.weights[first + t] = static_cast<float>(w.weight[t] * lorentz_factor(a.entity_gap[tails[t]]) / sums.m0);
-  const bool single = degree == 1;
-  Midpoint mid;
-  double* const n = g_x;  // free until the gradients
-  if (single) {
-    mid = {0, 0, a.entity_gap[tails[0]]};
-    scale_row<S>(n, 1.0, a.entities + size_t{tails[0]} * dim, dim);
-  } else {
-    mid = einstein_midpoint(sums.m0, dot<S>(m, m, dim), sums.weight, c);
-    scale_row<S>(n, mid.inverse, m, dim);
+      a.weights[first + t] = static_cast<float>(w.weight[t] * lorentz_factor(a.entity_gap[tails[t]]) / lorentz_sum);
+  const Midpoint mid = einstein_midpoint(m0, dot<S>(m, m, dim), weight_sum, c);
+  scale_row<S>(n, mid.inverse, m, dim);
+  if (a.midpoint) {  // n_v = o ⊕ n′
+    const MobiusSum back = mobius_add(sqsum<S>(o, n, dim), c > 0 ? (1.0 - mid.gap) / c : 0.0, o_gap, mid.gap, c);
+    combine_rows<S>(a.midpoint + size_t{i} * dim, back.on_v, o, back.on_r, n, dim);
   }
-  if (a.midpoint) scale_row<S>(a.midpoint + size_t{i} * dim, 1.0, n, dim);
 
-  // Eq. 7.
-  const double n_sqdist = sqdist<S>(v, n, dim);
-  const double distance = poincare_distance(n_sqdist, v_gap, mid.gap, c);
+  // Eq. 7, in the same frame.
+  const Framed frame = framed(sqdist<S>(v, o, dim), o_gap, v_gap, c);
+  frame_row<S>(framed_v, frame.on_delta, v, frame.on_origin, o, dim);
+  const double n_sqdist = sqdist<S>(framed_v, n, dim);
+  const double distance = poincare_distance(n_sqdist, frame.gap, mid.gap, c);
   a.distance[i] = scale * distance;
   if (!tape) return;
 
-  // ∂L_K/∂v directly, and g_n.
-  const double k = scale * poincare_slope(n_sqdist, v_gap, mid.gap, c);
-  combine_rows<S>(g_v, k * (1.0 + c * n_sqdist / v_gap), v, -k, n, dim);
+  // ∂L_K/∂v directly (g_x holds ∂/∂v′), and the gradient on n′, then through n′ = m′/(m0′ + l).
+  const double k = scale * poincare_slope(n_sqdist, frame.gap, mid.gap, c);
+  combine_rows<S>(g_x, k * (1.0 + c * n_sqdist / frame.gap), framed_v, -k, n, dim);
+  const FramedGradient to_v = framed_gradient(frame, dot<S>(o, g_x, dim), dot<S>(framed_v, g_x, dim), o_gap, c);
+  combine_rows<S>(g_v, to_v.on_g, g_x, to_v.on_delta + to_v.on_x, v, -to_v.on_delta, o, dim);
+  combine_rows<S>(g_m, k * (1.0 + c * n_sqdist / mid.gap), n, -k, framed_v, dim);
+  const double n_dot = dot<S>(n, g_m, dim);
+  const double framed_g_m0 = -n_dot * mid.inverse * (1.0 + m0 / mid.l);
+  combine_rows<S>(g_m, mid.inverse, g_m, n_dot * mid.inverse * c / mid.l, m, dim);
+  const double o_dot_g = dot<S>(o, g_m, dim);
+  const Unframed plain = unframed(o_dot_g, framed_g_m0, o_gap, c);
+  combine_rows<S>(a.tape.midpoint_gradient + size_t{i} * dim, 1.0, g_m, plain.on_origin, o, dim);
+
   TripleGradient* triples = a.tape.triples + first;
   float* relation_gradient = a.tape.relation_gradient ? a.tape.relation_gradient + size_t{a.group_offsets[i]} * dim : nullptr;
-  double* midpoint_gradient = a.tape.midpoint_gradient + size_t{i} * dim;
-  if (single) {
-    std::fill_n(midpoint_gradient, dim, 0.0);
-    triples[0] = {0, -k, 0, k * (1.0 + c * n_sqdist / mid.gap)};
-    if (relation_gradient) std::fill_n(relation_gradient, dim, 0.0f);
-    scale_row<S>(a.tape.head_gradient + size_t{i} * dim, 1.0, g_v, dim);
-    a.tape.scale_gradient[i] = distance;
-    return;
-  }
-  // g_n = k[(n − v) + (cS/A_n) n], then through n = M/(M0 + L).
-  combine_rows<S>(g_m, k * (1.0 + c * n_sqdist / mid.gap), n, -k, v, dim);
-  const double n_dot = dot<S>(n, g_m, dim);
-  const double g_m0 = -n_dot * mid.inverse * (1.0 + sums.m0 / mid.l);
-  combine_rows<S>(midpoint_gradient, mid.inverse, g_m, n_dot * mid.inverse * c / mid.l, m, dim);
-  const double* gm = midpoint_gradient;
-
   double scale_gradient = distance;
   for (size_t q = 0; q < group_count; ++q) {
     const Group& g = w.groups[q];
@@ -147,13 +142,13 @@ HK_INLINE void neighborhood_head(const Neighborhood& a, uint32_t i, Workspace& w
     for (uint32_t t = g.begin; t < g.end; ++t) {
       const float* tail = a.entities + size_t{tails[t]} * dim;
       const double gap = a.entity_gap[tails[t]], weight = w.weight[t];
-      const double tail_dot = dot<S>(tail, gm, dim);
+      const FramedTerm term = framed_term(w.delta_sqnorm[t], o_gap, gap, c);
+      const double delta_dot_g = tail == o ? 0.0 : difference_dot<S>(tail, o, g_m, dim);
+      const TailGradient to_tail = tail_gradient(term, delta_dot_g, o_dot_g, framed_g_m0, plain.g_m0, weight, gap, c);
       TripleGradient& out = triples[t];
-      out.on_midpoint = 2.0 * weight / gap;
-      out.on_tail = 4.0 * c * weight / (gap * gap) * (g_m0 + tail_dot);
-      out.on_head = out.on_relation = 0;
+      out = {to_tail.on_midpoint, 0, 0, to_tail.on_tail};
       if (!a.attention) continue;
-      const double g_distance = -weight * (g_m0 * lorentz_factor(gap) + 2.0 * tail_dot / gap);  // ∂L_K/∂(scale·d)
+      const double g_distance = -weight * to_tail.on_weight;  // ∂L_K/∂(scale·d)
       scale_gradient += g_distance * w.distance[t];
       const double slope = scale * g_distance * poincare_slope(w.sqdist[t], g.sum.gap, gap, c);
       out.on_tail += slope * (1.0 + c * w.sqdist[t] / gap);

@@ -70,6 +70,36 @@ HK_INLINE double sqdist(const X* x, const Y* y, uint32_t dim) {
   return s;
 }
 
+// Σ (x_k − y_k) z_k
+template <class S, class X, class Y, class Z>
+HK_INLINE double difference_dot(const X* x, const Y* y, const Z* z, uint32_t dim) {
+  typename S::D a{};
+  uint32_t k = 0;
+  for (; k + S::kD <= dim; k += S::kD) a += (load<S>(x + k) - load<S>(y + k)) * load<S>(z + k);
+  double s = sum<S>(a);
+  for (; k < dim; ++k) s += (static_cast<double>(x[k]) - static_cast<double>(y[k])) * static_cast<double>(z[k]);
+  return s;
+}
+
+// out += a·(x − y)
+template <class S, class X, class Y>
+HK_INLINE void add_difference(double* out, double a, const X* x, const Y* y, uint32_t dim) {
+  uint32_t k = 0;
+  for (; k + S::kD <= dim; k += S::kD) store<S>(out + k, load<S>(out + k) + a * (load<S>(x + k) - load<S>(y + k)));
+  for (; k < dim; ++k) out[k] += a * (static_cast<double>(x[k]) - static_cast<double>(y[k]));
+}
+
+// out = a·(x − y) + b·y
+template <class S, class X, class Y>
+HK_INLINE void frame_row(double* out, double a, const X* x, double b, const Y* y, uint32_t dim) {
+  uint32_t k = 0;
+  for (; k + S::kD <= dim; k += S::kD) {
+    const typename S::D v = load<S>(y + k);
+    store<S>(out + k, a * (load<S>(x + k) - v) + b * v);
+  }
+  for (; k < dim; ++k) out[k] = a * (static_cast<double>(x[k]) - static_cast<double>(y[k])) + b * static_cast<double>(y[k]);
+}
+
 // ‖x + y‖²
 template <class S, class X, class Y>
 HK_INLINE double sqsum(const X* x, const Y* y, uint32_t dim) {

@@ -1,0 +1,284 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { checkInteger, checkNumber, checkOptions } from './check.ts';
+import type { Interactions } from './data/csr.ts';
+import type { Dataset } from './data/dataset.ts';
+import { finishInTurns, type Steps } from './data/steps.ts';
+import { checkDataset, type Rank } from './evaluate.ts';
+
+/** Scores of all items for a user, higher is better; not normalised. */
+export interface Scorer {
+  /** Whatever is needed before the first score, in short turns of the event loop. */
+  prepare(): Promise<void>;
+  /** Adds `weight` times the user's scores to `scores`, [items]. */
+  add(user: number, weight: number, scores: Float64Array): void;
+}
+
+export interface NeighborOptions {
+  /** Most similar items that count, for each item. */
+  neighbors?: number;
+  /** Added to the denominator of the cosine: takes similarities that rest on little towards 0. */
+  shrinkage?: number;
+}
+
+/** Users ranked between two turns of the event loop. */
+const USERS_PER_TURN = 32;
+
+/** Similarities computed between two yields. */
+const ITEMS_PER_STEP = 64;
+
+/** Training interactions of each item, the same for everybody. */
+export function popularity(dataset: Dataset): Scorer {
+  const { items } = checkDataset(dataset).train;
+  const counts = new Float64Array(dataset.items);
+  for (const item of items) counts[item]!++;
+  return {
+    prepare: async () => {},
+    add: (_user, weight, scores) => {
+      for (let item = 0; item < scores.length; ++item) scores[item]! += weight * counts[item]!;
+    },
+  };
+}
+
+/**
+ * Item-based nearest neighbours: the score of an item is the sum of its cosine similarities to the user's training items, where an
+ * item is the set of its training users. Default 200 neighbours, no shrinkage.
+ */
+export function itemKnn(dataset: Dataset, options?: NeighborOptions): Scorer {
+  const { train, items } = checkDataset(dataset);
+  const { neighbors, shrinkage } = checkNeighbors(options, 200);
+  return nearestNeighbors(train, () => similarities(transposed(train, items), train, null, neighbors, shrinkage));
+}
+
+/**
+ * The same over the knowledge graph: an item is the set of its (relation, tail) pairs, each weighed by its inverse document frequency
+ * ln(items / items that have it). Default 200 neighbours, no shrinkage.
+ */
+export function attributeKnn(dataset: Dataset, options?: NeighborOptions): Scorer {
+  const { graph, items, train } = checkDataset(dataset);
+  const { neighbors, shrinkage } = checkNeighbors(options, 200);
+  return nearestNeighbors(train, function* () {
+    const attributes = new Map<number, number>();
+    const ofItem = Uint32Array.from(graph.tails, (tail, i) => {
+      const pair = graph.relations[i]! * dataset.entities + tail;
+      const known = attributes.get(pair);
+      if (known !== undefined) return known;
+      attributes.set(pair, attributes.size);
+      return attributes.size - 1;
+    });
+    yield;
+    const byItem = { offsets: graph.offsets, items: ofItem };
+    const byAttribute = transposed(byItem, attributes.size);
+    const weights = Float64Array.from({ length: attributes.size }, (_, attribute) =>
+      Math.log(items / (byAttribute.offsets[attribute + 1]! - byAttribute.offsets[attribute]!)),
+    );
+    return yield* similarities(byItem, byAttribute, weights, neighbors, shrinkage);
+  });
+}
+
+/**
+ * share · a + (1 − share) · b, where each user's scores are first divided by their largest.
+ *
+ * @param share in [0, 1], default 0.5
+ */
+export function blend(a: Scorer, b: Scorer, share: number = 0.5): Scorer {
+  checkNumber('share', share, 0, 1);
+  let own = new Float64Array(0);
+  const addNormalized = (scorer: Scorer, user: number, weight: number, scores: Float64Array) => {
+    if (own.length !== scores.length) own = new Float64Array(scores.length);
+    own.fill(0);
+    scorer.add(user, 1, own);
+    let largest = 0;
+    for (const score of own) largest = Math.max(largest, score);
+    if (largest > 0) for (let item = 0; item < scores.length; ++item) scores[item]! += (weight / largest) * own[item]!;
+  };
+  return {
+    prepare: async () => {
+      await a.prepare();
+      await b.prepare();
+    },
+    add: (user, weight, scores) => {
+      addNormalized(a, user, weight * share, scores);
+      addNormalized(b, user, weight * (1 - share), scores);
+    },
+  };
+}
+
+/** Ranks by score, for `evaluateRanking`; ties by smaller item row. */
+export function rankBy(scorer: Scorer, dataset: Dataset): Rank {
+  const scores = new Float64Array(checkDataset(dataset).items);
+  return async (users, k, exclude) => {
+    await scorer.prepare();
+    const ranked = new Uint32Array(users.length * k).fill(0xffffffff);
+    const best = new Best(k);
+    for (let i = 0; i < users.length; ++i) {
+      scores.fill(0);
+      scorer.add(users[i]!, 1, scores);
+      for (let at = exclude.offsets[i]!; at < exclude.offsets[i + 1]!; ++at) scores[exclude.items[at]!] = Number.NaN;
+      for (let item = 0; item < scores.length; ++item) best.offer(item, scores[item]!);
+      best.drain((item, _score, place) => {
+        ranked[i * k + place] = item;
+      });
+      if (i % USERS_PER_TURN === USERS_PER_TURN - 1) await nextTurn();
+    }
+    return ranked;
+  };
+}
+
+/** For each item its neighbours, and how similar they are. */
+interface Neighbors extends Interactions {
+  values: Float64Array;
+}
+
+function nearestNeighbors(train: Interactions, compute: () => Steps<Neighbors>): Scorer {
+  let found: Neighbors | undefined;
+  return {
+    prepare: async () => {
+      found ??= await finishInTurns(compute());
+    },
+    add: (user, weight, scores) => {
+      const { offsets, items, values } = found!;
+      for (let at = train.offsets[user]!; at < train.offsets[user + 1]!; ++at) {
+        const item = train.items[at]!;
+        for (let i = offsets[item]!; i < offsets[item + 1]!; ++i) scores[items[i]!]! += weight * values[i]!;
+      }
+    },
+  };
+}
+
+/**
+ * The most similar rows of each row of a sparse matrix by cosine, Σ w² / (‖a‖‖b‖ + shrinkage) over the columns that both have.
+ *
+ * @param rows the columns of each row
+ * @param columns the rows of each column
+ * @param weights one per column; null: all 1
+ */
+function* similarities(
+  rows: Interactions,
+  columns: Interactions,
+  weights: Float64Array | null,
+  neighbors: number,
+  shrinkage: number,
+): Steps<Neighbors> {
+  const count = rows.offsets.length - 1;
+  const squared = (column: number): number => (weights === null ? 1 : weights[column]! ** 2);
+  const norms = new Float64Array(count);
+  for (let row = 0; row < count; ++row) {
+    for (let i = rows.offsets[row]!; i < rows.offsets[row + 1]!; ++i) norms[row]! += squared(rows.items[i]!);
+    norms[row] = Math.sqrt(norms[row]!);
+  }
+  const offsets = new Uint32Array(count + 1);
+  const items: number[] = [];
+  const values: number[] = [];
+  const overlap = new Float64Array(count);
+  const touched = new Uint32Array(count);
+  const best = new Best(neighbors);
+  for (let row = 0; row < count; ++row) {
+    let met = 0;
+    for (let i = rows.offsets[row]!; i < rows.offsets[row + 1]!; ++i) {
+      const column = rows.items[i]!;
+      const product = squared(column);
+      if (product === 0) continue;
+      for (let j = columns.offsets[column]!; j < columns.offsets[column + 1]!; ++j) {
+        const other = columns.items[j]!;
+        if (overlap[other] === 0) touched[met++] = other;
+        overlap[other]! += product;
+      }
+    }
+    for (let i = 0; i < met; ++i) {
+      const other = touched[i]!;
+      if (other !== row) best.offer(other, overlap[other]! / (norms[row]! * norms[other]! + shrinkage));
+      overlap[other] = 0;
+    }
+    best.drain((other, similarity) => {
+      items.push(other);
+      values.push(similarity);
+    });
+    offsets[row + 1] = items.length;
+    if (row % ITEMS_PER_STEP === ITEMS_PER_STEP - 1) yield;
+  }
+  return { offsets, items: Uint32Array.from(items), values: Float64Array.from(values) };
+}
+
+/** Column by column. */
+function transposed({ offsets, items }: Interactions, columns: number): Interactions {
+  const starts = new Uint32Array(columns + 1);
+  for (const column of items) starts[column + 1]!++;
+  for (let column = 0; column < columns; ++column) starts[column + 1]! += starts[column]!;
+  const next = starts.slice();
+  const rows = new Uint32Array(items.length);
+  for (let row = 0; row + 1 < offsets.length; ++row) for (let i = offsets[row]!; i < offsets[row + 1]!; ++i) rows[next[items[i]!]!++] = row;
+  return { offsets: starts, items: rows };
+}
+
+/** The k best of what is offered: a heap with the worst on top. Ties by smaller item; NaN is never taken. */
+class Best {
+  readonly #items: Uint32Array;
+  readonly #scores: Float64Array;
+  #size = 0;
+
+  constructor(k: number) {
+    this.#items = new Uint32Array(k);
+    this.#scores = new Float64Array(k);
+  }
+
+  offer(item: number, score: number): void {
+    if (this.#size < this.#items.length) {
+      if (Number.isNaN(score)) return;
+      let place = this.#size++;
+      while (place > 0) {
+        const parent = (place - 1) >> 1;
+        if (!this.#isWorse(item, score, parent)) break;
+        this.#move(parent, place);
+        place = parent;
+      }
+      this.#items[place] = item;
+      this.#scores[place] = score;
+    } else if (score > this.#scores[0]! || (score === this.#scores[0] && item < this.#items[0]!)) this.#sink(item, score);
+  }
+
+  /** Hands over all that was taken, best first, and is empty again. */
+  drain(visit: (item: number, score: number, rank: number) => void): void {
+    const count = this.#size;
+    const items = new Uint32Array(count);
+    const scores = new Float64Array(count);
+    for (let rank = count - 1; rank >= 0; --rank) {
+      items[rank] = this.#items[0]!;
+      scores[rank] = this.#scores[0]!;
+      --this.#size;
+      this.#sink(this.#items[this.#size]!, this.#scores[this.#size]!);
+    }
+    for (let rank = 0; rank < count; ++rank) visit(items[rank]!, scores[rank]!, rank);
+  }
+
+  /** Puts an entry in the place of the worst. */
+  #sink(item: number, score: number): void {
+    let place = 0;
+    for (;;) {
+      let child = 2 * place + 1;
+      if (child >= this.#size) break;
+      if (child + 1 < this.#size && this.#isWorse(this.#items[child + 1]!, this.#scores[child + 1]!, child)) ++child;
+      if (this.#isWorse(item, score, child)) break;
+      this.#move(child, place);
+      place = child;
+    }
+    this.#items[place] = item;
+    this.#scores[place] = score;
+  }
+
+  #isWorse(item: number, score: number, place: number): boolean {
+    return score < this.#scores[place]! || (score === this.#scores[place] && item > this.#items[place]!);
+  }
+
+  #move(from: number, to: number): void {
+    this.#items[to] = this.#items[from]!;
+    this.#scores[to] = this.#scores[from]!;
+  }
+}
+
+function checkNeighbors(options: NeighborOptions | undefined, neighbors: number): Required<NeighborOptions> {
+  const given = checkOptions('options', options, ['neighbors', 'shrinkage']);
+  return {
+    neighbors: checkInteger('neighbors', given.neighbors ?? neighbors, 1, 1 << 24),
+    shrinkage: checkNumber('shrinkage', given.shrinkage ?? 0, 0),
+  };
+}

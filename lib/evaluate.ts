@@ -1,0 +1,201 @@
+import { availableParallelism } from 'node:os';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { checkInteger, checkOneOf, checkOptions, show } from './check.ts';
+import { hasInteraction, type Interactions } from './data/csr.ts';
+import type { Dataset } from './data/dataset.ts';
+import { argumentError } from './errors.ts';
+import { METRICS, type MetricName } from './metrics.ts';
+import { Model } from './model.ts';
+import { native, resolveBackend } from './native.ts';
+import { mean } from './statistics.ts';
+
+export interface RankingOptions {
+  /** Cut-off, or several. Default 20. */
+  k?: number | readonly number[];
+  /** Which interactions are to be found. Default 'test'. */
+  split?: 'test' | 'validation';
+  /**
+   * Definition of NDCG. 'standard' (default): the ideal list has min(k, |test|) hits. 'kgat': the ideal list is the hits among the
+   * model's own first 100, cut at k, which is KGAT's code and the paper's tables. 'both': `ndcg` is the standard one, `ndcgKgat` the other.
+   */
+  ndcg?: 'standard' | 'kgat' | 'both';
+}
+
+export interface EvaluateOptions extends RankingOptions {
+  /** Default 'auto'. */
+  backend?: 'cpu' | 'cuda' | 'auto';
+  /** Default: as many as the machine runs at once. */
+  threads?: number;
+}
+
+/** Means over users, by cut-off. */
+export interface Metrics {
+  /** Users with an item to be found; the others are left out. */
+  users: number;
+  recall: Record<number, number>;
+  ndcg: Record<number, number>;
+  /** Only with ndcg: 'both'. */
+  ndcgKgat?: Record<number, number>;
+  precision: Record<number, number>;
+  hitRate: Record<number, number>;
+  mrr: Record<number, number>;
+}
+
+/** The values that `Metrics` are the means of, one for each user of `users`. */
+export interface PerUserMetrics {
+  /** Rows of the users with an item to be found, ascending. */
+  users: Uint32Array;
+  recall: Record<number, Float64Array>;
+  ndcg: Record<number, Float64Array>;
+  ndcgKgat?: Record<number, Float64Array>;
+  precision: Record<number, Float64Array>;
+  hitRate: Record<number, Float64Array>;
+  mrr: Record<number, Float64Array>;
+}
+
+/**
+ * Ranks all items for each of `users` but those listed for that position in `exclude`, best first. Returns [users, k] item rows; lists
+ * that are shorter are padded with 0xffffffff.
+ */
+export type Rank = (users: Uint32Array, k: number, exclude: Interactions) => Promise<Uint32Array>;
+
+/** What `Rank` puts where there is no item. */
+const NONE = 0xffffffff;
+
+/** Users ranked at once. */
+const CHUNK = 8192;
+
+/** Users whose lists are judged between two turns of the event loop. */
+const JUDGED_PER_TURN = 1024;
+
+/**
+ * Full ranking: every item that is not in the user's training set — and, for the test split, not in the validation set — is a candidate.
+ * Users with an empty split are left out. Exact, ties by smaller item row.
+ *
+ * @throws {TypeError, RangeError} for bad arguments, or a data set the model was not made for; {HyperKnowError} ERR_HK_BACKEND
+ */
+export async function evaluate(model: Model, dataset: Dataset, options?: EvaluateOptions): Promise<Metrics> {
+  return meanMetrics(await evaluatePerUser(model, dataset, options));
+}
+
+/** `evaluate`, before the means are taken: for paired tests. */
+export async function evaluatePerUser(model: Model, dataset: Dataset, options?: EvaluateOptions): Promise<PerUserMetrics> {
+  const { backend = 'auto', threads, ...ranking } = checkOptions('options', options, ['k', 'split', 'ndcg', 'backend', 'threads']);
+  if (!(model instanceof Model)) throw argumentError('type', 'model', `must be a Model, got ${show(model)}`);
+  checkDataset(dataset);
+  const { users, entities, itemIds, dim, curvature } = model;
+  for (const [what, ours, theirs] of [
+    ['users', users.length / dim, dataset.users],
+    ['items', itemIds.length, dataset.items],
+  ] as const)
+    if (ours !== theirs) throw argumentError('range', 'dataset', `has ${theirs} ${what}, the model ${ours}`);
+  const name = resolveBackend(checkOneOf('backend', backend, ['cpu', 'cuda', 'auto']));
+  const count = threads === undefined ? availableParallelism() : checkInteger('threads', threads, 1, 1024);
+  const items = entities.subarray(0, itemIds.length * dim);
+  return evaluateRanking(
+    async (rows, k, exclude) => {
+      const points = new Float32Array(rows.length * dim);
+      for (let i = 0; i < rows.length; ++i) points.set(users.subarray(rows[i]! * dim, (rows[i]! + 1) * dim), i * dim);
+      return (await native.topKAsync(name, count, points, items, dim, k, exclude.offsets, exclude.items, curvature).promise).items;
+    },
+    dataset,
+    ranking,
+  );
+}
+
+/** The same evaluation of anything that ranks items. */
+export async function evaluateRanking(rank: Rank, dataset: Dataset, options?: RankingOptions): Promise<PerUserMetrics> {
+  const { k = 20, split = 'test', ndcg = 'standard' } = checkOptions('options', options, ['k', 'split', 'ndcg']);
+  checkDataset(dataset);
+  checkOneOf('split', split, ['test', 'validation']);
+  checkOneOf('ndcg', ndcg, ['standard', 'kgat', 'both']);
+  const cutOffs = checkCutOffs(k);
+  const wanted = dataset[split];
+  const rows: [result: ResultName, metric: MetricName][] = [
+    ['recall', 'recall'],
+    ['ndcg', ndcg === 'kgat' ? 'ndcgKgat' : 'ndcg'],
+    ['precision', 'precision'],
+    ['hitRate', 'hitRate'],
+    ['mrr', 'mrr'],
+  ];
+  if (ndcg === 'both') rows.push(['ndcgKgat', 'ndcgKgat']);
+
+  const users = usersWithItems(wanted);
+  const perCutOff = () => Object.fromEntries(cutOffs.map((cutOff) => [cutOff, new Float64Array(users.length)]));
+  const values = Object.fromEntries(rows.map(([result]) => [result, perCutOff()])) as Omit<Required<PerUserMetrics>, 'users'>;
+  const depth = Math.max(...rows.flatMap(([, metric]) => cutOffs.map((cutOff) => METRICS[metric].depth(cutOff))));
+  const length = Math.min(depth, dataset.items);
+  const hits = new Uint8Array(length);
+  for (let begin = 0; begin < users.length; begin += CHUNK) {
+    const chunk = users.subarray(begin, begin + CHUNK);
+    const ranked = await rank(chunk, length, exclusions(dataset, split, chunk));
+    for (let i = 0; i < chunk.length; ++i) {
+      const user = chunk[i]!;
+      for (let place = 0; place < length; ++place) {
+        const item = ranked[i * length + place]!;
+        hits[place] = item !== NONE && hasInteraction(wanted, user, item) ? 1 : 0;
+      }
+      const list = { hits, relevant: wanted.offsets[user + 1]! - wanted.offsets[user]! };
+      for (const [result, metric] of rows)
+        for (const cutOff of cutOffs) values[result][cutOff]![begin + i] = METRICS[metric].value(list, cutOff);
+      if (i % JUDGED_PER_TURN === JUDGED_PER_TURN - 1) await nextTurn();
+    }
+  }
+  return { users, ...values };
+}
+
+/** Means over the users. NaN where there are none. */
+export function meanMetrics({ users, ...values }: PerUserMetrics): Metrics {
+  const means = Object.entries(values).map(([name, perCutOff]) => [
+    name,
+    Object.fromEntries(Object.entries(perCutOff).map(([k, perUser]) => [k, mean(perUser)])),
+  ]);
+  return { users: users.length, ...Object.fromEntries(means) };
+}
+
+/** A data set, as far as can be told without reading all of it. */
+export function checkDataset(value: unknown): Dataset {
+  const dataset = value as Dataset | null | undefined;
+  const isWhole = (rows: unknown, { offsets, entries }: { offsets: unknown; entries: readonly unknown[] }): boolean =>
+    offsets instanceof Uint32Array && offsets.length === Number(rows) + 1 && entries.every((array) => array instanceof Uint32Array);
+  const lists = [dataset?.train, dataset?.validation, dataset?.test];
+  if (
+    !lists.every((list) => isWhole(dataset?.users, { offsets: list?.offsets, entries: [list?.items] })) ||
+    !isWhole(dataset?.items, { offsets: dataset?.graph?.offsets, entries: [dataset?.graph?.relations, dataset?.graph?.tails] })
+  )
+    throw argumentError('type', 'dataset', `must be what loadDataset, createDataset or synthetic return, got ${show(value)}`);
+  return dataset!;
+}
+
+type ResultName = Exclude<keyof PerUserMetrics, 'users'>;
+
+function checkCutOffs(k: unknown): number[] {
+  if (!Array.isArray(k)) return [checkInteger('k', k, 1, 1 << 24)];
+  if (k.length === 0) throw argumentError('range', 'k', 'must hold at least one cut-off');
+  return k.map((cutOff, i) => checkInteger(`k[${i}]`, cutOff, 1, 1 << 24));
+}
+
+function usersWithItems({ offsets }: Interactions): Uint32Array {
+  const users: number[] = [];
+  for (let user = 0; user + 1 < offsets.length; ++user) if (offsets[user + 1]! > offsets[user]!) users.push(user);
+  return Uint32Array.from(users);
+}
+
+/** The items that are no candidates, ascending, by position in `users`. */
+function exclusions({ train, validation }: Dataset, split: 'test' | 'validation', users: Uint32Array): Interactions {
+  const sources = split === 'test' ? [train, validation] : [train];
+  const offsets = new Uint32Array(users.length + 1);
+  for (let i = 0; i < users.length; ++i)
+    offsets[i + 1] = sources.reduce((sum, source) => sum + source.offsets[users[i]! + 1]! - source.offsets[users[i]!]!, offsets[i]!);
+  const items = new Uint32Array(offsets[users.length]!);
+  for (let i = 0; i < users.length; ++i) {
+    let at = offsets[i]!;
+    for (const source of sources) {
+      const own = source.items.subarray(source.offsets[users[i]!], source.offsets[users[i]! + 1]);
+      items.set(own, at);
+      at += own.length;
+    }
+    items.subarray(offsets[i], offsets[i + 1]).sort();
+  }
+  return { offsets, items };
+}
