@@ -114,7 +114,9 @@ export function rankBy(scorer: Scorer, dataset: Dataset): Rank {
       scores.fill(0);
       scorer.add(users[i]!, 1, scores);
       for (let at = exclude.offsets[i]!; at < exclude.offsets[i + 1]!; ++at) scores[exclude.items[at]!] = Number.NaN;
-      for (let item = 0; item < scores.length; ++item) best.offer(item, scores[item]!);
+      // Items come in ascending order, so that an equal score never displaces one that is there. NaN is above nothing.
+      let floor = Number.NEGATIVE_INFINITY;
+      for (let item = 0; item < scores.length; ++item) if (scores[item]! > floor) floor = best.offer(item, scores[item]!);
       best.drain((item, _score, place) => {
         ranked[i * k + place] = item;
       });
@@ -210,7 +212,7 @@ function transposed({ offsets, items }: Interactions, columns: number): Interact
   return { offsets: starts, items: rows };
 }
 
-/** The k best of what is offered: a heap with the worst on top. Ties by smaller item; NaN is never taken. */
+/** The k best of what is offered: a heap with the worst on top. Ties by smaller item. */
 class Best {
   readonly #items: Uint32Array;
   readonly #scores: Float64Array;
@@ -221,9 +223,9 @@ class Best {
     this.#scores = new Float64Array(k);
   }
 
-  offer(item: number, score: number): void {
+  /** @returns a score below which nothing is taken any more */
+  offer(item: number, score: number): number {
     if (this.#size < this.#items.length) {
-      if (Number.isNaN(score)) return;
       let place = this.#size++;
       while (place > 0) {
         const parent = (place - 1) >> 1;
@@ -234,6 +236,7 @@ class Best {
       this.#items[place] = item;
       this.#scores[place] = score;
     } else if (score > this.#scores[0]! || (score === this.#scores[0] && item < this.#items[0]!)) this.#sink(item, score);
+    return this.#size < this.#items.length ? Number.NEGATIVE_INFINITY : this.#scores[0]!;
   }
 
   /** Hands over all that was taken, best first, and is empty again. */

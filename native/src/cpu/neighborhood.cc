@@ -105,9 +105,12 @@ HK_INLINE void neighborhood_head(const Neighborhood& a, uint32_t i, Workspace& w
       a.weights[first + t] = static_cast<float>(w.weight[t] * lorentz_factor(a.entity_gap[tails[t]]) / lorentz_sum);
   const Midpoint mid = einstein_midpoint(m0, dot<S>(m, m, dim), weight_sum, c);
   scale_row<S>(n, mid.inverse, m, dim);
-  if (a.midpoint) {  // n_v = o ⊕ n′
-    const MobiusSum back = mobius_add(sqsum<S>(o, n, dim), c > 0 ? (1.0 - mid.gap) / c : 0.0, o_gap, mid.gap, c);
-    combine_rows<S>(a.midpoint + size_t{i} * dim, back.on_v, o, back.on_r, n, dim);
+  if (a.midpoint) {  // n_v = m/(m0 + l) in the ball's own coordinates, where only l would lose digits; and l is the same in every frame
+    double* const plain = g_x;
+    std::fill_n(plain, dim, 0.0);
+    for (uint32_t t = 0; t < degree; ++t)
+      add_row<S>(plain, 2.0 * w.weight[t] / a.entity_gap[tails[t]], a.entities + size_t{tails[t]} * dim, dim);
+    scale_row<S>(a.midpoint + size_t{i} * dim, 1.0 / (lorentz_sum + mid.l), plain, dim);
   }
 
   // Eq. 7, in the same frame.
