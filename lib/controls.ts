@@ -51,7 +51,7 @@ export function itemKnn(dataset: Dataset, options?: NeighborOptions): Scorer {
 
 /**
  * The same over the knowledge graph: an item is the set of its (relation, tail) pairs, each weighed by its inverse document frequency
- * ln(items / items that have it). Default 200 neighbours, no shrinkage.
+ * ln(items / items that have it), and those that more than half of the items have count for nothing. Default 200 neighbours, no shrinkage.
  */
 export function attributeKnn(dataset: Dataset, options?: NeighborOptions): Scorer {
   const { graph, items, train } = checkDataset(dataset);
@@ -68,9 +68,10 @@ export function attributeKnn(dataset: Dataset, options?: NeighborOptions): Score
     yield;
     const byItem = { offsets: graph.offsets, items: ofItem };
     const byAttribute = transposed(byItem, attributes.size);
-    const weights = Float64Array.from({ length: attributes.size }, (_, attribute) =>
-      Math.log(items / (byAttribute.offsets[attribute + 1]! - byAttribute.offsets[attribute]!)),
-    );
+    const weights = Float64Array.from({ length: attributes.size }, (_, attribute) => {
+      const having = byAttribute.offsets[attribute + 1]! - byAttribute.offsets[attribute]!;
+      return having > items / 2 ? 0 : Math.log(items / having);
+    });
     return yield* similarities(byItem, byAttribute, weights, neighbors, shrinkage);
   });
 }

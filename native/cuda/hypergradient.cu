@@ -20,7 +20,7 @@ __global__ void hypergradient_kernel(Hypergradient a) {
     double product = 0;
     if (a.outer_slot[head] != kNone) {
       const double* outer = a.outer_gradient + size_t{a.outer_slot[head]} * dim;
-      const float* own = a.tape.head_gradient + size_t{i} * dim;
+      const double* own = a.tape.head_gradient + size_t{i} * dim;
       for (uint32_t k = lane; k < dim; k += kWarp) product += outer[k] * own[k];
     }
     for (uint32_t first = begin; first < end; first += kWarp) {

@@ -103,8 +103,8 @@ void neighborhood_gradient(Backend& backend, Rows entities, Rows relations, uint
   touched.group(backend, keys.data(), heads_n, marks.data());
 
   const size_t rows = size_t{heads_n} * dim;
-  Buffer<float> head_gradient(backend, rows), group_gradient(backend, size_t{groups} * dim);
-  Buffer<double> midpoint_gradient(backend, rows), scale_gradient(backend, heads_n), distance(backend, heads_n);
+  Buffer<float> group_gradient(backend, size_t{groups} * dim);
+  Buffer<double> head_gradient(backend, rows), midpoint_gradient(backend, rows), scale_gradient(backend, heads_n), distance(backend, heads_n);
   Buffer<TripleGradient> tape_triples(backend, triples);
   const NeighborhoodTape tape{head_gradient.data(), midpoint_gradient.data(), tape_triples.data(), group_gradient.data(), scale_gradient.data()};
   backend.neighborhood({e.data(), e_gap.data(), r.data(), r_gap.data(), device_graph.view(), heads.rows(), heads.count(), heads_n,

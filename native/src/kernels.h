@@ -126,7 +126,7 @@ struct TripleGradient {
 
 // What the forward pass of a head leaves for the backward passes, all for upstream 1 on L_K(v).
 struct NeighborhoodTape {
-  float* head_gradient;       // [heads, dim] ∂L_K(v)/∂v
+  double* head_gradient;      // [heads, dim] ∂L_K(v)/∂v; with a self-loop it nearly cancels against the tail's, so float64
   double* midpoint_gradient;  // [heads, dim] g_M = ∂L_K(v)/∂M, M = Σ a_t·2t/A_t
   TripleGradient* triples;    // [triples of the heads]
   float* relation_gradient;   // [groups of the heads, dim] ∂L_K(v)/∂r of the group's relation

@@ -108,8 +108,8 @@ class Step {
   Buffer<uint8_t> marks_;
   Buffer<uint32_t> triple_offsets_, group_offsets_;
   Buffer<double> weight_, head_distance_;
-  Buffer<float> tape_head_gradient_, tape_relation_gradient_;
-  Buffer<double> tape_midpoint_gradient_, tape_scale_gradient_;
+  Buffer<float> tape_relation_gradient_;
+  Buffer<double> tape_head_gradient_, tape_midpoint_gradient_, tape_scale_gradient_;
   Buffer<TripleGradient> tape_triples_;
   Buffer<float> loss_;
   Buffer<RankingTape> ranking_tape_;

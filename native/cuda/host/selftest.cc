@@ -289,10 +289,11 @@ Results exercise(Backend& b, const Case& c, const World& w) {
   // Eq. 4–7 and their gradient.
   const uint32_t triples = graph.most_triples(heads.capacity), groups = graph.most_groups(heads.capacity);
   const float* relation_points = c.attention ? relations.point_rows() : nullptr;
-  Buffer<float> midpoint(b, size_t{heads.capacity} * dim), weights(b, triples), head_gradient(b, size_t{heads.capacity} * dim);
+  Buffer<float> midpoint(b, size_t{heads.capacity} * dim), weights(b, triples);
   Buffer<float> group_gradient(b, size_t{groups} * dim), entity_gradient(b, size_t{touched.capacity} * dim),
       relation_gradient(b, size_t{c.relations} * dim);
-  Buffer<double> distance(b, heads.capacity), midpoint_gradient(b, size_t{heads.capacity} * dim), head_scale_gradient(b, heads.capacity);
+  Buffer<double> head_gradient(b, size_t{heads.capacity} * dim), midpoint_gradient(b, size_t{heads.capacity} * dim);
+  Buffer<double> distance(b, heads.capacity), head_scale_gradient(b, heads.capacity);
   Buffer<TripleGradient> triple_gradients(b, triples);
   const NeighborhoodTape head_tape{head_gradient.data(), midpoint_gradient.data(), triple_gradients.data(),
                                    c.attention ? group_gradient.data() : nullptr, head_scale_gradient.data()};

@@ -38,7 +38,7 @@ HK_INLINE void neighborhood_head(const Neighborhood& a, uint32_t i, Workspace& w
     a.distance[i] = 0;
     if (a.midpoint) std::copy(v, v + dim, a.midpoint + size_t{i} * dim);
     if (tape) {
-      std::fill_n(a.tape.head_gradient + size_t{i} * dim, dim, 0.0f);
+      std::fill_n(a.tape.head_gradient + size_t{i} * dim, dim, 0.0);
       std::fill_n(a.tape.midpoint_gradient + size_t{i} * dim, dim, 0.0);
       a.tape.scale_gradient[i] = 0;
     }
