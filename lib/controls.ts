@@ -3,14 +3,45 @@ import { checkInteger, checkNumber, checkOptions } from './check.ts';
 import type { Interactions } from './data/csr.ts';
 import type { Dataset } from './data/dataset.ts';
 import { finishInTurns, type Steps } from './data/steps.ts';
-import { checkDataset, type Rank } from './evaluate.ts';
+import { checkDataset, evaluateRanking, meanMetrics, type Rank } from './evaluate.ts';
 
-/** Scores of all items for a user, higher is better; not normalised. */
+/** A simple method to compare a model with. It scores items: higher is better, 0 is the least and stands for "nothing known". */
 export interface Scorer {
+  readonly items: number;
   /** Whatever is needed before the first score, in short turns of the event loop. */
   prepare(): Promise<void>;
-  /** Adds `weight` times the user's scores to `scores`, [items]. */
-  add(user: number, weight: number, scores: Float64Array): void;
+  /** Adds `weight` times the user's scores. */
+  add(user: number, weight: number, scores: Scores): void;
+  /** All items, best first, where the order is the same for everybody. */
+  order?: Uint32Array;
+}
+
+/** Non-negative scores of all items, of which few are above 0. */
+export class Scores {
+  readonly values: Float64Array;
+  readonly #touched: Uint32Array;
+  #count = 0;
+
+  constructor(items: number) {
+    this.values = new Float64Array(items);
+    this.#touched = new Uint32Array(items);
+  }
+
+  /** The items with a score above 0, in no order. */
+  get items(): Uint32Array {
+    return this.#touched.subarray(0, this.#count);
+  }
+
+  add(item: number, score: number): void {
+    if (score === 0) return;
+    if (this.values[item] === 0) this.#touched[this.#count++] = item;
+    this.values[item]! += score;
+  }
+
+  clear(): void {
+    for (const item of this.items) this.values[item] = 0;
+    this.#count = 0;
+  }
 }
 
 export interface NeighborOptions {
@@ -26,27 +57,29 @@ const USERS_PER_TURN = 32;
 /** Similarities computed between two yields. */
 const ITEMS_PER_STEP = 64;
 
-/** Training interactions of each item, the same for everybody. */
+/** Training interactions of each item: the same for everybody. */
 export function popularity(dataset: Dataset): Scorer {
-  const { items } = checkDataset(dataset).train;
-  const counts = new Float64Array(dataset.items);
-  for (const item of items) counts[item]!++;
+  const counts = new Uint32Array(dataset.items);
+  for (const item of checkDataset(dataset).train.items) counts[item]!++;
+  const order = Uint32Array.from(counts.keys()).sort((a, b) => counts[b]! - counts[a]! || a - b);
   return {
+    items: dataset.items,
     prepare: async () => {},
     add: (_user, weight, scores) => {
-      for (let item = 0; item < scores.length; ++item) scores[item]! += weight * counts[item]!;
+      for (let item = 0; item < counts.length; ++item) scores.add(item, weight * counts[item]!);
     },
+    order,
   };
 }
 
 /**
  * Item-based nearest neighbours: the score of an item is the sum of its cosine similarities to the user's training items, where an
- * item is the set of its training users. Default 200 neighbours, no shrinkage.
+ * item is the set of its training users. Default 200 neighbours, shrinkage 10.
  */
 export function itemKnn(dataset: Dataset, options?: NeighborOptions): Scorer {
   const { train, items } = checkDataset(dataset);
-  const { neighbors, shrinkage } = checkNeighbors(options, 200);
-  return nearestNeighbors(train, () => similarities(transposed(train, items), train, null, neighbors, shrinkage));
+  const { neighbors, shrinkage } = checkNeighbors(options, { neighbors: 200, shrinkage: 10 });
+  return nearestNeighbors(dataset, () => similarities(transposed(train, items), train, null, neighbors, shrinkage));
 }
 
 /**
@@ -54,9 +87,9 @@ export function itemKnn(dataset: Dataset, options?: NeighborOptions): Scorer {
  * ln(items / items that have it), and those that more than half of the items have count for nothing. Default 200 neighbours, no shrinkage.
  */
 export function attributeKnn(dataset: Dataset, options?: NeighborOptions): Scorer {
-  const { graph, items, train } = checkDataset(dataset);
-  const { neighbors, shrinkage } = checkNeighbors(options, 200);
-  return nearestNeighbors(train, function* () {
+  const { graph, items } = checkDataset(dataset);
+  const { neighbors, shrinkage } = checkNeighbors(options, { neighbors: 200, shrinkage: 0 });
+  return nearestNeighbors(dataset, function* () {
     const attributes = new Map<number, number>();
     const ofItem = Uint32Array.from(graph.tails, (tail, i) => {
       const pair = graph.relations[i]! * dataset.entities + tail;
@@ -83,45 +116,81 @@ export function attributeKnn(dataset: Dataset, options?: NeighborOptions): Score
  */
 export function blend(a: Scorer, b: Scorer, share: number = 0.5): Scorer {
   checkNumber('share', share, 0, 1);
-  let own = new Float64Array(0);
-  const addNormalized = (scorer: Scorer, user: number, weight: number, scores: Float64Array) => {
-    if (own.length !== scores.length) own = new Float64Array(scores.length);
-    own.fill(0);
+  let own: Scores | undefined;
+  const addNormalized = (scorer: Scorer, user: number, weight: number, scores: Scores) => {
+    own ??= new Scores(a.items);
     scorer.add(user, 1, own);
     let largest = 0;
-    for (const score of own) largest = Math.max(largest, score);
-    if (largest > 0) for (let item = 0; item < scores.length; ++item) scores[item]! += (weight / largest) * own[item]!;
+    for (const item of own.items) largest = Math.max(largest, own.values[item]!);
+    for (const item of own.items) scores.add(item, (weight / largest) * own.values[item]!);
+    own.clear();
   };
-  return {
-    prepare: async () => {
-      await a.prepare();
-      await b.prepare();
-    },
-    add: (user, weight, scores) => {
-      addNormalized(a, user, weight * share, scores);
-      addNormalized(b, user, weight * (1 - share), scores);
-    },
+  const prepare = async () => {
+    await a.prepare();
+    await b.prepare();
   };
+  const add = (user: number, weight: number, scores: Scores) => {
+    addNormalized(a, user, weight * share, scores);
+    addNormalized(b, user, weight * (1 - share), scores);
+  };
+  return { items: a.items, prepare, add };
+}
+
+/** Shares of a that are tried; both ends are the scorers by themselves. */
+const SHARES = [0.5, 0, 0.1, 0.3, 0.7, 0.9, 1];
+
+/** `blend` with the share that has the best validation recall@20, found by `prepare`; 0.5 where the validation split is empty. */
+export function validatedBlend(a: Scorer, b: Scorer, dataset: Dataset): Scorer {
+  let best: Scorer | undefined;
+  const prepare = async () => {
+    if (best) return;
+    let bestRecall = Number.NEGATIVE_INFINITY;
+    for (const share of SHARES) {
+      const candidate = blend(a, b, share);
+      const { recall } = meanMetrics(await evaluateRanking(rankBy(candidate, dataset), dataset, { split: 'validation' }));
+      if (best && !(recall[20]! > bestRecall)) continue;
+      bestRecall = recall[20]!;
+      best = candidate;
+    }
+  };
+  return { items: a.items, prepare, add: (user, weight, scores) => best!.add(user, weight, scores) };
 }
 
 /** Ranks by score, for `evaluateRanking`; ties by smaller item row. */
 export function rankBy(scorer: Scorer, dataset: Dataset): Rank {
-  const scores = new Float64Array(checkDataset(dataset).items);
+  const { items } = checkDataset(dataset);
+  if (scorer.order) return rankAlike(scorer.order);
   return async (users, k, exclude) => {
     await scorer.prepare();
+    const scores = new Scores(items);
+    const excluded = new Uint8Array(items);
     const ranked = new Uint32Array(users.length * k).fill(0xffffffff);
     const best = new Best(k);
     for (let i = 0; i < users.length; ++i) {
-      scores.fill(0);
+      const without = exclude.items.subarray(exclude.offsets[i], exclude.offsets[i + 1]);
+      for (const item of without) excluded[item] = 1;
       scorer.add(users[i]!, 1, scores);
-      for (let at = exclude.offsets[i]!; at < exclude.offsets[i + 1]!; ++at) scores[exclude.items[at]!] = Number.NaN;
-      // Items come in ascending order, so that an equal score never displaces one that is there. NaN is above nothing.
-      let floor = Number.NEGATIVE_INFINITY;
-      for (let item = 0; item < scores.length; ++item) if (scores[item]! > floor) floor = best.offer(item, scores[item]!);
+      for (const item of scores.items) if (excluded[item] === 0) best.offer(item, scores.values[item]!);
+      // Too few of them: the rest follows with score 0.
+      for (let item = 0; item < items && !best.isFull; ++item) if (excluded[item] === 0 && scores.values[item] === 0) best.offer(item, 0);
       best.drain((item, _score, place) => {
         ranked[i * k + place] = item;
       });
+      scores.clear();
+      for (const item of without) excluded[item] = 0;
       if (i % USERS_PER_TURN === USERS_PER_TURN - 1) await nextTurn();
+    }
+    return ranked;
+  };
+}
+
+function rankAlike(order: Uint32Array): Rank {
+  return async (users, k, exclude) => {
+    const ranked = new Uint32Array(users.length * k).fill(0xffffffff);
+    for (let i = 0; i < users.length; ++i) {
+      const without = new Set(exclude.items.subarray(exclude.offsets[i], exclude.offsets[i + 1]));
+      let place = 0;
+      for (let next = 0; next < order.length && place < k; ++next) if (!without.has(order[next]!)) ranked[i * k + place++] = order[next]!;
     }
     return ranked;
   };
@@ -132,20 +201,20 @@ interface Neighbors extends Interactions {
   values: Float64Array;
 }
 
-function nearestNeighbors(train: Interactions, compute: () => Steps<Neighbors>): Scorer {
+function nearestNeighbors(dataset: Dataset, compute: () => Steps<Neighbors>): Scorer {
+  const { train, items: itemCount } = dataset;
   let found: Neighbors | undefined;
-  return {
-    prepare: async () => {
-      found ??= await finishInTurns(compute());
-    },
-    add: (user, weight, scores) => {
-      const { offsets, items, values } = found!;
-      for (let at = train.offsets[user]!; at < train.offsets[user + 1]!; ++at) {
-        const item = train.items[at]!;
-        for (let i = offsets[item]!; i < offsets[item + 1]!; ++i) scores[items[i]!]! += weight * values[i]!;
-      }
-    },
+  const prepare = async () => {
+    found ??= await finishInTurns(compute());
   };
+  const add = (user: number, weight: number, scores: Scores) => {
+    const { offsets, items, values } = found!;
+    for (let at = train.offsets[user]!; at < train.offsets[user + 1]!; ++at) {
+      const item = train.items[at]!;
+      for (let i = offsets[item]!; i < offsets[item + 1]!; ++i) scores.add(items[i]!, weight * values[i]!);
+    }
+  };
+  return { items: itemCount, prepare, add };
 }
 
 /**
@@ -224,8 +293,11 @@ class Best {
     this.#scores = new Float64Array(k);
   }
 
-  /** @returns a score below which nothing is taken any more */
-  offer(item: number, score: number): number {
+  get isFull(): boolean {
+    return this.#size === this.#items.length;
+  }
+
+  offer(item: number, score: number): void {
     if (this.#size < this.#items.length) {
       let place = this.#size++;
       while (place > 0) {
@@ -237,7 +309,6 @@ class Best {
       this.#items[place] = item;
       this.#scores[place] = score;
     } else if (score > this.#scores[0]! || (score === this.#scores[0] && item < this.#items[0]!)) this.#sink(item, score);
-    return this.#size < this.#items.length ? Number.NEGATIVE_INFINITY : this.#scores[0]!;
   }
 
   /** Hands over all that was taken, best first, and is empty again. */
@@ -279,10 +350,7 @@ class Best {
   }
 }
 
-function checkNeighbors(options: NeighborOptions | undefined, neighbors: number): Required<NeighborOptions> {
-  const given = checkOptions('options', options, ['neighbors', 'shrinkage']);
-  return {
-    neighbors: checkInteger('neighbors', given.neighbors ?? neighbors, 1, 1 << 24),
-    shrinkage: checkNumber('shrinkage', given.shrinkage ?? 0, 0),
-  };
+function checkNeighbors(options: NeighborOptions | undefined, defaults: Required<NeighborOptions>): Required<NeighborOptions> {
+  const { neighbors, shrinkage } = { ...defaults, ...checkOptions('options', options, ['neighbors', 'shrinkage']) };
+  return { neighbors: checkInteger('neighbors', neighbors, 1, 1 << 24), shrinkage: checkNumber('shrinkage', shrinkage, 0) };
 }

@@ -133,15 +133,14 @@ async function readHeader(
   const bytes = Buffer.alloc(Number(length));
   await readAll(file, bytes, 8, path);
   let header: Header;
-  let text: string;
   try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes).replace(/ {0,7}$/, '');
+    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes).replace(/ {0,7}$/, '');
     header = JSON.parse(text) as Header;
+    // Also refuses repeated keys, of which only the last is left.
+    if (!isObject(header) || JSON.stringify(header) !== text) throw new Error();
   } catch {
-    throw damaged(path, 'its header is not JSON');
+    throw damaged(path, 'its header is not JSON in the form that is written');
   }
-  // Also refuses repeated keys, of which only the last is left.
-  if (!isObject(header) || JSON.stringify(header) !== text) throw damaged(path, 'its header is not in the form that is written');
   const { __metadata__: metadata, ...entries } = header;
   if (!isObject(metadata) || !Object.values(metadata).every((value) => typeof value === 'string'))
     throw damaged(path, 'its metadata is not a map of strings');

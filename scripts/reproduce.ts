@@ -40,7 +40,8 @@ const METRICS = [
   { name: 'ndcgKgat@20', title: 'NDCG@20 (kgat)' },
 ] as const;
 
-const version = (JSON.parse(readFileSync(fileURLToPath(new URL('../package.json', import.meta.url)), 'utf8')) as { version: string }).version;
+const version = (JSON.parse(readFileSync(fileURLToPath(new URL('../package.json', import.meta.url)), 'utf8')) as { version: string })
+  .version;
 
 function positive(name: string, text: string): number {
   const value = Number(text);
@@ -68,7 +69,10 @@ function parseCommand(argv: readonly string[]) {
   for (const name of names)
     if (!VARIANTS.some((variant) => variant.name === name))
       throw new RangeError(`--variants: ${JSON.stringify(name)} is not one of ${VARIANTS.map((v) => v.name).join(', ')}`);
-  const options: TrainOptions = { ...(values.data === undefined ? SYNTHETIC_DEFAULTS : {}), backend: values.backend as 'auto' | 'cpu' | 'cuda' };
+  const options: TrainOptions = {
+    ...(values.data === undefined ? SYNTHETIC_DEFAULTS : {}),
+    backend: values.backend as 'auto' | 'cpu' | 'cuda',
+  };
   if (values.epochs !== undefined) options.epochs = positive('epochs', values.epochs);
   if (values['batch-size'] !== undefined) options.batchSize = positive('batch-size', values['batch-size']);
   if (values.threads !== undefined) options.threads = positive('threads', values.threads);
@@ -99,7 +103,13 @@ function finish(key: RunKey, metrics: PerUserMetrics, started: number): RunResul
 
 const RANKING = { k: 20, split: 'test', ndcg: 'both' } as const;
 
-async function trainRun(key: RunKey, dataset: Dataset, variant: VariantName, options: TrainOptions, progress: Progress): Promise<RunResult> {
+async function trainRun(
+  key: RunKey,
+  dataset: Dataset,
+  variant: VariantName,
+  options: TrainOptions,
+  progress: Progress,
+): Promise<RunResult> {
   const started = performance.now();
   const seconds: number[] = [];
   const run = train(dataset, { ...options, variant, seed: key.seed });
@@ -163,11 +173,18 @@ for (const seed of seeds) {
     if (before === undefined) writeWhole(runFile(out, key), `${JSON.stringify(result)}\n`);
     results.set(method.name, [...(results.get(method.name) ?? []), result]);
     const own = METRICS.map(({ name, title }) => `${title} ${result.metrics[name]!.toFixed(4)}`).join('  ');
-    progress.finish(`${method.label}, seed ${seed}: ${own}${before === undefined ? `  (${result.seconds.toFixed(1)} s)` : '  (finished before)'}`, before !== undefined);
+    progress.finish(
+      `${method.label}, seed ${seed}: ${own}${before === undefined ? `  (${result.seconds.toFixed(1)} s)` : '  (finished before)'}`,
+      before !== undefined,
+    );
   }
 }
 
-const rows = rowsOf(methods, results, METRICS.map(({ name }) => name));
+const rows = rowsOf(
+  methods,
+  results,
+  METRICS.map(({ name }) => name),
+);
 const remarks = remarksOf(rows, 'recall@20');
 console.log(tableOf(rows, METRICS, 'recall@20'));
 for (const remark of remarks) console.log(remark);
@@ -183,9 +200,18 @@ writeWhole(
         seeds,
         selection: 'the epoch of best validation recall@20; the test split is used once, for the numbers here',
         ranking: 'all items outside the training and validation items of the user; exact; ties by smaller item',
-        ndcg: { 'ndcg@20': 'ideal: min(20, test items) hits', 'ndcgKgat@20': "ideal: the hits among the method's own first 100, cut at 20" },
+        ndcg: {
+          'ndcg@20': 'ideal: min(20, test items) hits',
+          'ndcgKgat@20': "ideal: the hits among the method's own first 100, cut at 20",
+        },
         test: 'two-sided paired t-test over users, each user averaged over the seeds',
-        host: { cpu: cpus()[0]?.model, threads: options.threads ?? availableParallelism(), memoryBytes: totalmem(), node: process.version, backends: backends() },
+        host: {
+          cpu: cpus()[0]?.model,
+          threads: options.threads ?? availableParallelism(),
+          memoryBytes: totalmem(),
+          node: process.version,
+          backends: backends(),
+        },
       },
       rows,
       remarks,

@@ -103,7 +103,8 @@ void Model::restore(const HostState& state) {
     take("users", users), take("entities", entities), take("relations", relations), take("beta", beta);
     const auto& log_scale = check(state.doubles, "scale", 3);
     if (!apply) continue;
-    const double now = std::exp(log_scale[0]);
+    // A scale that has not moved is the one that was given: exp(ln s) may be its neighbour.
+    const double now = log_scale[0] == std::log(shape.scale) ? shape.scale : std::exp(log_scale[0]);
     scale_state.upload(log_scale.data()), scale.upload(&now);
   }
   map();

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Registers, spills and shared memory of every kernel as a Markdown table, one column per GPU generation:
-#   native/cuda/ptxas-table.sh [90 …]        about 40 s of one core per generation; expected: "no spills"
+#   scripts/ptxas-table.sh [90 …]        about 40 s of one core per generation; expected: "no spills"
 set -euo pipefail
-cd "$(dirname "$0")"
+cd "$(dirname "$0")/../native/cuda"
 [ $# -gt 0 ] || set -- 90
 logs=$(mktemp -d)
 trap 'rm -r "$logs"' EXIT

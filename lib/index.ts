@@ -1,0 +1,40 @@
+/** Hyper-Know (Ma et al., AAAI 2021): top-K recommendation from interactions and a knowledge graph in the Poincaré ball. */
+export { attributeKnn, blend, itemKnn, type NeighborOptions, popularity, rankBy, type Scorer } from './controls.ts';
+export {
+  createDataset,
+  type Dataset,
+  type DatasetOptions,
+  type DatasetReport,
+  type Graph,
+  type Id,
+  type Interaction,
+  type Interactions,
+  loadDataset,
+  type Triple,
+  type Triples,
+} from './data/dataset.ts';
+export { type Shape, type SyntheticOptions, synthetic } from './data/synthetic.ts';
+export type { TrainingRecord } from './embedding.ts';
+export { type ErrorCode, HyperKnowError } from './errors.ts';
+export {
+  type EvaluateOptions,
+  evaluate,
+  evaluatePerUser,
+  evaluateRanking,
+  type Metrics,
+  meanMetrics,
+  type PerUserMetrics,
+  type Rank,
+  type RankingOptions,
+} from './evaluate.ts';
+export type { Explanation } from './explain.ts';
+export type { ItemTriple } from './fold-in.ts';
+export type { LorentzPoints } from './lorentz.ts';
+export { Model } from './model.ts';
+export { type BackendInfo, backends } from './native.ts';
+export type { EpochEvent, TrainOptions } from './options.ts';
+export { PRESETS, type PresetName } from './presets.ts';
+export type { Recommendation, RecommendOptions } from './recommend.ts';
+export { type PairedTTest, pairedTTest } from './statistics.ts';
+export { type TrainingRun, train } from './train.ts';
+export { VARIANTS, type Variant, type VariantName } from './variants.ts';

@@ -1,0 +1,224 @@
+import { availableParallelism } from 'node:os';
+import { checkBoolean, checkInteger, checkNumber, checkOneOf, checkOptions, show } from './check.ts';
+import { argumentError } from './errors.ts';
+import type { Metrics } from './evaluate.ts';
+import { type Hyperparameters, PRESETS, type PresetName } from './presets.ts';
+import type { Schedule } from './schedule.ts';
+import { VARIANTS, type Variant, type VariantName } from './variants.ts';
+
+/** What happened in one epoch. */
+export interface EpochEvent {
+  /** From 1. */
+  epoch: number;
+  /** Steps since the beginning of training. */
+  step: number;
+  /** rankingLoss + knowledgeLoss, means over the samples of the epoch: L_R of Eq. 3 and σ(β_v)·L_K of Eq. 9. */
+  loss: number;
+  rankingLoss: number;
+  knowledgeLoss: number;
+  /** Training time of this epoch in seconds; evaluation and saving are not in it. */
+  seconds: number;
+  /** c after this epoch; it moves only where it is learned. 0 in the Euclidean variants. */
+  curvature: number;
+  /** Validation metrics, in the epochs that were evaluated. */
+  metrics?: Metrics;
+  /** Quantiles of the weight σ(β_v) over the items, in the epochs that were evaluated; only where β is learned. */
+  knowledgeWeight?: { p10: number; p50: number; p90: number };
+}
+
+export interface TrainOptions {
+  /** Where unset options come from: 'tuned' (default) or 'paper'. */
+  preset?: PresetName;
+  /** Row of the paper's Table 3; default 'hyper-know'. */
+  variant?: VariantName;
+  /** 'adaptive': β is learned, one per item; a number: the fixed weight of L_K. Default as the variant has it. */
+  beta?: 'adaptive' | number;
+  /** Size of the embedding, 1 to 4096. */
+  dim?: number;
+  /** c > 0, or 'learned': distances are then scaled by a learned 1/√c. Has no meaning in the Euclidean variants. */
+  curvature?: number | 'learned';
+  /** Default: as many as make the preset's number of steps. */
+  epochs?: number;
+  batchSize?: number;
+  /** Adam's rate for users, entities and relations. */
+  learningRate?: number;
+  /** 'decay': the rate falls over the second half of the epochs. */
+  schedule?: Schedule;
+  betaLearningRate?: number;
+  curvatureLearningRate?: number;
+  /** α of the lookahead Θ̃ = Θ − α ∇J_inner. Default: the learning rate. */
+  innerLearningRate?: number;
+  /** λ: weight of ‖row‖² of every distinct user and item of a batch. */
+  regularization?: number;
+  /** 'touched' moves the rows of a batch; 'exact' equals 'dense' bit for bit, which moves all rows at every step. */
+  adam?: 'touched' | 'exact' | 'dense';
+  /** Where the weight σ(β_v) starts, in (0, 1), or the fixed weight of a variant that does not learn it. */
+  knowledgeWeight?: number;
+  /** Parameters start uniform in [−initScale, initScale]. */
+  initScale?: number;
+  /** 'tangent': tangent vectors at the origin, x = exp_0(w); 'ball': coordinates, projected after every step. */
+  parameters?: 'tangent' | 'ball';
+  /** Integer in [0, 2^53). Default 1. */
+  seed?: number;
+  backend?: 'cpu' | 'cuda' | 'auto';
+  /** Default: as many as the machine runs at once. Results do not depend on it. */
+  threads?: number;
+  /** Same bits every time. Every backend does that anyway. */
+  deterministic?: boolean;
+  /** Epochs between two validations. */
+  evaluateEvery?: number;
+  /**
+   * Stop when validation recall@20 has not risen for `patience` steps, and keep the best epoch. Default true with the preset's patience;
+   * false: all epochs are trained and the last is kept. Without a validation split it is always false.
+   */
+  earlyStopping?: boolean | { patience: number };
+  /** Writes everything that continuing needs to `path`, whole or not at all, every `every` epochs (default 1) and on abort. */
+  checkpoint?: { path: string; every?: number };
+  /** Continues from a checkpoint; the data and all other options must be the same. The model comes out the same bit for bit. */
+  resume?: string;
+  signal?: AbortSignal;
+  /** Called after every epoch with what the iteration yields, and waited for; if it throws or rejects, training ends with that error. */
+  onEpoch?: (event: EpochEvent) => unknown;
+}
+
+/** Options with every default in place. */
+export interface ResolvedOptions {
+  preset: PresetName;
+  variant: Readonly<Variant>;
+  adaptive: boolean;
+  hyperparameters: Hyperparameters;
+  /** Where the curvature starts. */
+  curvature: number;
+  innerLearningRate: number;
+  earlyStopping: boolean;
+  seed: number;
+  backend: string;
+  threads: number;
+  checkpoint?: { path: string; every: number };
+  resume?: string;
+  signal?: AbortSignal;
+  onEpoch?: (event: EpochEvent) => unknown;
+}
+
+const KNOWN = [
+  'preset',
+  'variant',
+  'beta',
+  'dim',
+  'curvature',
+  'epochs',
+  'batchSize',
+  'learningRate',
+  'schedule',
+  'betaLearningRate',
+  'curvatureLearningRate',
+  'innerLearningRate',
+  'regularization',
+  'adam',
+  'knowledgeWeight',
+  'initScale',
+  'parameters',
+  'seed',
+  'backend',
+  'threads',
+  'deterministic',
+  'evaluateEvery',
+  'earlyStopping',
+  'checkpoint',
+  'resume',
+  'signal',
+  'onEpoch',
+] as const;
+
+/** Checks the options of `train` and fills in the preset. `interactions` are the training interactions, `validated` whether there is a validation split. */
+export function resolveOptions(options: TrainOptions | undefined, interactions: number, validated: boolean): ResolvedOptions {
+  const given = checkOptions<TrainOptions>('options', options, KNOWN);
+  const presetName = checkOneOf('preset', given.preset ?? 'tuned', Object.keys(PRESETS) as PresetName[]);
+  const name = checkOneOf(
+    'variant',
+    given.variant ?? 'hyper-know',
+    VARIANTS.map((variant) => variant.name),
+  );
+  const variant = VARIANTS.find((row) => row.name === name)!;
+  const { euclidean, steps, evaluations, learnedCurvatureStart, ...base } = PRESETS[presetName];
+  const preset = { ...base, ...(variant.geometry === 'euclidean' ? euclidean : {}) };
+  const positive = (option: keyof TrainOptions, fallback: number): number =>
+    checkNumber(option, given[option] ?? fallback, 0, Number.MAX_VALUE, true);
+  const notNegative = (option: keyof TrainOptions, fallback: number): number => checkNumber(option, given[option] ?? fallback, 0);
+
+  const beta = given.beta ?? (variant.adaptive ? 'adaptive' : undefined);
+  if (beta !== undefined && beta !== 'adaptive') checkNumber('beta', beta, 0, 1e6);
+  const adaptive = beta === 'adaptive' && variant.knowledge;
+  const knowledgeWeight = checkNumber(
+    'knowledgeWeight',
+    typeof beta === 'number' ? beta : (given.knowledgeWeight ?? preset.knowledgeWeight),
+    0,
+    1e6,
+  );
+  if (adaptive && !(knowledgeWeight > 0 && knowledgeWeight < 1))
+    throw argumentError('range', 'knowledgeWeight', `must lie between 0 and 1 where β is learned, got ${show(knowledgeWeight)}`);
+  const curvature = given.curvature ?? preset.curvature;
+  if (curvature !== 'learned') checkNumber('curvature', curvature, 1e-12, 1e12);
+  const batchSize = checkInteger('batchSize', given.batchSize ?? preset.batchSize, 1, 1 << 24);
+  const stepsPerEpoch = Math.max(1, Math.ceil(interactions / batchSize));
+  const epochs = checkInteger('epochs', given.epochs ?? Math.max(1, Math.ceil(steps / stepsPerEpoch)), 0, 1e9);
+  const learningRate = positive('learningRate', preset.learningRate);
+  const { earlyStopping = true } = given;
+  if (typeof earlyStopping !== 'boolean') checkOptions('earlyStopping', earlyStopping, ['patience']);
+  const patience = checkInteger(
+    'earlyStopping.patience',
+    typeof earlyStopping === 'boolean' ? preset.patience : (earlyStopping.patience ?? preset.patience),
+    1,
+  );
+  if (given.deterministic !== undefined) checkBoolean('deterministic', given.deterministic);
+  const innerLearningRate = given.innerLearningRate ?? preset.innerLearningRate;
+
+  const resolved: ResolvedOptions = {
+    preset: presetName,
+    variant,
+    adaptive,
+    hyperparameters: {
+      dim: checkInteger('dim', given.dim ?? preset.dim, 1, 4096),
+      curvature,
+      parameters: checkOneOf('parameters', given.parameters ?? preset.parameters, ['tangent', 'ball']),
+      epochs,
+      batchSize,
+      learningRate,
+      schedule: checkOneOf('schedule', given.schedule ?? preset.schedule, ['constant', 'decay']),
+      betaLearningRate: notNegative('betaLearningRate', preset.betaLearningRate),
+      curvatureLearningRate: notNegative('curvatureLearningRate', preset.curvatureLearningRate),
+      innerLearningRate,
+      regularization: notNegative('regularization', preset.regularization),
+      adam: checkOneOf('adam', given.adam ?? preset.adam, ['touched', 'exact', 'dense']),
+      knowledgeWeight,
+      initScale: checkNumber('initScale', given.initScale ?? preset.initScale, 0, 1),
+      evaluateEvery: checkInteger('evaluateEvery', given.evaluateEvery ?? Math.max(1, Math.round(epochs / evaluations)), 1),
+      patience,
+    },
+    curvature: curvature === 'learned' ? learnedCurvatureStart : curvature,
+    innerLearningRate: innerLearningRate === 'learningRate' ? learningRate : checkNumber('innerLearningRate', innerLearningRate, 0),
+    earlyStopping: earlyStopping !== false && validated,
+    seed: checkInteger('seed', given.seed ?? 1, 0),
+    backend: checkOneOf('backend', given.backend ?? 'auto', ['cpu', 'cuda', 'auto']),
+    threads: checkInteger('threads', given.threads ?? availableParallelism(), 1, 1024),
+  };
+  if (given.checkpoint !== undefined) {
+    const { path, every = 1 } = checkOptions('checkpoint', given.checkpoint, ['path', 'every']);
+    resolved.checkpoint = { path: checkPath('checkpoint.path', path), every: checkInteger('checkpoint.every', every, 1) };
+  }
+  if (given.resume !== undefined) resolved.resume = checkPath('resume', given.resume);
+  if (given.signal !== undefined) {
+    if (!(given.signal instanceof AbortSignal)) throw argumentError('type', 'signal', `must be an AbortSignal, got ${show(given.signal)}`);
+    resolved.signal = given.signal;
+  }
+  if (given.onEpoch !== undefined) {
+    if (typeof given.onEpoch !== 'function') throw argumentError('type', 'onEpoch', `must be a function, got ${show(given.onEpoch)}`);
+    resolved.onEpoch = given.onEpoch;
+  }
+  return resolved;
+}
+
+function checkPath(argument: string, value: unknown): string {
+  if (typeof value !== 'string' || value === '') throw argumentError('type', argument, `must be a path, got ${show(value)}`);
+  return value;
+}

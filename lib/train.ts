@@ -1,0 +1,329 @@
+import { createHash } from 'node:crypto';
+import { type Checkpoint, loadCheckpoint, type Progress, saveCheckpoint } from './checkpoint.ts';
+import type { Interactions } from './data/csr.ts';
+import type { Dataset } from './data/dataset.ts';
+import { finishInTurns, PIECE, type Steps } from './data/steps.ts';
+import { HyperKnowError } from './errors.ts';
+import { checkDataset, evaluateRanking, type Metrics, meanMetrics } from './evaluate.ts';
+import { Model } from './model.ts';
+import {
+  type EpochResult,
+  type NativeJob,
+  type NativeTrainer,
+  native,
+  resolveBackend,
+  type TrainedParameters,
+  type TrainerConfig,
+} from './native.ts';
+import { type EpochEvent, type ResolvedOptions, resolveOptions, type TrainOptions } from './options.ts';
+import { learningRateFactor } from './schedule.ts';
+import { quantile } from './statistics.ts';
+
+export type { EpochEvent, TrainOptions } from './options.ts';
+
+/**
+ * Trains a model (Algorithm 1). The work runs on a thread of its own; the event loop stays free.
+ *
+ * Await the run for the model, iterate it for its epochs, or both; it starts at once either way. Leaving the iteration early does not stop
+ * the training, an AbortSignal does: the run then rejects with `signal.reason`, after writing the checkpoint if there is one.
+ *
+ * @throws {TypeError, RangeError} for bad arguments, at once; {HyperKnowError} ERR_HK_BACKEND at once. The run rejects with
+ *   ERR_HK_DIVERGED if a loss stops being finite, ERR_HK_MEMORY, ERR_HK_IO, ERR_HK_MODEL_FILE.
+ */
+export function train(dataset: Dataset, options?: TrainOptions): TrainingRun {
+  checkDataset(dataset);
+  const resolved = resolveOptions(options, dataset.train.items.length, dataset.validation.items.length > 0);
+  return new TrainingRun(dataset, resolved, resolveBackend(resolved.backend));
+}
+
+/** A training under way: a promise of its model, and an iterable of its epochs. */
+export class TrainingRun implements PromiseLike<Model>, AsyncIterable<EpochEvent> {
+  readonly #model: Promise<Model>;
+  readonly #events: EpochEvent[] = [];
+  #ended = false;
+  #wake: (() => void)[] = [];
+
+  /** @internal */
+  constructor(dataset: Dataset, options: ResolvedOptions, backend: string) {
+    this.#model = new Training(dataset, options, backend, (event) => {
+      this.#events.push(event);
+      this.#notify();
+    }).run();
+    const end = () => {
+      this.#ended = true;
+      this.#notify();
+    };
+    this.#model.then(end, end); // who only iterates meets the error there, and an error nobody waits for is not unhandled twice
+  }
+
+  // biome-ignore lint/suspicious/noThenProperty: a run is awaited like the promise of its model
+  then<A = Model, B = never>(
+    onModel?: ((model: Model) => A | PromiseLike<A>) | null,
+    onError?: ((error: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
+    return this.#model.then(onModel, onError);
+  }
+
+  catch<B = never>(onError?: ((error: unknown) => B | PromiseLike<B>) | null): Promise<Model | B> {
+    return this.#model.catch(onError);
+  }
+
+  finally(onEnd?: (() => void) | null): Promise<Model> {
+    return this.#model.finally(onEnd);
+  }
+
+  /** Every epoch once, from the first, however late the iteration begins; throws what the run rejects with. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<EpochEvent, void, void> {
+    for (let next = 0; ; ++next) {
+      while (next >= this.#events.length && !this.#ended) await new Promise<void>((resolve) => this.#wake.push(resolve));
+      if (next >= this.#events.length) break;
+      yield this.#events[next]!;
+    }
+    await this.#model;
+  }
+
+  #notify(): void {
+    for (const wake of this.#wake.splice(0)) wake();
+  }
+}
+
+const VALIDATION = { k: 20, split: 'validation' } as const;
+
+class Training {
+  readonly #dataset: Dataset;
+  readonly #options: ResolvedOptions;
+  readonly #backend: string;
+  readonly #emit: (event: EpochEvent) => void;
+  #trainer!: NativeTrainer;
+  #progress: Progress = { epoch: 0, bestStep: 0, bestEpoch: 0, bestRecall: -1 };
+  #best: TrainedParameters | null = null;
+  #steps = 0;
+  /** Where an abort within an epoch leaves the run: the end of the epoch before. */
+  #boundary: Checkpoint | null = null;
+  /** What a checkpoint has to agree on. */
+  readonly #fingerprint: Record<string, unknown> | null;
+
+  constructor(dataset: Dataset, options: ResolvedOptions, backend: string, emit: (event: EpochEvent) => void) {
+    this.#dataset = dataset;
+    this.#options = options;
+    this.#backend = backend;
+    this.#emit = emit;
+    this.#fingerprint = options.checkpoint || options.resume !== undefined ? fingerprint(dataset, options, backend) : null;
+  }
+
+  async run(): Promise<Model> {
+    const { signal, resume } = this.#options;
+    await null; // the constructor's caller has the run before anything can fail
+    signal?.throwIfAborted();
+    this.#trainer = new native.Trainer(this.#configuration());
+    try {
+      if (resume !== undefined) this.#restore(await loadCheckpoint(resume, this.#fingerprint!));
+      await this.#epochs();
+      signal?.throwIfAborted();
+      return await this.#model();
+    } catch (error) {
+      if (!signal?.aborted) throw error;
+      if (this.#boundary) await saveCheckpoint(this.#options.checkpoint!.path, this.#boundary);
+      throw signal.reason;
+    } finally {
+      this.#trainer.dispose();
+    }
+  }
+
+  async #epochs(): Promise<void> {
+    const { hyperparameters: h, signal, checkpoint, earlyStopping, onEpoch } = this.#options;
+    while (this.#progress.epoch < h.epochs && !this.#isStale(earlyStopping ? h.patience : Number.POSITIVE_INFINITY)) {
+      const result = await this.#oneEpoch();
+      const epoch = ++this.#progress.epoch;
+      this.#steps += result.steps;
+      const event = this.#eventOf(epoch, result);
+      if (epoch % h.evaluateEvery === 0 || epoch === h.epochs) await this.#validate(event);
+      if (checkpoint && (epoch % checkpoint.every === 0 || epoch === h.epochs)) {
+        this.#boundary = null;
+        await saveCheckpoint(checkpoint.path, this.#snapshot());
+      } else if (checkpoint && signal) this.#boundary = this.#snapshot();
+      this.#emit(event);
+      await onEpoch?.(event);
+      signal?.throwIfAborted();
+    }
+  }
+
+  /** Whether the best epoch is so many steps ago. */
+  #isStale(patience: number): boolean {
+    return this.#progress.bestEpoch > 0 && this.#steps - this.#progress.bestStep >= patience;
+  }
+
+  async #oneEpoch(): Promise<EpochResult> {
+    const { hyperparameters: h, signal } = this.#options;
+    const { epoch } = this.#progress;
+    const result = await cancellable(this.#trainer.epoch(epoch, learningRateFactor(h.schedule, epoch, h.epochs)), signal);
+    const { steps, rankingLoss, knowledgeLoss } = result;
+    if (!Number.isFinite(rankingLoss + knowledgeLoss))
+      throw diverged(
+        `epoch ${epoch + 1} (steps ${this.#steps + 1} to ${this.#steps + steps}) has L_R ${rankingLoss}, L_K ${knowledgeLoss}`,
+      );
+    return result;
+  }
+
+  #eventOf(epoch: number, { rankingLoss, knowledgeLoss, seconds, scale }: EpochResult): EpochEvent {
+    const curvature = this.#options.variant.geometry === 'euclidean' ? 0 : 1 / (scale * scale);
+    return { epoch, step: this.#steps, loss: rankingLoss + knowledgeLoss, rankingLoss, knowledgeLoss, seconds, curvature };
+  }
+
+  /** Adds what validation finds to the event, and keeps the parameters if they are the best so far. */
+  async #validate(event: EpochEvent): Promise<void> {
+    const { adaptive, earlyStopping, signal } = this.#options;
+    if (this.#dataset.validation.items.length > 0) {
+      const rank = async (users: Uint32Array, k: number, exclude: Interactions) =>
+        (await cancellable(this.#trainer.topK(users, k, exclude.offsets, exclude.items), signal)).items;
+      const metrics: Metrics = meanMetrics(await evaluateRanking(rank, this.#dataset, VALIDATION));
+      event.metrics = metrics;
+      const recall = metrics.recall[20]!;
+      const parameters = this.#trainer.read();
+      if (recall > this.#progress.bestRecall) {
+        this.#progress = { ...this.#progress, bestStep: this.#steps, bestEpoch: event.epoch, bestRecall: recall };
+        if (earlyStopping) this.#best = parameters;
+      }
+      if (adaptive) {
+        const weights = Float64Array.from(parameters.beta, (beta) => 1 / (1 + Math.exp(-beta)));
+        event.knowledgeWeight = { p10: quantile(weights, 0.1), p50: quantile(weights, 0.5), p90: quantile(weights, 0.9) };
+      }
+    }
+  }
+
+  #snapshot(): Checkpoint {
+    return { progress: { ...this.#progress }, state: this.#trainer.state(), best: this.#best, configuration: this.#fingerprint! };
+  }
+
+  #restore({ progress, state, best }: Checkpoint): void {
+    this.#trainer.restore(state);
+    this.#progress = { ...progress };
+    this.#best = best;
+    this.#steps = state.steps;
+  }
+
+  async #model(): Promise<Model> {
+    const { hyperparameters, variant, preset, adaptive, seed, earlyStopping } = this.#options;
+    const { graph, userIds, itemIds, entityIds, relationIds } = this.#dataset;
+    const { users, entities, relations, beta, curvature } = this.#best ?? this.#trainer.read();
+    for (const [name, values] of Object.entries({ users, entities, relations, beta }))
+      if (!(await finishInTurns(areFinite(values)))) throw diverged(`${name} holds a number that is not finite`);
+    const { epoch, bestEpoch, bestRecall, bestStep } = this.#progress;
+    const selected = earlyStopping && bestEpoch > 0;
+    return new Model({
+      users,
+      entities,
+      relations,
+      beta,
+      dim: hyperparameters.dim,
+      curvature,
+      graph,
+      seen: seenBy(this.#dataset),
+      userIds,
+      itemIds,
+      entityIds,
+      relationIds,
+      training: {
+        variant: variant.name,
+        preset,
+        options: { ...hyperparameters, beta: adaptive ? 'adaptive' : hyperparameters.knowledgeWeight, seed, backend: this.#backend },
+        epoch: selected ? bestEpoch : epoch,
+        steps: selected ? bestStep : this.#steps,
+        ...(selected ? { validationRecall: bestRecall } : {}),
+      },
+    });
+  }
+
+  #configuration(): TrainerConfig {
+    const { hyperparameters: h, variant, adaptive, curvature, innerLearningRate, seed, threads } = this.#options;
+    const { train: interactions, graph, users, items, entities, relations } = this.#dataset;
+    return {
+      backend: this.#backend,
+      threads,
+      dim: h.dim,
+      users,
+      items,
+      entities,
+      relations,
+      trainOffsets: interactions.offsets,
+      trainItems: interactions.items,
+      graphOffsets: graph.offsets,
+      graphRelations: graph.relations,
+      graphTails: graph.tails,
+      seed,
+      batchSize: h.batchSize,
+      geometry: variant.geometry,
+      curvature,
+      learnCurvature: h.curvature === 'learned',
+      parameters: h.parameters,
+      knowledge: variant.knowledge,
+      attention: variant.attention,
+      adaptive,
+      knowledgeWeight: h.knowledgeWeight,
+      learningRate: h.learningRate,
+      betaLearningRate: h.betaLearningRate,
+      curvatureLearningRate: h.curvatureLearningRate,
+      innerLearningRate,
+      regularization: h.regularization,
+      adam: h.adam,
+      initScale: h.initScale,
+    };
+  }
+}
+
+/** What a checkpoint has to agree on: every hyper-parameter, the seed, the backend and the data. */
+function fingerprint(dataset: Dataset, options: ResolvedOptions, backend: string): Record<string, unknown> {
+  const { hyperparameters, variant, adaptive, seed, earlyStopping } = options;
+  const { users, items, entities, relations, train: interactions, validation, graph } = dataset;
+  const hash = createHash('sha256').update(JSON.stringify({ users, items, entities, relations }));
+  for (const { buffer, byteOffset, byteLength } of [
+    ...[interactions.offsets, interactions.items, validation.offsets, validation.items],
+    ...[graph.offsets, graph.relations, graph.tails],
+  ])
+    hash.update(new Uint8Array(buffer, byteOffset, byteLength));
+  return { ...hyperparameters, variant: variant.name, adaptive, seed, backend, earlyStopping, dataset: hash.digest('hex') };
+}
+
+function* areFinite(values: Float32Array): Steps<boolean> {
+  for (let begin = 0; begin < values.length; begin += PIECE) {
+    const end = Math.min(values.length, begin + PIECE);
+    for (let i = begin; i < end; ++i) if (!Number.isFinite(values[i]!)) return false;
+    yield;
+  }
+  return true;
+}
+
+function diverged(what: string): HyperKnowError {
+  return new HyperKnowError('ERR_HK_DIVERGED', `training diverged: ${what}; try a smaller learningRate`);
+}
+
+/** The job's result; an abort cancels it. */
+async function cancellable<T>(job: NativeJob<T>, signal: AbortSignal | undefined): Promise<T> {
+  const cancel = () => job.cancel();
+  if (signal?.aborted) cancel();
+  signal?.addEventListener('abort', cancel, { once: true });
+  try {
+    return await job.promise;
+  } catch (error) {
+    if (signal?.aborted) throw signal.reason;
+    throw error;
+  } finally {
+    signal?.removeEventListener('abort', cancel);
+  }
+}
+
+/** Training and validation items of each user. */
+function seenBy({ users, train: interactions, validation }: Dataset): Interactions {
+  const offsets = new Uint32Array(users + 1);
+  const items = new Uint32Array(interactions.items.length + validation.items.length);
+  for (let user = 0, at = 0; user < users; ++user) {
+    for (const { offsets: own, items: all } of [interactions, validation]) {
+      const part = all.subarray(own[user], own[user + 1]);
+      items.set(part, at);
+      at += part.length;
+    }
+    offsets[user + 1] = at;
+    items.subarray(offsets[user], at).sort();
+  }
+  return { offsets, items };
+}

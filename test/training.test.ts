@@ -1,0 +1,505 @@
+// Training as a whole: what it learns, that it is reproducible to the last bit, and how it starts, stops and goes on.
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { popularity, rankBy } from '../lib/controls.ts';
+import { createDataset, type Dataset } from '../lib/data/dataset.ts';
+import { synthetic } from '../lib/data/synthetic.ts';
+import { HyperKnowError } from '../lib/errors.ts';
+import { evaluate, evaluateRanking, meanMetrics } from '../lib/evaluate.ts';
+import { Model } from '../lib/model.ts';
+import { type EpochEvent, type TrainOptions, train } from '../lib/train.ts';
+import { VARIANTS } from '../lib/variants.ts';
+import { temporaryFolder } from './helpers.ts';
+
+const training = suite('training');
+
+const folder = temporaryFolder();
+const world = synthetic({ seed: 2 });
+const small = synthetic({ users: 120, items: 150, interactionsPerUser: [8, 14], seed: 5 });
+/** A few hundred steps that take a fraction of a second. */
+const brief: TrainOptions = { dim: 16, epochs: 6, batchSize: 256, seed: 3, backend: 'cpu' };
+
+const TABLES = ['users', 'entities', 'relations', 'beta'] as const;
+
+const bytes = ({ buffer, byteOffset, byteLength }: Float32Array) => Buffer.from(buffer, byteOffset, byteLength);
+
+/** The tables in which two models differ in any bit. */
+function differences(a: Model, b: Model): string[] {
+  return [...TABLES.filter((name) => !bytes(a[name]).equals(bytes(b[name]))), ...(a.curvature === b.curvature ? [] : ['curvature'])];
+}
+
+function assertSame(a: Model, b: Model, label = ''): void {
+  assert.equal(differences(a, b), [], label);
+}
+
+async function failure(promise: PromiseLike<unknown>): Promise<Error> {
+  try {
+    await promise;
+  } catch (error) {
+    return error as Error;
+  }
+  throw new assert.Assertion({
+    message: 'it should have failed',
+    operator: 'failure',
+    expects: 'an error',
+    actual: 'none',
+    details: '',
+    generated: false,
+  });
+}
+
+for (const { name, label, geometry, knowledge, adaptive } of VARIANTS)
+  training(`${label} learns: the loss falls, and it beats popularity`, async () => {
+    const losses: number[] = [];
+    const onEpoch = ({ loss, rankingLoss, knowledgeLoss, seconds }: EpochEvent) => {
+      losses.push(rankingLoss);
+      assert.ok(Math.abs(rankingLoss + knowledgeLoss - loss) <= 1e-12);
+      assert.is(knowledgeLoss > 0, knowledge);
+      assert.ok(seconds > 0);
+    };
+    const model = await train(world, { variant: name, dim: 32, epochs: 40, batchSize: 512, backend: 'cpu', onEpoch });
+    assert.ok(Math.abs(losses[0]! - Math.LN2) <= 0.05, `first loss ${losses[0]}`);
+    assert.ok(losses.at(-1)! < 0.6 * losses[0]!, `losses ${losses}`);
+    const recall = (await evaluate(model, world)).recall[20]!;
+    const least = meanMetrics(await evaluateRanking(rankBy(popularity(world), world), world)).recall[20]!;
+    assert.ok(recall > 1.3 * least, `recall ${recall}, popularity ${least}`);
+    assert.is(model.curvature > 0, geometry === 'poincare');
+    assert.is(new Set(model.beta).size > 100, adaptive);
+  });
+
+for (const [label, options] of [
+  ['the defaults', {}],
+  ['ball coordinates', { parameters: 'ball' }],
+  ['a learned curvature', { curvature: 'learned' }],
+  ['exact Adam', { adam: 'exact' }],
+  ['no attention', { variant: 'bpr-avg-h' }],
+  ['Euclidean', { variant: 'bpr-att-e' }],
+] as [string, TrainOptions][])
+  training(`the same bits every time and on 1, 2 and 3 threads: ${label}`, async () => {
+    const one = await train(small, { ...brief, ...options, threads: 1 });
+    assertSame(await train(small, { ...brief, ...options, threads: 1 }), one, 'again');
+    for (const threads of [2, 3]) assertSame(await train(small, { ...brief, ...options, threads }), one, `${threads} threads`);
+    assert.ok(differences(await train(small, { ...brief, ...options, seed: 4 }), one).includes('users'));
+  });
+
+training('two runs at once do not meet', async () => {
+  const other = { ...brief, seed: 9, variant: 'bpr-avg-h' } as const;
+  const together = await Promise.all([train(small, brief), train(world, other), train(small, brief)]);
+  assertSame(together[0], await train(small, brief));
+  assertSame(together[1], await train(world, other));
+  assertSame(together[2], together[0]);
+});
+
+for (const parameters of ['tangent', 'ball'] as const)
+  training(`exact Adam is dense Adam to the last bit (${parameters}), touched Adam is another`, async () => {
+    // Few samples in a step, so that most rows wait for many steps.
+    const options: TrainOptions = { ...brief, batchSize: 32, epochs: 3, parameters };
+    const dense = await train(small, { ...options, adam: 'dense' });
+    assertSame(await train(small, { ...options, adam: 'exact' }), dense);
+    assert.ok(differences(await train(small, { ...options, adam: 'touched' }), dense).includes('users'));
+  });
+
+training('a learned curvature moves, a given one stays', async () => {
+  const learned = await train(small, { ...brief, curvature: 'learned', curvatureLearningRate: 0.05 });
+  assert.ok(Math.abs(learned.curvature - 1) > 0.05, `${learned.curvature}`);
+  const given = await train(small, { ...brief, curvature: 0.25 });
+  assert.ok(Math.abs(given.curvature - 0.25) <= 1e-12, `${given.curvature}`);
+});
+
+training('a fixed beta is not learned, and 0 takes L_K out of the loss', async () => {
+  const fixed = await train(small, { ...brief, beta: 0.4 });
+  assert.is(new Set(fixed.beta).size, 1);
+  assert.is(fixed.explain(small.userIds[0]!, small.itemIds[0]!).knowledgeWeight, 0.4);
+  await train(small, { ...brief, beta: 0, onEpoch: ({ knowledgeLoss }) => assert.is(knowledgeLoss, 0) });
+});
+
+// -- Events --
+
+training('iteration, awaiting and onEpoch see the same epochs, in order, each once, at any time', async () => {
+  const called: EpochEvent[] = [];
+  const run = train(small, { ...brief, evaluateEvery: 2, onEpoch: (event) => void called.push(event) });
+  const iterated: EpochEvent[] = [];
+  for await (const event of run) {
+    iterated.push(event);
+    await sleep(5); // slower than training
+  }
+  const model = await run;
+  const late: EpochEvent[] = [];
+  for await (const event of run) late.push(event);
+  assert.equal(
+    iterated.map(({ epoch }) => epoch),
+    [1, 2, 3, 4, 5, 6],
+  );
+  assert.equal(iterated, called);
+  assert.equal(late, called);
+  assert.is(await run, model);
+  assert.equal(
+    called.map(({ metrics }) => metrics !== undefined),
+    [false, true, false, true, false, true],
+  );
+  assert.ok(called[1]!.metrics!.recall[20]! > 0);
+  const { p10, p50, p90 } = called[1]!.knowledgeWeight!;
+  assert.ok(0 < p10 && p10 <= p50 && p50 <= p90 && p90 < 1);
+  assert.is(called[5]!.step, 6 * called[0]!.step);
+});
+
+training('leaving an iteration does not stop training', async () => {
+  const run = train(small, brief);
+  for await (const { epoch } of run) if (epoch === 2) break;
+  const model = await run;
+  assertSame(model, await train(small, brief));
+});
+
+training('onEpoch is waited for, and its error ends training', async () => {
+  let busy = false;
+  await train(small, {
+    ...brief,
+    epochs: 3,
+    onEpoch: async () => {
+      assert.not.ok(busy);
+      busy = true;
+      await sleep(5);
+      busy = false;
+    },
+  });
+  for (const asynchronous of [false, true]) {
+    const reason = new Error('enough');
+    const seen: number[] = [];
+    const onEpoch = ({ epoch }: EpochEvent): unknown => {
+      seen.push(epoch);
+      if (epoch < 2) return undefined;
+      if (asynchronous) return Promise.reject(reason);
+      throw reason;
+    };
+    const run = train(small, { ...brief, onEpoch });
+    assert.is(await failure(run), reason);
+    assert.equal(seen, [1, 2]);
+    const iteration = (async () => {
+      const epochs = [];
+      try {
+        for await (const { epoch } of run) epochs.push(epoch);
+      } catch (error) {
+        return { epochs, error };
+      }
+      return { epochs };
+    })();
+    assert.equal(await iteration, { epochs: [1, 2], error: reason });
+  }
+});
+
+// -- Selection --
+
+training('early stopping takes the best epoch, and stops after so many steps without a better one', async () => {
+  // A learning rate at which the best epoch is an early one.
+  const options: TrainOptions = { ...brief, learningRate: 0.05, schedule: 'constant', epochs: 80, evaluateEvery: 1 };
+  const events: EpochEvent[] = [];
+  const model = await train(small, { ...options, earlyStopping: { patience: 40 }, onEpoch: (event) => void events.push(event) });
+  const recalls = events.map(({ metrics }) => metrics!.recall[20]!);
+  const best = recalls.indexOf(Math.max(...recalls)) + 1;
+  assert.ok(best < events.length && events.length < 80, `best ${best} of ${events.length}`);
+  assert.is(model.training.epoch, best);
+  assert.is(model.training.steps, events[best - 1]!.step);
+  assert.is(model.training.validationRecall, recalls[best - 1]);
+  assert.is((await evaluate(model, small, { split: 'validation' })).recall[20], recalls[best - 1]);
+  assert.ok(events.at(-1)!.step - events[best - 1]!.step >= 40);
+  assert.ok(events.at(-2)!.step - events[best - 1]!.step < 40);
+  // The same parameters as those of a run that ends there.
+  assertSame(await train(small, { ...options, epochs: best, earlyStopping: false }), model);
+});
+
+training('without early stopping, or without a validation split, the last epoch is the model', async () => {
+  const last = await train(small, { ...brief, earlyStopping: false });
+  assert.is(last.training.epoch, brief.epochs);
+  assert.is(last.training.validationRecall, undefined);
+  const whole = synthetic({ users: 120, items: 150, interactionsPerUser: [8, 14], seed: 5, validationFraction: 0 });
+  const events: EpochEvent[] = [];
+  const model = await train(whole, { ...brief, onEpoch: (event) => void events.push(event) });
+  assert.is(model.training.epoch, brief.epochs);
+  assert.ok(events.every(({ metrics }) => metrics === undefined));
+});
+
+// -- Stopping and going on --
+
+for (const [label, options] of [
+  ['touched Adam', {}],
+  ['exact Adam', { adam: 'exact', batchSize: 64 }],
+  ['ball coordinates, learned curvature', { parameters: 'ball', curvature: 'learned' }],
+] as [string, TrainOptions][])
+  training(`resuming gives the model of the run that was never interrupted, bit for bit: ${label}`, async () => {
+    const all: TrainOptions = { ...brief, ...options, epochs: 8, evaluateEvery: 2 };
+    const whole = await train(small, all);
+    const path = join(folder, 'resume');
+    const controller = new AbortController();
+    const stopped = train(small, {
+      ...all,
+      checkpoint: { path, every: 1 },
+      signal: controller.signal,
+      onEpoch: ({ epoch }) => {
+        if (epoch === 5) controller.abort();
+      },
+    });
+    assert.is((await failure(stopped)).name, 'AbortError');
+    const epochs: number[] = [];
+    const resumed = await train(small, { ...all, threads: 1, resume: path, onEpoch: ({ epoch }) => void epochs.push(epoch) });
+    assert.equal(epochs, [6, 7, 8]);
+    assertSame(resumed, whole);
+    assert.equal(resumed.training, whole.training);
+  });
+
+training('a checkpoint of a finished run gives its model without training', async () => {
+  const path = join(folder, 'finished');
+  const model = await train(small, { ...brief, checkpoint: { path, every: 100 } });
+  const run = train(small, { ...brief, resume: path });
+  for await (const event of run) assert.unreachable(`epoch ${event.epoch}`);
+  assertSame(await run, model);
+});
+
+training('a checkpoint of other options, other data or other files is refused', async () => {
+  const path = join(folder, 'other');
+  const model = await train(small, { ...brief, epochs: 2, checkpoint: { path } });
+  const refused = async (data: Dataset, options: TrainOptions, pattern: RegExp, file = path) => {
+    const error = await failure(train(data, { ...brief, epochs: 2, resume: file, ...options }));
+    assert.instance(error, HyperKnowError);
+    assert.match(error.message, pattern);
+  };
+  await refused(small, { learningRate: 0.5 }, /^other: it was made with another learningRate: 0\.003, not 0\.5/);
+  await refused(small, { seed: 7 }, /another seed/);
+  await refused(small, { variant: 'bpr-att-h' }, /another variant/);
+  const twin = synthetic({ users: 120, items: 150, interactionsPerUser: [8, 14], seed: 5, validationFraction: 0.2 });
+  await refused(twin, {}, /another dataset/);
+  await refused(small, {}, /cannot be read/, join(folder, 'missing'));
+  await model.save(join(folder, 'model'));
+  await refused(small, {}, /^model: it is no hyper-know checkpoint/, join(folder, 'model'));
+  const error = await failure(Model.load(path));
+  assert.match(error.message, /^other: it is no hyper-know model/);
+});
+
+training('a checkpoint that cannot be written ends training', async () => {
+  const error = await failure(train(small, { ...brief, checkpoint: { path: join(folder, 'nowhere', 'file') } }));
+  assert.is((error as HyperKnowError).code, 'ERR_HK_IO');
+});
+
+/** So much work that it would take minutes. */
+const endless: TrainOptions = { dim: 64, epochs: 100_000, batchSize: 4096, earlyStopping: false, evaluateEvery: 100_000, backend: 'cpu' };
+const large = synthetic({ users: 4000, items: 4000, interactionsPerUser: [30, 40], validationFraction: 0 });
+
+training('an abort rejects with the signal’s reason within 250 ms', async () => {
+  for (const delay of [1, 60, 170]) {
+    const controller = new AbortController();
+    const run = train(large, { ...endless, signal: controller.signal });
+    const failed = failure(run);
+    await sleep(delay);
+    const reason = new Error(`after ${delay}`);
+    const aborted = performance.now();
+    controller.abort(reason);
+    assert.is(await failed, reason);
+    const took = performance.now() - aborted;
+    assert.ok(took <= 250, `${took} ms`);
+  }
+});
+
+training('an abort before the start, and in onEpoch', async () => {
+  const reason = new Error('no');
+  assert.is(await failure(train(large, { ...endless, signal: AbortSignal.abort(reason) })), reason);
+  const controller = new AbortController();
+  let epochs = 0;
+  const run = train(small, {
+    ...brief,
+    signal: controller.signal,
+    onEpoch: () => {
+      ++epochs;
+      controller.abort(reason);
+    },
+  });
+  assert.is(await failure(run), reason);
+  assert.is(epochs, 1);
+});
+
+training('an abort within an epoch leaves a checkpoint of the epoch before', async () => {
+  const path = join(folder, 'aborted');
+  const controller = new AbortController();
+  const options: TrainOptions = { dim: 16, epochs: 4, batchSize: 64, seed: 3, backend: 'cpu' };
+  const data = synthetic({ users: 1500, items: 1500 });
+  const whole = await train(data, options);
+  const run = train(data, {
+    ...options,
+    checkpoint: { path, every: 100 },
+    signal: controller.signal,
+    onEpoch: ({ epoch }) => {
+      if (epoch === 2) setTimeout(() => controller.abort(), 10);
+    },
+  });
+  assert.is((await failure(run)).name, 'AbortError');
+  const resumed = train(data, { ...options, resume: path });
+  const epochs = [];
+  for await (const { epoch } of resumed) epochs.push(epoch);
+  assert.equal(epochs, [3, 4]);
+  assertSame(await resumed, whole);
+  assert.equal(
+    readdirSync(folder).filter((name) => name.endsWith('.tmp')),
+    [],
+  );
+});
+
+training('the event loop stays free', async () => {
+  const delay = monitorEventLoopDelay({ resolution: 5 });
+  const controller = new AbortController();
+  const run = train(large, { ...endless, epochs: 3, threads: 2, signal: controller.signal });
+  await sleep(50); // the first copies of the data
+  delay.enable();
+  await run;
+  delay.disable();
+  assert.ok(delay.max / 1e6 < 50, `longest delay ${delay.max / 1e6} ms`);
+});
+
+training('divergence is an error that names the epoch and the steps, and nothing is saved', async () => {
+  const path = join(folder, 'diverged');
+  const options: TrainOptions = { ...brief, learningRate: 1e30, parameters: 'ball', variant: 'bpr-e', checkpoint: { path } };
+  const error = (await failure(train(small, options))) as HyperKnowError;
+  assert.is(error.code, 'ERR_HK_DIVERGED');
+  assert.match(error.message, /epoch \d+ \(steps \d+ to \d+\)|not finite/);
+  assert.not.ok(readdirSync(folder).includes('diverged'));
+});
+
+// -- Data at the edge --
+
+const data = (interactions: [string, string][], triples: [string, string, string][] = [], validationFraction = 0): Dataset =>
+  createDataset(
+    {
+      interactions: interactions.map(([user, item]) => ({ user, item })),
+      triples: triples.map(([head, relation, tail]) => ({ head, relation, tail })),
+    },
+    { validationFraction },
+  );
+const edges: [label: string, dataset: Dataset][] = [
+  ['one user, one item, nothing else', data([['u', 'i']])],
+  ['one user, one item that is its own neighbour', data([['u', 'i']], [['i', 'r', 'i']])],
+  [
+    'a user with every item',
+    data([
+      ['u', 'a'],
+      ['u', 'b'],
+      ['v', 'a'],
+    ]),
+  ],
+  [
+    'no negatives at all',
+    data([
+      ['u', 'a'],
+      ['v', 'a'],
+    ]),
+  ],
+  [
+    'items that are neighbours of each other',
+    data(
+      [
+        ['u', 'a'],
+        ['v', 'b'],
+      ],
+      [
+        ['a', 'r', 'b'],
+        ['b', 'r', 'a'],
+      ],
+    ),
+  ],
+  [
+    'every interaction but one held out',
+    data(
+      [
+        ['u', 'a'],
+        ['u', 'b'],
+        ['u', 'c'],
+      ],
+      [['a', 'r', 'x']],
+      1,
+    ),
+  ],
+];
+for (const { name } of VARIANTS)
+  training(`data at the edge trains to finite numbers: ${name}`, async () => {
+    for (const [label, dataset] of edges)
+      for (const parameters of ['tangent', 'ball'] as const) {
+        const model = await train(dataset, { variant: name, parameters, dim: 3, epochs: 5, backend: 'cpu' });
+        for (const table of TABLES) assert.ok(model[table].every(Number.isFinite), `${label}: ${table}`);
+        const user = dataset.userIds[0]!;
+        assert.ok(model.recommend(user, 5, { exclude: 'none' }).length === Math.min(5, dataset.items), label);
+        await evaluate(model, dataset);
+      }
+  });
+
+// -- Options --
+
+training('bad options throw at once and name the option', () => {
+  const bad: [TrainOptions | object, RegExp][] = [
+    [{ epoch: 5 }, /^options\.epoch: no such option/],
+    [{ dim: 0 }, /^dim: /],
+    [{ dim: '64' }, /^dim: /],
+    [{ dim: 1.5 }, /^dim: /],
+    [{ dim: 5000 }, /^dim: /],
+    [{ epochs: -1 }, /^epochs: /],
+    [{ batchSize: 0 }, /^batchSize: /],
+    [{ batchSize: 2 ** 31 }, /^batchSize: /],
+    [{ curvature: 0 }, /^curvature: /],
+    [{ curvature: -1 }, /^curvature: /],
+    [{ curvature: 'learnt' }, /^curvature: /],
+    [{ curvature: Number.NaN }, /^curvature: /],
+    [{ learningRate: Number.POSITIVE_INFINITY }, /^learningRate: /],
+    [{ learningRate: 0 }, /^learningRate: /],
+    [{ innerLearningRate: -1 }, /^innerLearningRate: /],
+    [{ regularization: -1 }, /^regularization: /],
+    [{ adam: 'lazy' }, /^adam: /],
+    [{ schedule: 'cosine' }, /^schedule: /],
+    [{ parameters: 'lorentz' }, /^parameters: /],
+    [{ preset: 'best' }, /^preset: /],
+    [{ variant: 'bpr' }, /^variant: /],
+    [{ variant: 'constructor' }, /^variant: /],
+    [{ beta: 'learned' }, /^beta: /],
+    [{ beta: -0.5 }, /^beta: /],
+    [{ knowledgeWeight: 1 }, /^knowledgeWeight: /],
+    [{ initScale: 2 }, /^initScale: /],
+    [{ seed: -1 }, /^seed: /],
+    [{ seed: 1n }, /^seed: /],
+    [{ seed: 2 ** 53 }, /^seed: /],
+    [{ backend: 'gpu' }, /^backend: /],
+    [{ threads: 0 }, /^threads: /],
+    [{ deterministic: 'yes' }, /^deterministic: /],
+    [{ evaluateEvery: 0 }, /^evaluateEvery: /],
+    [{ earlyStopping: 'yes' }, /^earlyStopping: /],
+    [{ earlyStopping: { patience: 0 } }, /^earlyStopping\.patience: /],
+    [{ earlyStopping: { steps: 5 } }, /^earlyStopping\.steps: /],
+    [{ checkpoint: { every: 5 } }, /^checkpoint\.path: /],
+    [{ checkpoint: { path: 'x', every: 0 } }, /^checkpoint\.every: /],
+    [{ resume: true }, /^resume: /],
+    [{ signal: {} }, /^signal: /],
+    [{ onEpoch: 'log' }, /^onEpoch: /],
+    [null as unknown as object, /^options: /],
+  ];
+  for (const [options, pattern] of bad)
+    assert.throws(
+      () => train(small, options),
+      (error: Error) => (error instanceof TypeError || error instanceof RangeError) && pattern.test(error.message),
+      JSON.stringify(options, (_key, value) => (typeof value === 'bigint' ? `${value}n` : value)),
+    );
+  for (const bad of [undefined, null, {}, [], { ...small, train: undefined }])
+    assert.throws(() => train(bad as unknown as Dataset), /^TypeError: dataset: |dataset: must be/);
+});
+
+training('the paper’s preset trains too, and is written down in the model', async () => {
+  const model = await train(small, { ...brief, preset: 'paper', epochs: 2 });
+  assert.is(model.training.preset, 'paper');
+  assert.is(model.curvature, 1);
+  assert.equal([model.training.options.adam, model.training.options.batchSize, model.training.options.beta], ['exact', 256, 'adaptive']);
+});
+
+training('equal runs save equal files', async () => {
+  const [one, other] = [join(folder, 'one'), join(folder, 'two')];
+  await (await train(small, { ...brief, threads: 1 })).save(one);
+  await (await train(small, { ...brief, threads: 2 })).save(other);
+  assert.equal(readFileSync(one), readFileSync(other));
+});
+
+training.run();
