@@ -330,7 +330,7 @@ training('an abort within an epoch leaves a checkpoint of the epoch before', asy
     checkpoint: { path, every: 100 },
     signal: controller.signal,
     onEpoch: ({ epoch }) => {
-      if (epoch === 2) setTimeout(() => controller.abort(), 10);
+      if (epoch === 2) setImmediate(() => controller.abort());
     },
   });
   assert.is((await failure(run)).name, 'AbortError');
