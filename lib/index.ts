@@ -1,5 +1,5 @@
 /** Hyper-Know (Ma et al., AAAI 2021): top-K recommendation from interactions and a knowledge graph in the Poincaré ball. */
-export { attributeKnn, blend, itemKnn, type NeighborOptions, popularity, rankBy, type Scorer } from './controls.ts';
+export { attributeKnn, blend, itemKnn, type NeighborOptions, popularity, rankBy, type Scorer, validatedBlend } from './controls.ts';
 export {
   createDataset,
   type Dataset,

@@ -11,7 +11,7 @@ import { availableParallelism, cpus, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { attributeKnn, blend, itemKnn, popularity, rankBy, type Scorer } from '../lib/controls.ts';
+import { attributeKnn, itemKnn, popularity, rankBy, type Scorer, validatedBlend } from '../lib/controls.ts';
 import { type Dataset, loadDataset } from '../lib/data/dataset.ts';
 import { synthetic } from '../lib/data/synthetic.ts';
 import { evaluatePerUser, evaluateRanking, meanMetrics, type PerUserMetrics } from '../lib/evaluate.ts';
@@ -31,7 +31,11 @@ const CONTROLS: readonly { name: string; label: string; scorer: (dataset: Datase
   { name: 'control:popularity', label: 'popularity', scorer: popularity },
   { name: 'control:item-knn', label: 'item-kNN', scorer: (dataset) => itemKnn(dataset) },
   { name: 'control:attribute-knn', label: 'KG-attribute kNN', scorer: (dataset) => attributeKnn(dataset) },
-  { name: 'control:blend', label: 'item-kNN + KG-attribute kNN', scorer: (dataset) => blend(itemKnn(dataset), attributeKnn(dataset)) },
+  {
+    name: 'control:blend',
+    label: 'item-kNN + KG-attribute kNN',
+    scorer: (dataset) => validatedBlend(itemKnn(dataset), attributeKnn(dataset), dataset),
+  },
 ];
 
 const METRICS = [

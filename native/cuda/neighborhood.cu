@@ -2,7 +2,7 @@
 // products the warp takes together, one after another, and whose scalars then stand one per lane: one attention weight per lane, not 32
 // times the same. On the way back a warp takes whole relation groups.
 //   launch   blocks of (32, 4) for `capacity` heads, grid-stride; fewer warps where dim is so large that their rows would not fit
-//   shared   per warp one row of doubles for M, later ∂/∂(v ⊕ r); with a tape a second one for ∂/∂v
+//   shared   per warp one row of doubles for m′, later ∂/∂(v ⊕ r); with a tape a second one for ∂/∂v, and one for the block, g_m′
 //   traffic  4·dim + 16 bytes per triple and pass, of three passes the later two from the cache; the tape's rows out
 //   sync     block barriers between the passes; the columns of a row belong to one lane, or to one thread of the block, throughout
 //   order    a run's triples as listed, then warps by number: fixed by the head's degree and dim
@@ -22,7 +22,7 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 // What a triple's lane keeps of the first pass. Stands in for its TripleGradient until that is known.
 struct TripleScore {
-  double sqdist, distance, weight, unused;
+  double sqdist, distance, weight, delta_sqnorm;  // ‖x − t‖², d(x, t), a_t, ‖t − o‖² with o the origin of the frame (ball.h)
 };
 static_assert(sizeof(TripleScore) == sizeof(TripleGradient));
 
@@ -92,6 +92,39 @@ __device__ void add_tails(const Head& head, uint32_t first, uint32_t count, doub
   }
 }
 
+// ‖t − o‖² of the triples first … first + count − 1, one per lane
+__device__ double delta_sqnorm(const Head& head, const float* o, uint32_t first, uint32_t count) {
+  double own = 0;
+  for (uint32_t j = 0; j < count; ++j) {
+    const float* t = head.tail(first + j);
+    double sum = 0;
+    for (uint32_t k = lane_id(); k < head.a.dim; k += kWarp) {
+      const double delta = static_cast<double>(t[k]) - static_cast<double>(o[k]);
+      sum += delta * delta;
+    }
+    sum = warp_sum(sum);
+    if (lane_id() == j) own = sum;
+  }
+  return own;
+}
+
+// row += Σ_j coefficient of lane j · (tail (first + j) − o)
+__device__ void add_deltas(const Head& head, const float* o, uint32_t first, uint32_t count, double coefficient, double* row) {
+  for (uint32_t j = 0; j < count; ++j) {
+    const double c = __shfl_sync(kAllLanes, coefficient, j);
+    const float* t = head.tail(first + j);
+    for (uint32_t k = lane_id(); k < head.a.dim; k += kWarp) row[k] += c * (static_cast<double>(t[k]) - static_cast<double>(o[k]));
+  }
+}
+
+// The frame of the heaviest tail o, and the gradient on the sums in it (ball.h).
+struct Frame {
+  const float* o;
+  double o_gap;
+  const double* g_m;  // [dim] on m′, shared
+  double o_dot_g, g_m0, plain_g_m0;
+};
+
 struct Run {
   uint32_t begin, end;
 };
@@ -121,11 +154,10 @@ __device__ uint32_t count_groups(const Head& head, Run run) {
 
 // Writes the TripleGradients of [run.begin, run.end), all of one relation (any where there is no attention), and adds up, for this warp,
 // ∂L_K/∂v over them in `on_v` and ∂L_K/∂r in `on_r`. Returns this lane's part of ∂L_K/∂scale.
-__device__ double gradient_of_run(const Head& head, Run run, double g_m0, double* on_x_row, double* on_v, float* on_r) {
+__device__ double gradient_of_run(const Head& head, Run run, const Frame& frame, double* on_x_row, double* on_v, float* on_r) {
   const Neighborhood& a = head.a;
   const uint32_t dim = a.dim, lane = lane_id();
   const double c = a.curvature, scale = *a.scale;
-  const double* g_m = a.tape.midpoint_gradient + size_t{head.i} * dim;
   const uint32_t r = a.attention ? head.relation(run.begin) : 0;
   MobiusSum sum{};
   if (a.attention) {
@@ -135,20 +167,23 @@ __device__ double gradient_of_run(const Head& head, Run run, double g_m0, double
   double on_x = 0, on_scale = 0;
   for (uint32_t first = run.begin; first < run.end; first += kWarp) {
     const uint32_t count = shorter(run.end - first, kWarp);
-    double tail_dot = 0;
+    double delta_dot_g = 0;
     for (uint32_t j = 0; j < count; ++j) {
-      const double dot = row_dot(head.tail(first + j), g_m, dim);
-      if (lane == j) tail_dot = dot;
+      const float* t = head.tail(first + j);
+      double dot = 0;
+      for (uint32_t k = lane; k < dim; k += kWarp) dot += (static_cast<double>(t[k]) - static_cast<double>(frame.o[k])) * frame.g_m[k];
+      dot = warp_sum(dot);
+      if (lane == j) delta_dot_g = dot;
     }
     double slope = 0;
     if (lane < count) {
       const TripleScore score = head.scores()[first + lane];
       const double gap = head.tail_gap(first + lane);
-      TripleGradient out{};
-      out.on_midpoint = 2.0 * score.weight / gap;
-      out.on_tail = 4.0 * c * score.weight / (gap * gap) * (g_m0 + tail_dot);
+      const TailGradient to_tail = tail_gradient(framed_term(score.delta_sqnorm, frame.o_gap, gap, c), delta_dot_g, frame.o_dot_g, frame.g_m0,
+                                                 frame.plain_g_m0, score.weight, gap, c);
+      TripleGradient out{to_tail.on_midpoint, 0, 0, to_tail.on_tail};
       if (a.attention) {
-        const double g_distance = -score.weight * (g_m0 * lorentz_factor(gap) + 2.0 * tail_dot / gap);  // ∂L_K/∂(scale·d)
+        const double g_distance = -score.weight * to_tail.on_weight;  // ∂L_K/∂(scale·d)
         on_scale += g_distance * score.distance;
         slope = scale * g_distance * poincare_slope(score.sqdist, sum.gap, gap, c);
         out.on_tail += slope * (1.0 + c * score.sqdist / gap);
@@ -192,7 +227,7 @@ __device__ void empty_head(const Head& head, uint32_t thread, uint32_t threads) 
 
 // Four blocks per multiprocessor leave it 128 registers; with fewer the compiler spills.
 __global__ void __launch_bounds__(kHeadThreads, 4) neighborhood_kernel(Neighborhood a) {
-  HK_DYNAMIC_SHARED(double, rows);  // [warps, dim], and with a tape again [warps, dim]
+  HK_DYNAMIC_SHARED(double, rows);  // [warps, dim], and with a tape again [warps, dim] and [dim]
   __shared__ double sums[kHeadWarps];
   __shared__ uint32_t groups_of_warp[kHeadWarps];
   const uint32_t dim = a.dim, lane = lane_id(), warp = threadIdx.y, warps = blockDim.y, thread = warp * kWarp + lane,
@@ -201,6 +236,7 @@ __global__ void __launch_bounds__(kHeadThreads, 4) neighborhood_kernel(Neighborh
   const bool tape = a.tape.head_gradient != nullptr;
   double* const own_row = rows + size_t{warp} * dim;
   double* const head_rows = rows + size_t{warps} * dim;
+  double* const framed_g = rows + size_t{2} * warps * dim;
 
   for (uint32_t i = blockIdx.x; i < *a.head_count; i += gridDim.x) {
     const Head head(a, i);
@@ -212,89 +248,131 @@ __global__ void __launch_bounds__(kHeadThreads, 4) neighborhood_kernel(Neighborh
     const Run run{shorter(warp * share, head.degree), shorter((warp + 1) * share, head.degree)};
 
     // Distances of Eq. 4; only the nearest is kept where there is no tape to keep them in.
-    double nearest = kInfinity;
+    double nearest = kInfinity, position = kInfinity;
     if (a.attention) {
       for (uint32_t t = run.begin; t < run.end; t += kWarp) {
         const uint32_t count = shorter(run.end - t, kWarp);
         const TripleScore score = head.score(t, count);
         if (lane < count) {
-          nearest = score.distance < nearest ? score.distance : nearest;
+          if (score.distance < nearest) nearest = score.distance, position = t + lane;
           if (tape) head.scores()[t + lane] = score;
         }
       }
-      nearest = block_min(nearest, sums);
+      const double own = nearest;
+      nearest = block_min(own, sums);
+      position = block_min(own == nearest ? position : kInfinity, sums);
     }
-
-    // Einstein midpoint, Eq. 5: Σ a_t·2t/A_t by warp, then over the warps.
-    for (uint32_t k = lane; k < dim; k += kWarp) own_row[k] = 0;
-    double m0 = 0, weight_sum = 0;
-    for (uint32_t t = run.begin; t < run.end; t += kWarp) {
-      const uint32_t count = shorter(run.end - t, kWarp);
+    const uint32_t origin = a.attention ? static_cast<uint32_t>(position) : 0;  // the first of the heaviest tails
+    const float* o = head.tail(origin);
+    const double o_gap = head.tail_gap(origin);
+    const auto weigh = [&](uint32_t t, uint32_t count) {  // the lane's triple of t … t + count − 1
       TripleScore score{0, 0, 1, 0};
       if (a.attention && !tape) score = head.score(t, count);
+      if (lane < count && a.attention) {
+        if (tape) score = head.scores()[t + lane];
+        score.weight = std::exp(-scale * (score.distance - nearest));
+      }
+      return score;
+    };
+
+    // Einstein midpoint, Eq. 5. In the ball's own coordinates first, where it is wanted: only l would lose digits there, and that comes
+    // from the frame below.
+    const size_t at = size_t{i} * dim;
+    if (a.midpoint) {
+      for (uint32_t k = lane; k < dim; k += kWarp) own_row[k] = 0;
+      for (uint32_t t = run.begin; t < run.end; t += kWarp) {
+        const uint32_t count = shorter(run.end - t, kWarp);
+        const TripleScore score = weigh(t, count);
+        add_tails(head, t, count, lane < count ? 2.0 * score.weight / head.tail_gap(t + lane) : 0.0, own_row);
+      }
+      __syncthreads();
+      for (uint32_t k = thread; k < dim; k += threads) {
+        double m = 0;
+        for (uint32_t w = 0; w < warps; ++w) m += rows[size_t{w} * dim + k];
+        a.midpoint[at + k] = static_cast<float>(m);  // divided below
+      }
+      __syncthreads();
+    }
+
+    // The sums in the frame of the origin tail: m′ by warp, then over the warps.
+    for (uint32_t k = lane; k < dim; k += kWarp) own_row[k] = 0;
+    double m0 = 0, weight_sum = 0, on_origin = 0, lorentz_sum = 0;
+    for (uint32_t t = run.begin; t < run.end; t += kWarp) {
+      const uint32_t count = shorter(run.end - t, kWarp);
+      TripleScore score = weigh(t, count);
+      score.delta_sqnorm = delta_sqnorm(head, o, t, count);
       double coefficient = 0;
       if (lane < count) {
-        if (a.attention && tape) score = head.scores()[t + lane];
-        if (a.attention) score.weight = std::exp(-scale * (score.distance - nearest));
         if (tape) head.scores()[t + lane] = score;
         const double gap = head.tail_gap(t + lane);
-        m0 += score.weight * lorentz_factor(gap), weight_sum += score.weight, coefficient = 2.0 * score.weight / gap;
+        const FramedTerm term = framed_term(score.delta_sqnorm, o_gap, gap, c);
+        m0 += score.weight * term.lorentz, weight_sum += score.weight, on_origin += score.weight * term.on_origin;
+        lorentz_sum += score.weight * lorentz_factor(gap), coefficient = score.weight * term.on_delta;
         if (a.weights) a.weights[first_triple + t + lane] = static_cast<float>(score.weight * lorentz_factor(gap));  // divided below
       }
-      add_tails(head, t, count, coefficient, own_row);
+      add_deltas(head, o, t, count, coefficient, own_row);
     }
-    m0 = block_sum(m0, sums), weight_sum = block_sum(weight_sum, sums);  // barriers: all warps' rows are complete
+    m0 = block_sum(m0, sums), weight_sum = block_sum(weight_sum, sums), on_origin = block_sum(on_origin, sums);
+    lorentz_sum = block_sum(lorentz_sum, sums);  // barriers: all warps' rows are complete
     double m_sqnorm = 0;
     for (uint32_t k = thread; k < dim; k += threads) {
       double m = 0;
       for (uint32_t w = 0; w < warps; ++w) m += rows[size_t{w} * dim + k];
+      m += on_origin * o[k];
       rows[k] = m, m_sqnorm += m * m;
     }
     m_sqnorm = block_sum(m_sqnorm, sums);
     if (a.weights)
       for (uint32_t t = thread; t < head.degree; t += threads)
-        a.weights[first_triple + t] = static_cast<float>(a.weights[first_triple + t] / m0);
-    const bool single = head.degree == 1;
-    const float* only = head.tail(0);
-    const Midpoint mid = single ? Midpoint{0, 0, head.tail_gap(0)} : einstein_midpoint(m0, m_sqnorm, weight_sum, c);
-    const auto n = [&](uint32_t k) { return single ? static_cast<double>(only[k]) : mid.inverse * rows[k]; };
+        a.weights[first_triple + t] = static_cast<float>(a.weights[first_triple + t] / lorentz_sum);
+    const Midpoint mid = einstein_midpoint(m0, m_sqnorm, weight_sum, c);
 
     // Eq. 7. From here to the barrier below, thread `thread` alone has columns thread, thread + threads, …
-    const size_t at = size_t{i} * dim;
+    double v_sqdist = 0;
+    for (uint32_t k = thread; k < dim; k += threads) {
+      const double delta = static_cast<double>(head.v[k]) - static_cast<double>(o[k]);
+      v_sqdist += delta * delta;
+      if (a.midpoint) a.midpoint[at + k] = static_cast<float>(a.midpoint[at + k] / (lorentz_sum + mid.l));
+    }
+    const Framed frame = framed(block_sum(v_sqdist, sums), o_gap, head.v_gap, c);
+    const auto n = [&](uint32_t k) { return mid.inverse * rows[k]; };
+    const auto v = [&](uint32_t k) {
+      return frame.on_delta * (static_cast<double>(head.v[k]) - static_cast<double>(o[k])) + frame.on_origin * o[k];
+    };
     double n_sqdist = 0;
     for (uint32_t k = thread; k < dim; k += threads) {
-      const double difference = head.v[k] - n(k);
+      const double difference = v(k) - n(k);
       n_sqdist += difference * difference;
-      if (a.midpoint) a.midpoint[at + k] = static_cast<float>(n(k));
     }
     n_sqdist = block_sum(n_sqdist, sums);
-    const double distance = poincare_distance(n_sqdist, head.v_gap, mid.gap, c);
+    const double distance = poincare_distance(n_sqdist, frame.gap, mid.gap, c);
     if (thread == 0) a.distance[i] = scale * distance;
     if (!tape) continue;  // the sum's barriers are behind the last use of `rows`
 
-    // ∂L_K/∂v directly, and g_n = k[(n − v) + (cS/A_n) n]
-    const double slope = scale * poincare_slope(n_sqdist, head.v_gap, mid.gap, c);
-    const double v_on_v = slope * (1.0 + c * n_sqdist / head.v_gap), n_on_n = slope * (1.0 + c * n_sqdist / mid.gap);
+    // The gradients on v′ and on n′ = m′/(m0′ + l), from there on m0′ and m′, and out of the frame.
+    const double slope = scale * poincare_slope(n_sqdist, frame.gap, mid.gap, c);
+    const double v_on_v = slope * (1.0 + c * n_sqdist / frame.gap), n_on_n = slope * (1.0 + c * n_sqdist / mid.gap);
     float* relation_gradient = a.tape.relation_gradient ? a.tape.relation_gradient + size_t{a.group_offsets[i]} * dim : nullptr;
-    if (single) {
-      for (uint32_t k = thread; k < dim; k += threads) {
-        a.tape.head_gradient[at + k] = static_cast<float>(v_on_v * head.v[k] - slope * n(k)), a.tape.midpoint_gradient[at + k] = 0;
-        if (relation_gradient) relation_gradient[k] = 0;
-      }
-      if (thread == 0) a.tape.triples[first_triple] = {0, -slope, 0, n_on_n}, a.tape.scale_gradient[i] = distance;
-      continue;
-    }
-    double n_dot = 0;
-    for (uint32_t k = thread; k < dim; k += threads) n_dot += n(k) * (n_on_n * n(k) - slope * head.v[k]);
-    n_dot = block_sum(n_dot, sums);
-
-    // Through n = M/(M0 + L).
-    const double g_m0 = -n_dot * mid.inverse * (1.0 + m0 / mid.l), m_on_m = n_dot * mid.inverse * c / mid.l;
+    double o_dot_v = 0, v_dot_v = 0, n_dot = 0;
     for (uint32_t k = thread; k < dim; k += threads) {
-      a.tape.midpoint_gradient[at + k] = mid.inverse * (n_on_n * n(k) - slope * head.v[k]) + m_on_m * rows[k];
-      head_rows[k] = v_on_v * head.v[k] - slope * n(k);
+      const double g_v = v_on_v * v(k) - slope * n(k);
+      o_dot_v += g_v * o[k], v_dot_v += g_v * v(k), n_dot += n(k) * (n_on_n * n(k) - slope * v(k));
+    }
+    o_dot_v = block_sum(o_dot_v, sums), v_dot_v = block_sum(v_dot_v, sums), n_dot = block_sum(n_dot, sums);
+    const FramedGradient to_v = framed_gradient(frame, o_dot_v, v_dot_v, o_gap, c);
+    const double g_m0 = -n_dot * mid.inverse * (1.0 + m0 / mid.l), m_on_m = n_dot * mid.inverse * c / mid.l;
+    double o_dot_g = 0;
+    for (uint32_t k = thread; k < dim; k += threads) {
+      const double g = mid.inverse * (n_on_n * n(k) - slope * v(k)) + m_on_m * rows[k];
+      framed_g[k] = g, o_dot_g += g * o[k];
+      head_rows[k] = to_v.on_g * (v_on_v * v(k) - slope * n(k)) + to_v.on_delta * (static_cast<double>(head.v[k]) - static_cast<double>(o[k])) +
+                     to_v.on_x * head.v[k];
       for (uint32_t w = 1; w < warps; ++w) head_rows[size_t{w} * dim + k] = 0;
     }
+    o_dot_g = block_sum(o_dot_g, sums);
+    const Unframed plain = unframed(o_dot_g, g_m0, o_gap, c);
+    for (uint32_t k = thread; k < dim; k += threads) a.tape.midpoint_gradient[at + k] = framed_g[k] + plain.on_origin * o[k];
+    const Frame of_tails{o, o_gap, framed_g, o_dot_g, g_m0, plain.g_m0};
     const uint32_t starts = a.attention ? count_groups(head, run) : 0;
     if (lane == 0) groups_of_warp[warp] = starts;
     __syncthreads();
@@ -307,17 +385,17 @@ __global__ void __launch_bounds__(kHeadThreads, 4) neighborhood_kernel(Neighborh
       for (uint32_t w = 0; w < warp; ++w) group += groups_of_warp[w];
       for (uint32_t t = next_group(head, run.begin, run.end); t < run.end; ++group) {
         const uint32_t end = next_group(head, t + 1, head.degree);
-        on_scale += gradient_of_run(head, {t, end}, g_m0, own_row, own_head_row, relation_gradient + size_t{group} * dim);
+        on_scale += gradient_of_run(head, {t, end}, of_tails, own_row, own_head_row, relation_gradient + size_t{group} * dim);
         t = end;
       }
     } else {
-      gradient_of_run(head, run, g_m0, own_row, own_head_row, nullptr);
+      gradient_of_run(head, run, of_tails, own_row, own_head_row, nullptr);
     }
     on_scale = block_sum(on_scale, sums);  // barriers: all warps' rows are complete
     for (uint32_t k = thread; k < dim; k += threads) {
       double g = 0;
       for (uint32_t w = 0; w < warps; ++w) g += head_rows[size_t{w} * dim + k];
-      a.tape.head_gradient[at + k] = static_cast<float>(g);
+      a.tape.head_gradient[at + k] = g;
     }
     if (thread == 0) a.tape.scale_gradient[i] = distance + on_scale;
     // The next head's sums stand between these readings of head_rows and its next writing.
@@ -327,10 +405,11 @@ __global__ void __launch_bounds__(kHeadThreads, 4) neighborhood_kernel(Neighborh
 }  // namespace
 
 void CudaBackend::neighborhood(const Neighborhood& a) {
-  const size_t row = (a.tape.head_gradient ? 2 : 1) * size_t{a.dim} * sizeof(double);
+  const size_t row = size_t{a.dim} * sizeof(double);
+  const auto shared = [&](uint32_t warps) { return a.tape.head_gradient ? (2 * warps + 1) * row : warps * row; };
   uint32_t warps = kHeadWarps;
-  while (warps > 1 && warps * row > kMostShared - 1024) warps /= 2;
-  launch("neighborhood", neighborhood_kernel, blocks_for(a.capacity, 1), dim3(kWarp, warps), warps * row, stream_, a);
+  while (warps > 1 && shared(warps) > kMostShared - 1024) warps /= 2;
+  launch("neighborhood", neighborhood_kernel, blocks_for(a.capacity, 1), dim3(kWarp, warps), shared(warps), stream_, a);
 }
 
 }  // namespace hk
