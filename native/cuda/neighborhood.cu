@@ -2,8 +2,8 @@
 // products the warp takes together, one after another, and whose scalars then stand one per lane: one attention weight per lane, not 32
 // times the same. On the way back a warp takes whole relation groups.
 //   launch   blocks of (32, 4) for `capacity` heads, grid-stride; fewer warps where dim is so large that their rows would not fit
-//   shared   per warp one row of doubles for m′, later ∂/∂(v ⊕ r); with a tape a second one for ∂/∂v, and one for the block, g_m′
-//   traffic  4·dim + 16 bytes per triple and pass, of three passes the later two from the cache; the tape's rows out
+//   shared   per warp one row of doubles for m′, later ∂/∂(v ⊕ r); with a tape a second one for ∂/∂v
+//   traffic  4·dim + 16 bytes per triple and pass, of three passes (four with midpoints) all but one from the cache; the tape's rows out
 //   sync     block barriers between the passes; the columns of a row belong to one lane, or to one thread of the block, throughout
 //   order    a run's triples as listed, then warps by number: fixed by the head's degree and dim
 // With a tape, the triples' scalars wait between the passes where their gradients are going to stand; without, they are computed again.
@@ -121,7 +121,7 @@ __device__ void add_deltas(const Head& head, const float* o, uint32_t first, uin
 struct Frame {
   const float* o;
   double o_gap;
-  const double* g_m;  // [dim] on m′, shared
+  const double* g_m;  // [dim] on m′
   double o_dot_g, g_m0, plain_g_m0;
 };
 
@@ -227,7 +227,7 @@ __device__ void empty_head(const Head& head, uint32_t thread, uint32_t threads) 
 
 // Four blocks per multiprocessor leave it 128 registers; with fewer the compiler spills.
 __global__ void __launch_bounds__(kHeadThreads, 4) neighborhood_kernel(Neighborhood a) {
-  HK_DYNAMIC_SHARED(double, rows);  // [warps, dim], and with a tape again [warps, dim] and [dim]
+  HK_DYNAMIC_SHARED(double, rows);  // [warps, dim], and with a tape again [warps, dim]
   __shared__ double sums[kHeadWarps];
   __shared__ uint32_t groups_of_warp[kHeadWarps];
   const uint32_t dim = a.dim, lane = lane_id(), warp = threadIdx.y, warps = blockDim.y, thread = warp * kWarp + lane,
@@ -236,7 +236,6 @@ __global__ void __launch_bounds__(kHeadThreads, 4) neighborhood_kernel(Neighborh
   const bool tape = a.tape.head_gradient != nullptr;
   double* const own_row = rows + size_t{warp} * dim;
   double* const head_rows = rows + size_t{warps} * dim;
-  double* const framed_g = rows + size_t{2} * warps * dim;
 
   for (uint32_t i = blockIdx.x; i < *a.head_count; i += gridDim.x) {
     const Head head(a, i);
@@ -262,7 +261,8 @@ __global__ void __launch_bounds__(kHeadThreads, 4) neighborhood_kernel(Neighborh
       nearest = block_min(own, sums);
       position = block_min(own == nearest ? position : kInfinity, sums);
     }
-    const uint32_t origin = a.attention ? static_cast<uint32_t>(position) : 0;  // the first of the heaviest tails
+    // The first of the heaviest tails; the first tail of all where no distance is a number, as after a training that diverged.
+    const uint32_t origin = a.attention && position < kInfinity ? static_cast<uint32_t>(position) : 0;
     const float* o = head.tail(origin);
     const double o_gap = head.tail_gap(origin);
     const auto weigh = [&](uint32_t t, uint32_t count) {  // the lane's triple of t … t + count − 1
@@ -361,6 +361,7 @@ __global__ void __launch_bounds__(kHeadThreads, 4) neighborhood_kernel(Neighborh
     o_dot_v = block_sum(o_dot_v, sums), v_dot_v = block_sum(v_dot_v, sums), n_dot = block_sum(n_dot, sums);
     const FramedGradient to_v = framed_gradient(frame, o_dot_v, v_dot_v, o_gap, c);
     const double g_m0 = -n_dot * mid.inverse * (1.0 + m0 / mid.l), m_on_m = n_dot * mid.inverse * c / mid.l;
+    double* const framed_g = a.tape.midpoint_gradient + at;  // out of the frame when the triples are done
     double o_dot_g = 0;
     for (uint32_t k = thread; k < dim; k += threads) {
       const double g = mid.inverse * (n_on_n * n(k) - slope * v(k)) + m_on_m * rows[k];
@@ -371,7 +372,6 @@ __global__ void __launch_bounds__(kHeadThreads, 4) neighborhood_kernel(Neighborh
     }
     o_dot_g = block_sum(o_dot_g, sums);
     const Unframed plain = unframed(o_dot_g, g_m0, o_gap, c);
-    for (uint32_t k = thread; k < dim; k += threads) a.tape.midpoint_gradient[at + k] = framed_g[k] + plain.on_origin * o[k];
     const Frame of_tails{o, o_gap, framed_g, o_dot_g, g_m0, plain.g_m0};
     const uint32_t starts = a.attention ? count_groups(head, run) : 0;
     if (lane == 0) groups_of_warp[warp] = starts;
@@ -396,6 +396,7 @@ __global__ void __launch_bounds__(kHeadThreads, 4) neighborhood_kernel(Neighborh
       double g = 0;
       for (uint32_t w = 0; w < warps; ++w) g += head_rows[size_t{w} * dim + k];
       a.tape.head_gradient[at + k] = g;
+      framed_g[k] += plain.on_origin * o[k];
     }
     if (thread == 0) a.tape.scale_gradient[i] = distance + on_scale;
     // The next head's sums stand between these readings of head_rows and its next writing.
@@ -406,7 +407,7 @@ __global__ void __launch_bounds__(kHeadThreads, 4) neighborhood_kernel(Neighborh
 
 void CudaBackend::neighborhood(const Neighborhood& a) {
   const size_t row = size_t{a.dim} * sizeof(double);
-  const auto shared = [&](uint32_t warps) { return a.tape.head_gradient ? (2 * warps + 1) * row : warps * row; };
+  const auto shared = [&](uint32_t warps) { return (a.tape.head_gradient ? 2 : 1) * warps * row; };
   uint32_t warps = kHeadWarps;
   while (warps > 1 && shared(warps) > kMostShared - 1024) warps /= 2;
   launch("neighborhood", neighborhood_kernel, blocks_for(a.capacity, 1), dim3(kWarp, warps), shared(warps), stream_, a);
