@@ -22,7 +22,8 @@ import { quantile } from './statistics.ts';
 export type { EpochEvent, TrainOptions } from './options.ts';
 
 /**
- * Trains a model (Algorithm 1). The work runs on a thread of its own; the event loop stays free.
+ * Trains a model (Algorithm 1). The steps run on a thread of their own. Setting up, and copying parameters out for validation and
+ * checkpoints, still run on the caller's thread, some 0.1 to 0.5 s for 10⁵ entities.
  *
  * Await the run for the model, iterate it for its epochs, or both; it starts at once either way. Leaving the iteration early does not stop
  * the training, an AbortSignal does: the run then rejects with `signal.reason`, after writing the checkpoint if there is one.

@@ -15,7 +15,7 @@
 
 namespace hk {
 
-// Largest √c‖x‖ a trained point may have; numerics.md of the literature calls it max-norm. Projection uses it, no loss does.
+// Largest √c‖x‖ a trained point may have (max-norm). Projection uses it, no loss does.
 constexpr double kMaxNorm = 1.0 - 1e-5;
 // artanh(kMaxNorm): the same bound for a tangent vector at the origin, √c‖w‖.
 constexpr double kMaxTangentNorm = 6.1030338227588;

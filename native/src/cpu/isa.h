@@ -1,7 +1,7 @@
 #pragma once
 // Run-time choice of the instruction set. A kernel writes its inner loop once as an always-inlined template over Isa and
 // HK_DISPATCH compiles it for every instruction set; the widest one that this processor has is picked once.
-// HYPER_KNOW_CPU=baseline|avx2|avx512 lowers the choice (tests run every branch that way).
+// HYPER_KNOW_CPU=baseline|avx2 lowers the choice: parity.test.ts runs the kernel table that way for each that the processor has.
 #include <cstddef>
 #include <cstring>
 
