@@ -6,7 +6,7 @@
     "sources": ["<!@(node -p \"['native/src','native/src/cpu','native/src/addon'].flatMap(d => fs.readdirSync(d).filter(f => f.endsWith('.cc')).map(f => d + '/' + f)).join(' ')\")"],
     "defines": ["NAPI_VERSION=8", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
     "cflags_cc!": ["-std=gnu++17", "-std=gnu++20", "-fno-rtti"],
-    "cflags_cc": ["-std=c++20", "-O3", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-psabi"],
+    "cflags_cc": ["-std=c++20", "-O3", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-psabi", "-fno-math-errno", "-fno-trapping-math"],
     "xcode_settings": {"CLANG_CXX_LANGUAGE_STANDARD": "c++20", "GCC_SYMBOLS_PRIVATE_EXTERN": "YES", "GCC_OPTIMIZATION_LEVEL": "3"},
     "conditions": [["OS=='linux'", {"ldflags": ["-Wl,-z,nodelete", "-Wl,-z,now", "-Wl,--exclude-libs,ALL"]}]]
   }]

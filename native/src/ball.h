@@ -78,14 +78,16 @@ HK_HOST_DEVICE inline T lorentz_factor(T gap) {
   return (T(2) - gap) / gap;
 }
 
-// d(x, t) for the attention exp(−scale·d(x, t)) (Eq. 4). arsinh is written as a logarithm: only its absolute error matters here.
-// Weights are taken relative to the nearest tail, exp(−scale·(d − d_nearest)): the common factor cancels in Eq. 5, and without it all
-// of them underflow together at small curvature (scale·d above 745).
+// d(x, t) for the attention exp(−scale·d(x, t)) (Eq. 4), as 2/√c times the logarithm of attention_root: only its absolute error
+// matters here. Weights are taken relative to the nearest tail, exp(−scale·(d − d_nearest)): the common factor cancels in Eq. 5, and
+// without it all of them underflow together at small curvature (scale·d above 745).
+HK_HOST_DEVICE inline double attention_root(double sqdist, double x_gap, double t_gap, double curvature) {
+  const double q = curvature * sqdist / (x_gap * t_gap);
+  return std::sqrt(q) + std::sqrt(1.0 + q);
+}
 HK_HOST_DEVICE inline double attention_distance(double sqdist, double x_gap, double t_gap, double curvature) {
-  const double q = sqdist / (x_gap * t_gap);
-  if (curvature == 0.0) return 2.0 * std::sqrt(q);
-  const double root = std::sqrt(curvature * q);
-  return 2.0 * std::log(root + std::sqrt(1.0 + curvature * q)) / std::sqrt(curvature);
+  if (curvature == 0.0) return 2.0 * std::sqrt(sqdist / (x_gap * t_gap));
+  return 2.0 * std::log(attention_root(sqdist, x_gap, t_gap, curvature)) / std::sqrt(curvature);
 }
 
 // ── The Einstein midpoint (Eq. 5, 6) and L_K, in the frame of one of the tails ──

@@ -30,20 +30,22 @@ HK_INLINE void keep_within(float* w, uint32_t dim, double curvature, double most
   if (sqnorm > most * most) scale_row<S>(w, most / std::sqrt(sqnorm), w, dim);
 }
 
-// One Adam step of a row of parameters with gradient g; most = 0: no bound.
+// One Adam step of a row with the gradient on_w·w + on_g·g; most = 0: no bound, else √c‖w‖ ≤ most after it.
 template <class S>
-HK_INLINE void step_row(float* __restrict w, float* __restrict first, float* __restrict second, const float* __restrict g, uint32_t dim,
-                        const Rates& r, double curvature, double most) {
+HK_INLINE void step_row(float* __restrict w, float* __restrict first, float* __restrict second, const float* __restrict g, float on_w,
+                        float on_g, uint32_t dim, const Rates& r, double curvature, double most) {
   for (uint32_t k = 0; k < dim; ++k) {
-    first[k] = r.beta1 * first[k] + (1.0f - r.beta1) * g[k];
-    second[k] = r.beta2 * second[k] + (1.0f - r.beta2) * g[k] * g[k];
+    const float gradient = on_w * w[k] + on_g * g[k];
+    first[k] = r.beta1 * first[k] + (1.0f - r.beta1) * gradient;
+    second[k] = r.beta2 * second[k] + (1.0f - r.beta2) * gradient * gradient;
     w[k] -= r.rate * first[k] / (std::sqrt(second[k]) + r.epsilon);
   }
   if (most > 0) keep_within<S>(w, dim, curvature, most);
 }
 HK_DISPATCH(step, step_row,
-            (float* w, float* first, float* second, const float* g, uint32_t dim, const Rates& r, double curvature, double most),
-            (w, first, second, g, dim, r, curvature, most))
+            (float* w, float* first, float* second, const float* g, float on_w, float on_g, uint32_t dim, const Rates& r,
+             double curvature, double most),
+            (w, first, second, g, on_w, on_g, dim, r, curvature, most))
 
 double bound(const AdamTable& table, bool tangent) { return table.points == nullptr ? 0.0 : tangent ? kMaxTangentNorm : kMaxNorm; }
 
@@ -53,32 +55,37 @@ HK_INLINE void map_row(const AdamTable& table, size_t row, double curvature, boo
   if (table.points == nullptr) return;
   const uint32_t dim = table.dim;
   float* points = table.points + row * dim;
+  double sqnorm;
   if (tangent) {
     const float* w = table.parameters + row * dim;
-    scale_row<S>(points, exp_map_origin(dot<S>(w, w, dim), curvature).across, w, dim);
+    sqnorm = scale_row_sqnorm<S>(points, exp_map_origin(dot<S>(w, w, dim), curvature).across, w, dim);
+  } else {
+    sqnorm = dot<S>(points, points, dim);
   }
-  table.gap[row] = 1.0 - curvature * dot<S>(points, points, dim);
+  table.gap[row] = 1.0 - curvature * sqnorm;
 }
 
-// ∂/∂point → ∂/∂parameters, plus the regularisation.
+// ∂/∂parameters of a row, regularisation included, is on_w·w + on_g·∂/∂point.
+struct ParameterGradient {
+  float on_w, on_g;
+};
 template <class S>
-HK_INLINE void parameter_gradient(const Adam& a, size_t row, const float* g, float* out) {
-  const uint32_t dim = a.table.dim;
-  const float* w = a.table.parameters + row * dim;
+HK_INLINE ParameterGradient parameter_gradient(const Adam& a, size_t row, const float* g) {
   double on_w = 0, on_g = 1;
   if (a.options.tangent) {
-    const ExpMap map = exp_map_origin(dot<S>(w, w, dim), a.options.curvature);
-    on_g = map.across, on_w = map.along * dot<S>(w, g, dim);
+    const DotPair products = dot_pair<S>(a.table.parameters + row * a.table.dim, g, a.table.dim);
+    const ExpMap map = exp_map_origin(products.xx, a.options.curvature);
+    on_g = map.across, on_w = map.along * products.xy;
   }
   if (a.regularized_slot && a.regularized_slot[row] != kNone) on_w += 2.0 * a.regularization;
-  combine_rows<S>(out, on_w, w, on_g, g, dim);
+  return {static_cast<float>(on_w), static_cast<float>(on_g)};
 }
 
 template <class S>
 HK_INLINE void adam_rows(const Adam& a, uint64_t begin, uint64_t end) {
-  thread_local std::vector<float> gradient, zero;
+  thread_local std::vector<float> zero;
   const uint32_t dim = a.table.dim;
-  if (gradient.size() < dim) gradient.resize(dim), zero.resize(dim);
+  if (zero.size() < dim) zero.resize(dim);
   const Rates r = rates(a.options, a.step);
   const double most = bound(a.table, a.options.tangent);
   for (uint64_t i = begin; i < end; ++i) {
@@ -89,12 +96,10 @@ HK_INLINE void adam_rows(const Adam& a, uint64_t begin, uint64_t end) {
     }
     const size_t row = a.rows ? a.rows[i] : i;
     const uint32_t slot = a.gradient_slot ? a.gradient_slot[row] : static_cast<uint32_t>(i);
-    const float* g = zero.data();
-    if (slot != kNone) {
-      parameter_gradient<S>(a, row, a.gradient + size_t{slot} * dim, gradient.data());
-      g = gradient.data();
-    }
-    step(a.table.parameters + row * dim, a.table.first + row * dim, a.table.second + row * dim, g, dim, r, a.options.curvature, most);
+    const float* g = slot == kNone ? zero.data() : a.gradient + size_t{slot} * dim;
+    const ParameterGradient on = slot == kNone ? ParameterGradient{0, 0} : parameter_gradient<S>(a, row, g);
+    step(a.table.parameters + row * dim, a.table.first + row * dim, a.table.second + row * dim, g, on.on_w, on.on_g, dim, r,
+         a.options.curvature, most);
     if (a.table.step) a.table.step[row] = a.step;
     map_row<S>(a.table, row, a.options.curvature, a.options.tangent);
   }
@@ -113,7 +118,7 @@ HK_INLINE void replay_rows(const AdamReplay& a, uint64_t begin, uint64_t end) {
     a.table.step[row] = a.step;
     if (done == 0) continue;  // never had a gradient: its moments are zero and such a step changes nothing
     while (done < a.step)
-      step(a.table.parameters + row * dim, a.table.first + row * dim, a.table.second + row * dim, zero.data(), dim,
+      step(a.table.parameters + row * dim, a.table.first + row * dim, a.table.second + row * dim, zero.data(), 0, 0, dim,
            rates(a.options, ++done), a.options.curvature, most);
     map_row<S>(a.table, row, a.options.curvature, a.options.tangent);
   }

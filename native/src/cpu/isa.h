@@ -6,6 +6,12 @@
 #include <cstring>
 
 #define HK_INLINE inline __attribute__((always_inline))
+// Before a loop over the lanes of a vector: its iterations do not depend on each other.
+#if defined(__clang__)
+#define HK_LANES _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define HK_LANES _Pragma("GCC ivdep")
+#endif
 
 namespace hk {
 

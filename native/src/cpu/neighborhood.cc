@@ -1,5 +1,5 @@
-// neighborhood on the CPU: heads over threads; per head one pass over its triples for the distances, one for the midpoint, one for
-// the gradients. A head's tail rows stay in the first-level cache between the passes.
+// neighborhood on the CPU: heads over threads. Per head, passes over its tail rows alternate with passes over its triples' scalars:
+// the former are vectors along the coordinates, the latter vectors along the triples. The tail rows stay in the first-level cache.
 #include <algorithm>
 #include <limits>
 #include <vector>
@@ -7,6 +7,7 @@
 #include "../ball.h"
 #include "cpu_backend.h"
 #include "rows.h"
+#include "vector_math.h"
 
 namespace hk {
 namespace {
@@ -16,12 +17,34 @@ struct Group {  // a run of triples with one relation
   MobiusSum sum;
 };
 
+// A head's triples: one array of scalars each, all padded to whole vectors.
+struct Triples {
+  double *gap, *x_gap, *sqdist, *distance, *weight, *delta_sqnorm, *delta_dot_g, *on_midpoint, *on_x, *on_tail, *slope;
+  static constexpr size_t kArrays = 11;
+};
+
 // Scratch of one thread; it only grows.
 struct Workspace {
   std::vector<double> rows;  // x per group, then m′, n′, v′, g_m′, g_x, g_v
-  std::vector<double> sqdist, distance, weight, delta_sqnorm;
+  std::vector<double> scalars;
   std::vector<Group> groups;
+
+  Triples triples(size_t padded) {
+    if (scalars.size() < Triples::kArrays * padded) scalars.resize(Triples::kArrays * padded);
+    double* at = scalars.data() - padded;
+    const auto next = [&] { return at += padded; };
+    return {next(), next(), next(), next(), next(), next(), next(), next(), next(), next(), next()};
+  }
 };
+
+// Runs body(t) for every t below `padded`, a vector's worth at a time.
+template <class S, class Body>
+HK_INLINE void for_lanes(uint32_t padded, const Body& body) {
+  for (uint32_t t = 0; t < padded; t += S::kD) {
+    HK_LANES
+    for (int lane = 0; lane < S::kD; ++lane) body(t + static_cast<uint32_t>(lane));
+  }
+}
 
 template <class S>
 HK_INLINE void neighborhood_head(const Neighborhood& a, uint32_t i, Workspace& w) {
@@ -45,11 +68,7 @@ HK_INLINE void neighborhood_head(const Neighborhood& a, uint32_t i, Workspace& w
     return;
   }
 
-  // Distances of Eq. 4, group by group.
-  if (w.sqdist.size() < degree) w.sqdist.resize(degree), w.distance.resize(degree), w.weight.resize(degree), w.delta_sqnorm.resize(degree);
   w.groups.clear();
-  double nearest = std::numeric_limits<double>::infinity();
-  uint32_t origin_tail = tails[0];  // of largest weight
   if (a.attention) {
     for (uint32_t t = 0; t < degree;) {
       Group g{t, t + 1, relation_ids[t], {}};
@@ -67,6 +86,14 @@ HK_INLINE void neighborhood_head(const Neighborhood& a, uint32_t i, Workspace& w
   double* const g_m = framed_v + dim;
   double* const g_x = g_m + dim;
   double* const g_v = g_x + dim;
+  const uint32_t padded = (degree + S::kD - 1) / S::kD * S::kD;
+  const Triples q = w.triples(padded);
+  for (uint32_t t = 0; t < degree; ++t) q.gap[t] = a.entity_gap[tails[t]];
+  for (uint32_t t = degree; t < padded; ++t)
+    q.gap[t] = q.x_gap[t] = 1, q.sqdist[t] = q.distance[t] = q.delta_sqnorm[t] = q.delta_dot_g[t] = q.on_tail[t] = 0;
+
+  // Attention of Eq. 4: v ⊕ r group by group. The tail of largest weight, the nearest, will be the frame's origin.
+  uint32_t origin = 0;
   if (a.attention) {
     for (size_t k = 0; k < group_count; ++k) {
       Group& g = w.groups[k];
@@ -76,40 +103,52 @@ HK_INLINE void neighborhood_head(const Neighborhood& a, uint32_t i, Workspace& w
       double* x = w.rows.data() + k * dim;
       combine_rows<S>(x, g.sum.on_v, v, g.sum.on_r, r, dim);
       for (uint32_t t = g.begin; t < g.end; ++t) {
-        const float* tail = a.entities + size_t{tails[t]} * dim;
-        w.sqdist[t] = sqdist<S>(x, tail, dim);
-        w.distance[t] = attention_distance(w.sqdist[t], g.sum.gap, a.entity_gap[tails[t]], c);
-        if (w.distance[t] < nearest) nearest = w.distance[t], origin_tail = tails[t];
+        q.sqdist[t] = sqdist<S>(x, a.entities + size_t{tails[t]} * dim, dim);
+        q.x_gap[t] = g.sum.gap;
       }
     }
+    if (c > 0) {
+      const double per_log = 2.0 / std::sqrt(c);
+      for_lanes<S>(padded, [&](uint32_t t) { q.distance[t] = per_log * log_positive(attention_root(q.sqdist[t], q.x_gap[t], q.gap[t], c)); });
+    } else {
+      for_lanes<S>(padded, [&](uint32_t t) { q.distance[t] = 2.0 * std::sqrt(q.sqdist[t] / (q.x_gap[t] * q.gap[t])); });
+    }
+    double nearest = std::numeric_limits<double>::infinity();
+    for (uint32_t t = 0; t < degree; ++t)
+      if (q.distance[t] < nearest) nearest = q.distance[t], origin = t;
+    for_lanes<S>(padded, [&](uint32_t t) {
+      const double past = scale * (nearest - q.distance[t]);
+      q.weight[t] = exp_nonpositive(past < 0.0 || past != past ? past : 0.0);
+    });
+  } else {
+    std::fill_n(q.weight, padded, 1.0);
   }
 
   // Einstein midpoint, Eq. 5, in the frame of the origin tail (ball.h).
-  const float* o = a.entities + size_t{origin_tail} * dim;
-  const double o_gap = a.entity_gap[origin_tail];
+  const float* o = a.entities + size_t{tails[origin]} * dim;
+  const double o_gap = a.entity_gap[tails[origin]];
   std::fill_n(m, dim, 0.0);
   double m0 = 0, weight_sum = 0, on_origin = 0, lorentz_sum = 0;
   for (uint32_t t = 0; t < degree; ++t) {
     const float* tail = a.entities + size_t{tails[t]} * dim;
-    const double gap = a.entity_gap[tails[t]];
-    const double weight = a.attention ? std::exp(-scale * (w.distance[t] - nearest)) : 1.0;
-    w.weight[t] = weight, w.delta_sqnorm[t] = tail == o ? 0.0 : sqdist<S>(tail, o, dim);
-    const FramedTerm term = framed_term(w.delta_sqnorm[t], o_gap, gap, c);
-    weight_sum += weight, m0 += weight * term.lorentz, on_origin += weight * term.on_origin;
-    lorentz_sum += weight * lorentz_factor(gap);
-    if (tail != o) add_difference<S>(m, weight * term.on_delta, tail, o, dim);
+    q.delta_sqnorm[t] = tail == o ? 0.0 : add_difference<S>(m, 2.0 * q.weight[t] / q.gap[t], tail, o, dim);
+  }
+  for (uint32_t t = 0; t < degree; ++t) {
+    const FramedTerm term = framed_term(q.delta_sqnorm[t], o_gap, q.gap[t], c);
+    weight_sum += q.weight[t], m0 += q.weight[t] * term.lorentz, on_origin += q.weight[t] * term.on_origin;
+    lorentz_sum += q.weight[t] * lorentz_factor(q.gap[t]);
   }
   add_row<S>(m, on_origin, o, dim);
   if (a.weights)
     for (uint32_t t = 0; t < degree; ++t)
-      a.weights[first + t] = static_cast<float>(w.weight[t] * lorentz_factor(a.entity_gap[tails[t]]) / lorentz_sum);
+      a.weights[first + t] = static_cast<float>(q.weight[t] * lorentz_factor(q.gap[t]) / lorentz_sum);
   const Midpoint mid = einstein_midpoint(m0, dot<S>(m, m, dim), weight_sum, c);
   scale_row<S>(n, mid.inverse, m, dim);
   if (a.midpoint) {  // n_v = m/(m0 + l) in the ball's own coordinates, where only l would lose digits; and l is the same in every frame
     double* const plain = g_x;
     std::fill_n(plain, dim, 0.0);
     for (uint32_t t = 0; t < degree; ++t)
-      add_row<S>(plain, 2.0 * w.weight[t] / a.entity_gap[tails[t]], a.entities + size_t{tails[t]} * dim, dim);
+      add_row<S>(plain, 2.0 * q.weight[t] / q.gap[t], a.entities + size_t{tails[t]} * dim, dim);
     scale_row<S>(a.midpoint + size_t{i} * dim, 1.0 / (lorentz_sum + mid.l), plain, dim);
   }
 
@@ -134,38 +173,46 @@ HK_INLINE void neighborhood_head(const Neighborhood& a, uint32_t i, Workspace& w
   const Unframed plain = unframed(o_dot_g, framed_g_m0, o_gap, c);
   combine_rows<S>(a.tape.midpoint_gradient + size_t{i} * dim, 1.0, g_m, plain.on_origin, o, dim);
 
+  // The tails' part, and through the attention the part of v ⊕ r.
+  for (uint32_t t = 0; t < degree; ++t) {
+    const float* tail = a.entities + size_t{tails[t]} * dim;
+    q.delta_dot_g[t] = tail == o ? 0.0 : difference_dot<S>(tail, o, g_m, dim);
+  }
+  for_lanes<S>(padded, [&](uint32_t t) {
+    const double gap = q.gap[t], weight = q.weight[t];
+    const FramedTerm term = framed_term(q.delta_sqnorm[t], o_gap, gap, c);
+    const TailGradient to_tail = tail_gradient(term, q.delta_dot_g[t], o_dot_g, framed_g_m0, plain.g_m0, weight, gap, c);
+    q.on_midpoint[t] = to_tail.on_midpoint, q.on_tail[t] = to_tail.on_tail;
+    q.slope[t] = -weight * to_tail.on_weight;  // ∂L_K/∂(scale·d)
+  });
   TripleGradient* triples = a.tape.triples + first;
-  float* relation_gradient = a.tape.relation_gradient ? a.tape.relation_gradient + size_t{a.group_offsets[i]} * dim : nullptr;
   double scale_gradient = distance;
-  for (size_t q = 0; q < group_count; ++q) {
-    const Group& g = w.groups[q];
-    const double* x = w.rows.data() + q * dim;
-    if (a.attention) std::fill_n(g_x, dim, 0.0);
-    double on_x = 0;
-    for (uint32_t t = g.begin; t < g.end; ++t) {
-      const float* tail = a.entities + size_t{tails[t]} * dim;
-      const double gap = a.entity_gap[tails[t]], weight = w.weight[t];
-      const FramedTerm term = framed_term(w.delta_sqnorm[t], o_gap, gap, c);
-      const double delta_dot_g = tail == o ? 0.0 : difference_dot<S>(tail, o, g_m, dim);
-      const TailGradient to_tail = tail_gradient(term, delta_dot_g, o_dot_g, framed_g_m0, plain.g_m0, weight, gap, c);
-      TripleGradient& out = triples[t];
-      out = {to_tail.on_midpoint, 0, 0, to_tail.on_tail};
-      if (!a.attention) continue;
-      const double g_distance = -weight * to_tail.on_weight;  // ∂L_K/∂(scale·d)
-      scale_gradient += g_distance * w.distance[t];
-      const double slope = scale * g_distance * poincare_slope(w.sqdist[t], g.sum.gap, gap, c);
-      out.on_tail += slope * (1.0 + c * w.sqdist[t] / gap);
-      out.on_head = -slope * g.sum.on_v, out.on_relation = -slope * g.sum.on_r;
-      on_x += slope * (1.0 + c * w.sqdist[t] / g.sum.gap);
-      add_row<S>(g_x, -slope, tail, dim);
+  if (a.attention) {
+    for (uint32_t t = 0; t < degree; ++t) scale_gradient += q.slope[t] * q.distance[t];
+    for_lanes<S>(padded, [&](uint32_t t) {
+      const double gap = q.gap[t], x_gap = q.x_gap[t], sq = q.sqdist[t];
+      const double slope = scale * q.slope[t] * poincare_slope(sq, x_gap, gap, c);
+      q.slope[t] = slope, q.on_tail[t] += slope * (1.0 + c * sq / gap), q.on_x[t] = slope * (1.0 + c * sq / x_gap);
+    });
+    float* relation_gradient = a.tape.relation_gradient + size_t{a.group_offsets[i]} * dim;
+    for (size_t index = 0; index < group_count; ++index) {
+      const Group& g = w.groups[index];
+      double on_x = 0;
+      std::fill_n(g_x, dim, 0.0);
+      for (uint32_t t = g.begin; t < g.end; ++t) {
+        on_x += q.on_x[t];
+        add_row<S>(g_x, -q.slope[t], a.entities + size_t{tails[t]} * dim, dim);
+        triples[t] = {q.on_midpoint[t], -q.slope[t] * g.sum.on_v, -q.slope[t] * g.sum.on_r, q.on_tail[t]};
+      }
+      add_row<S>(g_x, on_x, w.rows.data() + index * dim, dim);
+      const float* r = a.relations + size_t{g.relation} * dim;
+      const double r_gap = a.relation_gap[g.relation], r_sqnorm = c > 0 ? (1.0 - r_gap) / c : 0.0;
+      const MobiusGradient back = mobius_add_gradient(g.sum, dot<S>(v, g_x, dim), dot<S>(r, g_x, dim), r_sqnorm, v_gap, r_gap, c);
+      add_rows<S>(g_v, back.v_on_g, g_x, back.v_on_v, v, back.v_on_r, r, dim);
+      combine_rows<S>(relation_gradient + index * dim, back.r_on_g, g_x, back.r_on_v, v, back.r_on_r, r, dim);
     }
-    if (!a.attention) continue;
-    add_row<S>(g_x, on_x, x, dim);
-    const float* r = a.relations + size_t{g.relation} * dim;
-    const double r_gap = a.relation_gap[g.relation], r_sqnorm = c > 0 ? (1.0 - r_gap) / c : 0.0;
-    const MobiusGradient back = mobius_add_gradient(g.sum, dot<S>(v, g_x, dim), dot<S>(r, g_x, dim), r_sqnorm, v_gap, r_gap, c);
-    add_rows<S>(g_v, back.v_on_g, g_x, back.v_on_v, v, back.v_on_r, r, dim);
-    combine_rows<S>(relation_gradient + q * dim, back.r_on_g, g_x, back.r_on_v, v, back.r_on_r, r, dim);
+  } else {
+    for (uint32_t t = 0; t < degree; ++t) triples[t] = {q.on_midpoint[t], 0, 0, q.on_tail[t]};
   }
   scale_row<S>(a.tape.head_gradient + size_t{i} * dim, 1.0, g_v, dim);
   a.tape.scale_gradient[i] = scale_gradient;

@@ -15,10 +15,13 @@ HK_INLINE void prefetch_row(const void* row, size_t bytes) {
   for (size_t k = 0; k < bytes; k += 64) __builtin_prefetch(at + k);
 }
 
-// Loads one double vector from a row of either precision.
+// Loads one double vector from a row of either precision. Lane by lane, which compilers turn into the one conversion of whole vectors
+// that the instruction set has; of __builtin_convertvector GCC 12 makes two of half a vector and a merge.
 template <class S>
 HK_INLINE typename S::D load(const float* x) {
-  return __builtin_convertvector(*reinterpret_cast<const typename S::H*>(x), typename S::D);
+  typename S::D v;
+  for (int lane = 0; lane < S::kD; ++lane) v[lane] = x[lane];
+  return v;
 }
 template <class S>
 HK_INLINE typename S::D load(const double* x) {
@@ -53,6 +56,26 @@ HK_INLINE double dot(const X* x, const Y* y, uint32_t dim) {
   return s;
 }
 
+// x·x and x·y in one pass.
+struct DotPair {
+  double xx, xy;
+};
+template <class S, class X, class Y>
+HK_INLINE DotPair dot_pair(const X* x, const Y* y, uint32_t dim) {
+  typename S::D a{}, b{};
+  uint32_t k = 0;
+  for (; k + S::kD <= dim; k += S::kD) {
+    const typename S::D v = load<S>(x + k);
+    a += v * v, b += v * load<S>(y + k);
+  }
+  DotPair s{sum<S>(a), sum<S>(b)};
+  for (; k < dim; ++k) {
+    const double v = static_cast<double>(x[k]);
+    s.xx += v * v, s.xy += v * static_cast<double>(y[k]);
+  }
+  return s;
+}
+
 // ‖x − y‖²
 template <class S, class X, class Y>
 HK_INLINE double sqdist(const X* x, const Y* y, uint32_t dim) {
@@ -81,12 +104,22 @@ HK_INLINE double difference_dot(const X* x, const Y* y, const Z* z, uint32_t dim
   return s;
 }
 
-// out += a·(x − y)
+// out += a·(x − y); returns ‖x − y‖².
 template <class S, class X, class Y>
-HK_INLINE void add_difference(double* out, double a, const X* x, const Y* y, uint32_t dim) {
+HK_INLINE double add_difference(double* out, double a, const X* x, const Y* y, uint32_t dim) {
+  typename S::D squares{};
   uint32_t k = 0;
-  for (; k + S::kD <= dim; k += S::kD) store<S>(out + k, load<S>(out + k) + a * (load<S>(x + k) - load<S>(y + k)));
-  for (; k < dim; ++k) out[k] += a * (static_cast<double>(x[k]) - static_cast<double>(y[k]));
+  for (; k + S::kD <= dim; k += S::kD) {
+    const typename S::D u = load<S>(x + k) - load<S>(y + k);
+    squares += u * u;
+    store<S>(out + k, load<S>(out + k) + a * u);
+  }
+  double s = sum<S>(squares);
+  for (; k < dim; ++k) {
+    const double u = static_cast<double>(x[k]) - static_cast<double>(y[k]);
+    s += u * u, out[k] += a * u;
+  }
+  return s;
 }
 
 // out = a·(x − y) + b·y
@@ -124,6 +157,24 @@ HK_INLINE void scale_row(O* out, double a, const X* x, uint32_t dim) {
   uint32_t k = 0;
   for (; k + S::kD <= dim; k += S::kD) store<S>(out + k, a * load<S>(x + k));
   for (; k < dim; ++k) out[k] = static_cast<O>(a * x[k]);
+}
+// out = a·x, and ‖out‖² of what was stored.
+template <class S>
+HK_INLINE double scale_row_sqnorm(float* out, double a, const float* x, uint32_t dim) {
+  typename S::D squares{};
+  uint32_t k = 0;
+  for (; k + S::kD <= dim; k += S::kD) {
+    const typename S::H rounded = __builtin_convertvector(a * load<S>(x + k), typename S::H);
+    *reinterpret_cast<typename S::H*>(out + k) = rounded;
+    const typename S::D v = __builtin_convertvector(rounded, typename S::D);
+    squares += v * v;
+  }
+  double s = sum<S>(squares);
+  for (; k < dim; ++k) {
+    out[k] = static_cast<float>(a * x[k]);
+    s += static_cast<double>(out[k]) * static_cast<double>(out[k]);
+  }
+  return s;
 }
 template <class S, class O, class X>
 HK_INLINE void add_row(O* out, double a, const X* x, uint32_t dim) {

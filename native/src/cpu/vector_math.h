@@ -1,0 +1,56 @@
+#pragma once
+// exp and log without branches or calls, so that loops over triples and samples become vector code. float64; wherever a loop is
+// not vectorised they are still right, only slower.
+#include <bit>
+#include <cstdint>
+
+#include "isa.h"
+
+namespace hk {
+
+// e^x for x ≤ 0, to about 1 unit in the last place; below −708, where the result nears the smallest normal number, e^−708.
+// NaN stays NaN.
+HK_INLINE double exp_nonpositive(double x) {
+  constexpr double kShift = 0x1.8p52;  // adding it rounds to an integer, which then stands in the low bits
+  x = x < -708.0 ? -708.0 : x;
+  const double shifted = x * 0x1.71547652b82fep+0 + kShift, n = shifted - kShift;
+  const double r = (x - n * 0x1.62e42fefa3800p-1) - n * 0x1.ef35793c76730p-45;  // x − n·ln 2, |r| ≤ ln 2 / 2
+  double p = 1.0 / 6227020800.0;
+  p = p * r + 1.0 / 479001600.0;
+  p = p * r + 1.0 / 39916800.0;
+  p = p * r + 1.0 / 3628800.0;
+  p = p * r + 1.0 / 362880.0;
+  p = p * r + 1.0 / 40320.0;
+  p = p * r + 1.0 / 5040.0;
+  p = p * r + 1.0 / 720.0;
+  p = p * r + 1.0 / 120.0;
+  p = p * r + 1.0 / 24.0;
+  p = p * r + 1.0 / 6.0;
+  p = p * r + 0.5;
+  p = p * r + 1.0;
+  p = p * r + 1.0;
+  return p * std::bit_cast<double>((std::bit_cast<uint64_t>(shifted) + 1023) << 52);
+}
+
+// ln x for normal x > 0, to a few units in the last place of max(1, |ln x|). NaN and infinity give NaN.
+HK_INLINE double log_positive(double x) {
+  const uint64_t bits = std::bit_cast<uint64_t>(x);
+  const double exponent = std::bit_cast<double>((bits >> 52) | 0x4330000000000000u) - (0x1p52 + 1023.0);
+  const double m = std::bit_cast<double>((bits & 0x000fffffffffffffu) | 0x3ff0000000000000u);  // [1, 2)
+  const bool upper = m > 0x1.6a09e667f3bcdp+0;                                                 // √2
+  const double n = upper ? exponent + 1.0 : exponent, y = upper ? 0.5 * m : m;
+  const double s = (y - 1.0) / (y + 1.0), z = s * s;  // ln y = 2·artanh s
+  double p = 1.0 / 21.0;
+  p = p * z + 1.0 / 19.0;
+  p = p * z + 1.0 / 17.0;
+  p = p * z + 1.0 / 15.0;
+  p = p * z + 1.0 / 13.0;
+  p = p * z + 1.0 / 11.0;
+  p = p * z + 1.0 / 9.0;
+  p = p * z + 1.0 / 7.0;
+  p = p * z + 1.0 / 5.0;
+  p = p * z + 1.0 / 3.0;
+  return n * 0x1.62e42fefa39efp-1 + (2.0 * s + 2.0 * s * z * p) + (x - x);
+}
+
+}  // namespace hk
