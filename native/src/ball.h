@@ -25,10 +25,16 @@ HK_HOST_DEVICE inline T square(T x) {
   return x * x;
 }
 
+// ‖x−y‖/√(A_x A_y), of which the distance is a function.
+template <class T>
+HK_HOST_DEVICE inline T poincare_root(T sqdist, T x_gap, T y_gap) {
+  return std::sqrt(sqdist) / std::sqrt(x_gap * y_gap);
+}
+
 // d(x, y) = (2/√c)·arsinh(√(c‖x−y‖²/(A_x A_y))), Eq. 1 without its cancellations.
 template <class T>
 HK_HOST_DEVICE inline T poincare_distance(T sqdist, T x_gap, T y_gap, T curvature) {
-  const T root = std::sqrt(sqdist) / std::sqrt(x_gap * y_gap);
+  const T root = poincare_root(sqdist, x_gap, y_gap);
   if (curvature == T(0)) return T(2) * root;
   const T sqrt_c = std::sqrt(curvature);
   return T(2) * std::asinh(sqrt_c * root) / sqrt_c;
@@ -170,11 +176,18 @@ HK_HOST_DEVICE inline T sigmoid(T z) {
 struct ExpMap {
   double across, along;
 };
+HK_HOST_DEVICE inline ExpMap exp_map_series(double z2, double curvature) {  // z = √c‖w‖, z² < 1e-6
+  return {1.0 - z2 / 3.0 + z2 * z2 * (2.0 / 15.0), curvature * (-2.0 / 3.0 + z2 * (8.0 / 15.0))};
+}
+HK_HOST_DEVICE inline ExpMap exp_map_of(double tanh_z, double z, double w_sqnorm) {
+  const double across = tanh_z / z;
+  return {across, (1.0 - tanh_z * tanh_z - across) / w_sqnorm};
+}
 HK_HOST_DEVICE inline ExpMap exp_map_origin(double w_sqnorm, double curvature) {
   const double z2 = curvature * w_sqnorm;
-  if (z2 < 1e-6) return {1.0 - z2 / 3.0 + z2 * z2 * (2.0 / 15.0), curvature * (-2.0 / 3.0 + z2 * (8.0 / 15.0))};
-  const double z = std::sqrt(z2), t = 1.0 - 2.0 / (std::exp(2.0 * z) + 1.0), across = t / z;  // t = tanh z
-  return {across, (1.0 - t * t - across) / w_sqnorm};
+  if (z2 < 1e-6) return exp_map_series(z2, curvature);
+  const double z = std::sqrt(z2);
+  return exp_map_of(1.0 - 2.0 / (std::exp(2.0 * z) + 1.0), z, w_sqnorm);
 }
 
 }  // namespace hk

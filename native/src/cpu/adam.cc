@@ -6,6 +6,7 @@
 #include "../ball.h"
 #include "cpu_backend.h"
 #include "rows.h"
+#include "vector_math.h"
 
 namespace hk {
 namespace {
@@ -58,7 +59,7 @@ HK_INLINE void map_row(const AdamTable& table, size_t row, double curvature, boo
   double sqnorm;
   if (tangent) {
     const float* w = table.parameters + row * dim;
-    sqnorm = scale_row_sqnorm<S>(points, exp_map_origin(dot<S>(w, w, dim), curvature).across, w, dim);
+    sqnorm = scale_row_sqnorm<S>(points, exp_map(dot<S>(w, w, dim), curvature).across, w, dim);
   } else {
     sqnorm = dot<S>(points, points, dim);
   }
@@ -74,8 +75,8 @@ HK_INLINE ParameterGradient parameter_gradient(const Adam& a, size_t row, const 
   double on_w = 0, on_g = 1;
   if (a.options.tangent) {
     const DotPair products = dot_pair<S>(a.table.parameters + row * a.table.dim, g, a.table.dim);
-    const ExpMap map = exp_map_origin(products.xx, a.options.curvature);
-    on_g = map.across, on_w = map.along * products.xy;
+    const ExpMap map = exp_map(products.first, a.options.curvature);
+    on_g = map.across, on_w = map.along * products.second;
   }
   if (a.regularized_slot && a.regularized_slot[row] != kNone) on_w += 2.0 * a.regularization;
   return {static_cast<float>(on_w), static_cast<float>(on_g)};

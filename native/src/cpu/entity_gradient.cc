@@ -34,9 +34,10 @@ HK_INLINE void find_matches(const EntityGradient& a, uint32_t begin, uint32_t en
   }
 }
 
-// row += Σ weight·(on_midpoint·g_M + on_head·v + on_relation·r + on_tail·t)
+// row = Σ weight·(on_midpoint·g_M + on_head·v + on_relation·r), untouched where there is no match. Returns Σ weight·on_tail, the factor
+// of the entity's own row.
 template <class S>
-HK_INLINE void add_matches(const EntityGradient& a, uint32_t entity, const Match* matches, size_t count, double* row) {
+HK_INLINE double add_matches(const EntityGradient& a, const Match* matches, size_t count, double* row) {
   const uint32_t dim = a.dim;
   double on_tail = 0;
   for (size_t k = 0; k < count; ++k) {
@@ -48,12 +49,14 @@ HK_INLINE void add_matches(const EntityGradient& a, uint32_t entity, const Match
     const float* v = a.entities + size_t{item} * dim;
     if (a.relations) {
       const float* r = a.relations + size_t{a.graph.relations[a.graph.offsets[item] + position]} * dim;
-      add_rows<S>(row, weight * g.on_midpoint, g_m, weight * g.on_head, v, weight * g.on_relation, r, dim);
+      if (k == 0) combine_rows<S>(row, weight * g.on_midpoint, g_m, weight * g.on_head, v, weight * g.on_relation, r, dim);
+      else add_rows<S>(row, weight * g.on_midpoint, g_m, weight * g.on_head, v, weight * g.on_relation, r, dim);
     } else {
-      add_rows<S>(row, weight * g.on_midpoint, g_m, weight * g.on_head, v, dim);
+      if (k == 0) combine_rows<S>(row, weight * g.on_midpoint, g_m, weight * g.on_head, v, dim);
+      else add_rows<S>(row, weight * g.on_midpoint, g_m, weight * g.on_head, v, dim);
     }
   }
-  if (count > 0) add_row<S>(row, on_tail, a.entities + size_t{entity} * dim, dim);
+  return on_tail;
 }
 
 template <class S>
@@ -63,11 +66,12 @@ HK_INLINE void gather_chunks(const EntityGradient& a, uint64_t begin, uint64_t e
     const uint32_t entity = a.in_edges.chunk_rows[c];
     if (a.row_slot[entity] == kNone) continue;
     double* row = a.partial + c * a.dim;
-    std::fill_n(row, a.dim, 0.0);
     const uint32_t first = a.in_edges.offsets[entity] + (static_cast<uint32_t>(c) - a.in_edges.chunk_offsets[entity]) * kChunk;
     w.matches.clear();
     find_matches(a, first, std::min(first + kChunk, a.in_edges.offsets[entity + 1]), w.matches);
-    add_matches<S>(a, entity, w.matches.data(), w.matches.size(), row);
+    if (w.matches.empty()) std::fill_n(row, a.dim, 0.0);
+    const double on_tail = add_matches<S>(a, w.matches.data(), w.matches.size(), row);
+    add_row<S>(row, on_tail, a.entities + size_t{entity} * a.dim, a.dim);
   }
 }
 
@@ -91,8 +95,9 @@ HK_INLINE void gather_rows(const EntityGradient& a, uint64_t begin, uint64_t end
     for (uint64_t i = block; i < block_end; ++i) {
       const uint32_t entity = a.rows[i];
       const size_t first = i == block ? 0 : ends[i - block - 1];
-      std::fill_n(row, dim, 0.0);
-      add_matches<S>(a, entity, w.matches.data() + first, ends[i - block] - first, row);
+      const size_t count = ends[i - block] - first;
+      if (count == 0) std::fill_n(row, dim, 0.0);
+      const double on_tail = add_matches<S>(a, w.matches.data() + first, count, row);
       for (uint32_t c = a.in_edges.chunk_offsets[entity]; c < a.in_edges.chunk_offsets[entity + 1]; ++c)
         add_row<S>(row, 1.0, a.partial + size_t{c} * dim, dim);
       if (entity < a.items) {
@@ -101,7 +106,7 @@ HK_INLINE void gather_rows(const EntityGradient& a, uint64_t begin, uint64_t end
         const uint32_t item = a.item_slot ? a.item_slot[entity] : kNone;
         if (item != kNone) add_row<S>(row, 1.0, a.item_gradient + size_t{item} * dim, dim);
       }
-      scale_row<S>(a.gradient + i * dim, 1.0, row, dim);
+      combine_rows<S>(a.gradient + i * dim, 1.0, row, on_tail, a.entities + size_t{entity} * dim, dim);
     }
   }
 }

@@ -4,6 +4,7 @@
 #include "../ball.h"
 #include "cpu_backend.h"
 #include "rows.h"
+#include "vector_math.h"
 
 namespace hk {
 namespace {
@@ -22,7 +23,7 @@ HK_INLINE void lookahead_rows(const Lookahead& a, uint64_t begin, uint64_t end) 
       scale_row<S>(parameters, 1.0, w, dim);
     } else {
       const float* g = a.gradient + size_t{slot} * dim;
-      const ExpMap map = a.tangent ? exp_map_origin(dot<S>(w, w, dim), c) : ExpMap{1.0, 0.0};
+      const ExpMap map = a.tangent ? exp_map(dot<S>(w, w, dim), c) : ExpMap{1.0, 0.0};
       const double along = a.tangent ? map.along * dot<S>(w, g, dim) : 0.0;
       combine_rows<S>(parameters, 1.0 - a.learning_rate * along, w, -a.learning_rate * map.across, g, dim);
     }
@@ -32,7 +33,7 @@ HK_INLINE void lookahead_rows(const Lookahead& a, uint64_t begin, uint64_t end) 
       scale_row<S>(parameters, most / std::sqrt(c * sqnorm), parameters, dim);
       sqnorm = dot<S>(parameters, parameters, dim);
     }
-    scale_row<S>(points, a.tangent ? exp_map_origin(sqnorm, c).across : 1.0, parameters, dim);
+    scale_row<S>(points, a.tangent ? exp_map(sqnorm, c).across : 1.0, parameters, dim);
     a.gap[i] = 1.0 - c * dot<S>(points, points, dim);
   }
 }
@@ -44,9 +45,9 @@ HK_INLINE void gradient_rows(const LookaheadGradient& a, uint64_t begin, uint64_
     const float* w = a.parameters + size_t{a.rows[i]} * dim;
     const double* ahead = a.lookahead_parameters + i * dim;
     double* g = a.gradient + i * dim;
-    const ExpMap at_lookahead = exp_map_origin(dot<S>(ahead, ahead, dim), a.curvature);
+    const ExpMap at_lookahead = exp_map(dot<S>(ahead, ahead, dim), a.curvature);
     combine_rows<S>(g, at_lookahead.across, g, at_lookahead.along * dot<S>(ahead, g, dim), ahead, dim);
-    const ExpMap here = exp_map_origin(dot<S>(w, w, dim), a.curvature);
+    const ExpMap here = exp_map(dot<S>(w, w, dim), a.curvature);
     combine_rows<S>(g, here.across, g, here.along * dot<S>(w, g, dim), w, dim);
   }
 }

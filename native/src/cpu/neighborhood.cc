@@ -37,15 +37,6 @@ struct Workspace {
   }
 };
 
-// Runs body(t) for every t below `padded`, a vector's worth at a time.
-template <class S, class Body>
-HK_INLINE void for_lanes(uint32_t padded, const Body& body) {
-  for (uint32_t t = 0; t < padded; t += S::kD) {
-    HK_LANES
-    for (int lane = 0; lane < S::kD; ++lane) body(t + static_cast<uint32_t>(lane));
-  }
-}
-
 template <class S>
 HK_INLINE void neighborhood_head(const Neighborhood& a, uint32_t i, Workspace& w) {
   const uint32_t dim = a.dim, head = a.heads[i];
@@ -109,14 +100,14 @@ HK_INLINE void neighborhood_head(const Neighborhood& a, uint32_t i, Workspace& w
     }
     if (c > 0) {
       const double per_log = 2.0 / std::sqrt(c);
-      for_lanes<S>(padded, [&](uint32_t t) { q.distance[t] = per_log * log_positive(attention_root(q.sqdist[t], q.x_gap[t], q.gap[t], c)); });
+      for_lanes(padded, [&](uint32_t t) { q.distance[t] = per_log * log_positive(attention_root(q.sqdist[t], q.x_gap[t], q.gap[t], c)); });
     } else {
-      for_lanes<S>(padded, [&](uint32_t t) { q.distance[t] = 2.0 * std::sqrt(q.sqdist[t] / (q.x_gap[t] * q.gap[t])); });
+      for_lanes(padded, [&](uint32_t t) { q.distance[t] = 2.0 * std::sqrt(q.sqdist[t] / (q.x_gap[t] * q.gap[t])); });
     }
     double nearest = std::numeric_limits<double>::infinity();
     for (uint32_t t = 0; t < degree; ++t)
       if (q.distance[t] < nearest) nearest = q.distance[t], origin = t;
-    for_lanes<S>(padded, [&](uint32_t t) {
+    for_lanes(padded, [&](uint32_t t) {
       const double past = scale * (nearest - q.distance[t]);
       q.weight[t] = exp_nonpositive(past < 0.0 || past != past ? past : 0.0);
     });
@@ -178,7 +169,7 @@ HK_INLINE void neighborhood_head(const Neighborhood& a, uint32_t i, Workspace& w
     const float* tail = a.entities + size_t{tails[t]} * dim;
     q.delta_dot_g[t] = tail == o ? 0.0 : difference_dot<S>(tail, o, g_m, dim);
   }
-  for_lanes<S>(padded, [&](uint32_t t) {
+  for_lanes(padded, [&](uint32_t t) {
     const double gap = q.gap[t], weight = q.weight[t];
     const FramedTerm term = framed_term(q.delta_sqnorm[t], o_gap, gap, c);
     const TailGradient to_tail = tail_gradient(term, q.delta_dot_g[t], o_dot_g, framed_g_m0, plain.g_m0, weight, gap, c);
@@ -189,7 +180,7 @@ HK_INLINE void neighborhood_head(const Neighborhood& a, uint32_t i, Workspace& w
   double scale_gradient = distance;
   if (a.attention) {
     for (uint32_t t = 0; t < degree; ++t) scale_gradient += q.slope[t] * q.distance[t];
-    for_lanes<S>(padded, [&](uint32_t t) {
+    for_lanes(padded, [&](uint32_t t) {
       const double gap = q.gap[t], x_gap = q.x_gap[t], sq = q.sqdist[t];
       const double slope = scale * q.slope[t] * poincare_slope(sq, x_gap, gap, c);
       q.slope[t] = slope, q.on_tail[t] += slope * (1.0 + c * sq / gap), q.on_x[t] = slope * (1.0 + c * sq / x_gap);
@@ -197,17 +188,24 @@ HK_INLINE void neighborhood_head(const Neighborhood& a, uint32_t i, Workspace& w
     float* relation_gradient = a.tape.relation_gradient + size_t{a.group_offsets[i]} * dim;
     for (size_t index = 0; index < group_count; ++index) {
       const Group& g = w.groups[index];
+      const float* r = a.relations + size_t{g.relation} * dim;
       double on_x = 0;
-      std::fill_n(g_x, dim, 0.0);
       for (uint32_t t = g.begin; t < g.end; ++t) {
         on_x += q.on_x[t];
-        add_row<S>(g_x, -q.slope[t], a.entities + size_t{tails[t]} * dim, dim);
         triples[t] = {q.on_midpoint[t], -q.slope[t] * g.sum.on_v, -q.slope[t] * g.sum.on_r, q.on_tail[t]};
       }
-      add_row<S>(g_x, on_x, w.rows.data() + index * dim, dim);
-      const float* r = a.relations + size_t{g.relation} * dim;
+      const double* x = w.rows.data() + index * dim;
+      const float* tail = a.entities + size_t{tails[g.begin]} * dim;
+      DotPair dots;  // of g_x with v and r
+      if (g.end == g.begin + 1) {
+        dots = combine_rows_dots<S>(g_x, on_x, x, -q.slope[g.begin], tail, v, r, dim);
+      } else {
+        combine_rows<S>(g_x, on_x, x, -q.slope[g.begin], tail, dim);
+        for (uint32_t t = g.begin + 1; t + 1 < g.end; ++t) add_row<S>(g_x, -q.slope[t], a.entities + size_t{tails[t]} * dim, dim);
+        dots = combine_rows_dots<S>(g_x, 1.0, g_x, -q.slope[g.end - 1], a.entities + size_t{tails[g.end - 1]} * dim, v, r, dim);
+      }
       const double r_gap = a.relation_gap[g.relation], r_sqnorm = c > 0 ? (1.0 - r_gap) / c : 0.0;
-      const MobiusGradient back = mobius_add_gradient(g.sum, dot<S>(v, g_x, dim), dot<S>(r, g_x, dim), r_sqnorm, v_gap, r_gap, c);
+      const MobiusGradient back = mobius_add_gradient(g.sum, dots.first, dots.second, r_sqnorm, v_gap, r_gap, c);
       add_rows<S>(g_v, back.v_on_g, g_x, back.v_on_v, v, back.v_on_r, r, dim);
       combine_rows<S>(relation_gradient + index * dim, back.r_on_g, g_x, back.r_on_v, v, back.r_on_r, r, dim);
     }

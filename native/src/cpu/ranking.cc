@@ -1,10 +1,12 @@
 // ranking_loss and ranking_gradient on the CPU: samples, then rows, over threads. The scalar part is float64; float32 tables are
 // read as float32, and their distances summed in float32 lanes from differences.
+#include <algorithm>
 #include <vector>
 
 #include "../ball.h"
 #include "cpu_backend.h"
 #include "rows.h"
+#include "vector_math.h"
 
 namespace hk {
 namespace {
@@ -22,33 +24,74 @@ HK_INLINE double pair_sqdist(const double* x, const double* y, uint32_t dim) {
   return sqdist<S>(x, y, dim);
 }
 
+// The scalars of a block of samples: what goes in, one array each, so that the rest runs over samples in vectors.
+constexpr uint32_t kBlock = 64;
+struct Scalars {
+  double user_gap[kBlock], positive_gap[kBlock], negative_gap[kBlock], positive_sqdist[kBlock], negative_sqdist[kBlock];
+  double difference[kBlock], exponential[kBlock], positive_slope[kBlock], negative_slope[kBlock];
+};
+
 template <class S, class T>
 HK_INLINE void loss_samples(const RankingLoss& a, const T* users, const T* items, uint64_t begin, uint64_t end) {
-  const double c = a.curvature, scale = *a.scale;
-  for (uint64_t i = begin; i < end; ++i) {
-    if (i + kAhead < end && a.negative_rows[i + kAhead] != kNone) {
-      const size_t bytes = a.dim * sizeof(T), next = i + kAhead;
-      prefetch_row(users + row_of(a.users, a.user_rows[next]) * a.dim, bytes);
-      prefetch_row(items + row_of(a.items, a.positive_rows[next]) * a.dim, bytes);
-      prefetch_row(items + row_of(a.items, a.negative_rows[next]) * a.dim, bytes);
+  const double c = a.curvature, root_c = std::sqrt(c), scale = *a.scale;
+  const size_t bytes = a.dim * sizeof(T);
+  Scalars q{};
+  for (uint64_t block = begin; block < end; block += kBlock) {
+    const uint32_t count = static_cast<uint32_t>(std::min<uint64_t>(kBlock, end - block));
+    const uint32_t padded = (count + S::kD - 1) / S::kD * S::kD;
+    for (uint32_t t = 0; t < padded; ++t) {
+      const uint64_t i = block + t, next = i + kAhead;
+      if (next < end && a.negative_rows[next] != kNone) {
+        prefetch_row(users + row_of(a.users, a.user_rows[next]) * a.dim, bytes);
+        prefetch_row(items + row_of(a.items, a.positive_rows[next]) * a.dim, bytes);
+        prefetch_row(items + row_of(a.items, a.negative_rows[next]) * a.dim, bytes);
+      }
+      if (t >= count || a.negative_rows[i] == kNone) {
+        q.user_gap[t] = q.positive_gap[t] = q.negative_gap[t] = 1, q.positive_sqdist[t] = q.negative_sqdist[t] = 0;
+        continue;
+      }
+      const size_t u = row_of(a.users, a.user_rows[i]), p = row_of(a.items, a.positive_rows[i]), n = row_of(a.items, a.negative_rows[i]);
+      const T* user = users + u * a.dim;
+      q.user_gap[t] = a.users.gap[u], q.positive_gap[t] = a.items.gap[p], q.negative_gap[t] = a.items.gap[n];
+      q.positive_sqdist[t] = pair_sqdist<S>(user, items + p * a.dim, a.dim);
+      q.negative_sqdist[t] = pair_sqdist<S>(user, items + n * a.dim, a.dim);
     }
-    if (a.negative_rows[i] == kNone) {
-      a.tape[i] = {0, 0, 0, 0};
-      if (a.loss) a.loss[i] = 0;
-      if (a.scale_gradient) a.scale_gradient[i] = 0;
-      continue;
+    if (c > 0) {
+      for_lanes(padded, [&](uint32_t t) {
+        q.difference[t] = 2.0 / root_c * (asinh_positive(root_c * poincare_root(q.positive_sqdist[t], q.user_gap[t], q.positive_gap[t])) -
+                                          asinh_positive(root_c * poincare_root(q.negative_sqdist[t], q.user_gap[t], q.negative_gap[t])));
+      });
+    } else {
+      for_lanes(padded, [&](uint32_t t) {
+        q.difference[t] = 2.0 * (poincare_root(q.positive_sqdist[t], q.user_gap[t], q.positive_gap[t]) -
+                                 poincare_root(q.negative_sqdist[t], q.user_gap[t], q.negative_gap[t]));
+      });
     }
-    const size_t u = row_of(a.users, a.user_rows[i]), p = row_of(a.items, a.positive_rows[i]), n = row_of(a.items, a.negative_rows[i]);
-    const T* user = users + u * a.dim;
-    const double u_gap = a.users.gap[u], p_gap = a.items.gap[p], n_gap = a.items.gap[n];
-    const double p_sqdist = pair_sqdist<S>(user, items + p * a.dim, a.dim);
-    const double n_sqdist = pair_sqdist<S>(user, items + n * a.dim, a.dim);
-    const double difference = poincare_distance(p_sqdist, u_gap, p_gap, c) - poincare_distance(n_sqdist, u_gap, n_gap, c);
-    const double z = scale * difference, slope = sigmoid(z);
-    a.tape[i] = {slope * scale * poincare_slope(p_sqdist, u_gap, p_gap, c), c * p_sqdist,
-                 -slope * scale * poincare_slope(n_sqdist, u_gap, n_gap, c), c * n_sqdist};
-    if (a.loss) a.loss[i] = static_cast<float>(softplus(z));
-    if (a.scale_gradient) a.scale_gradient[i] = slope * difference;
+    for_lanes(padded, [&](uint32_t t) {
+      const double z = scale * q.difference[t], e = exp_nonpositive(z > 0.0 ? -z : z);
+      const double slope = (z > 0.0 ? 1.0 : e) / (1.0 + e);  // σ(z)
+      q.exponential[t] = e;
+      q.positive_slope[t] = slope * scale * poincare_slope(q.positive_sqdist[t], q.user_gap[t], q.positive_gap[t], c);
+      q.negative_slope[t] = -slope * scale * poincare_slope(q.negative_sqdist[t], q.user_gap[t], q.negative_gap[t], c);
+    });
+    for (uint32_t t = 0; t < count; ++t) {
+      if (a.negative_rows[block + t] == kNone) a.tape[block + t] = {0, 0, 0, 0};
+      else a.tape[block + t] = {q.positive_slope[t], c * q.positive_sqdist[t], q.negative_slope[t], c * q.negative_sqdist[t]};
+    }
+    if (a.loss) {
+      for_lanes(padded, [&](uint32_t t) {
+        const double z = scale * q.difference[t];
+        q.positive_slope[t] = (z > 0.0 ? z : 0.0) + log1p_positive(q.exponential[t]);
+      });
+      for (uint32_t t = 0; t < count; ++t)
+        a.loss[block + t] = a.negative_rows[block + t] == kNone ? 0.0f : static_cast<float>(q.positive_slope[t]);
+    }
+    if (a.scale_gradient) {
+      for (uint32_t t = 0; t < count; ++t) {
+        const double z = scale * q.difference[t], e = q.exponential[t];
+        a.scale_gradient[block + t] = a.negative_rows[block + t] == kNone ? 0.0 : (z > 0.0 ? 1.0 : e) / (1.0 + e) * q.difference[t];
+      }
+    }
   }
 }
 
@@ -88,22 +131,28 @@ HK_INLINE void gradient_rows(const RankingGradient& a, const T* users, const T* 
     const size_t row = row_of(a.of_users ? a.users : a.items, a.rows[i]);
     const double gap = a.of_users ? a.users.gap[row] : a.items.gap[row];
     double on_self = 0;
-    for (uint32_t k = 0; k < dim; ++k) sum[k] = 0;
+    bool fresh = true;
     for (uint32_t o = a.offsets[i]; o < a.offsets[i + 1]; ++o) {
       const uint32_t sample = a.of_users ? a.order[o] : a.order[o] / 2;
       const RankingTape& tape = a.tape[sample];
       if (a.of_users) {
         if (a.negative_rows[sample] == kNone) continue;
         on_self += tape.pos_slope * (1.0 + tape.pos_pull / gap) + tape.neg_slope * (1.0 + tape.neg_pull / gap);
-        add_rows<S>(sum, -tape.pos_slope, items + row_of(a.items, a.positive_rows[sample]) * dim, -tape.neg_slope,
-                    items + row_of(a.items, a.negative_rows[sample]) * dim, dim);
+        const T* positive = items + row_of(a.items, a.positive_rows[sample]) * dim;
+        const T* negative = items + row_of(a.items, a.negative_rows[sample]) * dim;
+        if (fresh) combine_rows<S>(sum, -tape.pos_slope, positive, -tape.neg_slope, negative, dim);
+        else add_rows<S>(sum, -tape.pos_slope, positive, -tape.neg_slope, negative, dim);
       } else {
         const bool negative = a.order[o] % 2 == 1;
         const double slope = negative ? tape.neg_slope : tape.pos_slope, pull = negative ? tape.neg_pull : tape.pos_pull;
         on_self += slope * (1.0 + pull / gap);
-        add_row<S>(sum, -slope, users + row_of(a.users, a.user_rows[sample]) * dim, dim);
+        const T* user = users + row_of(a.users, a.user_rows[sample]) * dim;
+        if (fresh) scale_row<S>(sum, -slope, user, dim);
+        else add_row<S>(sum, -slope, user, dim);
       }
+      fresh = false;
     }
+    if (fresh) std::fill_n(sum, dim, 0.0);
     const T* self = (a.of_users ? users : items) + row * dim;
     combine_rows<S>(gradient + i * dim, on_self, self, 1.0, sum, dim);
   }

@@ -56,10 +56,11 @@ HK_INLINE double dot(const X* x, const Y* y, uint32_t dim) {
   return s;
 }
 
-// x·x and x·y in one pass.
+// Two dot products of one pass.
 struct DotPair {
-  double xx, xy;
+  double first, second;
 };
+// x·x and x·y
 template <class S, class X, class Y>
 HK_INLINE DotPair dot_pair(const X* x, const Y* y, uint32_t dim) {
   typename S::D a{}, b{};
@@ -71,7 +72,7 @@ HK_INLINE DotPair dot_pair(const X* x, const Y* y, uint32_t dim) {
   DotPair s{sum<S>(a), sum<S>(b)};
   for (; k < dim; ++k) {
     const double v = static_cast<double>(x[k]);
-    s.xx += v * v, s.xy += v * static_cast<double>(y[k]);
+    s.first += v * v, s.second += v * static_cast<double>(y[k]);
   }
   return s;
 }
@@ -187,6 +188,23 @@ HK_INLINE void combine_rows(O* out, double a, const X* x, double b, const Y* y, 
   uint32_t k = 0;
   for (; k + S::kD <= dim; k += S::kD) store<S>(out + k, a * load<S>(x + k) + b * load<S>(y + k));
   for (; k < dim; ++k) out[k] = static_cast<O>(a * x[k] + b * y[k]);
+}
+// out = a·x + b·y, and its dot products with v and r.
+template <class S, class X, class Y, class V, class R>
+HK_INLINE DotPair combine_rows_dots(double* out, double a, const X* x, double b, const Y* y, const V* v, const R* r, uint32_t dim) {
+  typename S::D on_v{}, on_r{};
+  uint32_t k = 0;
+  for (; k + S::kD <= dim; k += S::kD) {
+    const typename S::D u = a * load<S>(x + k) + b * load<S>(y + k);
+    store<S>(out + k, u);
+    on_v += u * load<S>(v + k), on_r += u * load<S>(r + k);
+  }
+  DotPair s{sum<S>(on_v), sum<S>(on_r)};
+  for (; k < dim; ++k) {
+    out[k] = a * x[k] + b * y[k];
+    s.first += out[k] * v[k], s.second += out[k] * r[k];
+  }
+  return s;
 }
 template <class S, class O, class X, class Y>
 HK_INLINE void add_rows(O* out, double a, const X* x, double b, const Y* y, uint32_t dim) {

@@ -1,4 +1,7 @@
-// sample on the CPU: samples over threads; each is a function of (seed, epoch, its number) alone.
+// sample on the CPU: samples over threads; each is a function of (seed, epoch, its number) alone. Interactions are met in random
+// order: those of a block are drawn, and asked for, before any is used.
+#include <algorithm>
+
 #include "../philox.h"
 #include "cpu_backend.h"
 
@@ -6,20 +9,29 @@ namespace hk {
 
 void CpuBackend::sample(const Sample& a) {
   const Shuffle shuffle = make_shuffle(a.seed, a.epoch, a.interactions);
+  constexpr uint64_t kBlock = 64;
   pool_.run(a.count, 1024, [&](uint64_t begin, uint64_t end, int) {
-    for (uint64_t i = begin; i < end; ++i) {
-      const uint32_t number = a.first + static_cast<uint32_t>(i);
-      const uint32_t interaction = shuffled(shuffle, number), user = a.interaction_users[interaction];
-      const uint32_t* seen = a.train_items + a.train_offsets[user];
-      const uint32_t count = a.train_offsets[user + 1] - a.train_offsets[user];
-      if (count >= a.items) {
-        a.users[i] = a.positives[i] = a.negatives[i] = kNone;
-      } else {
-        const uint32_t word = philox(a.seed, number, 0, a.epoch, kStreamNegatives).word[0];
-        a.users[i] = user, a.positives[i] = a.train_items[interaction];
-        a.negatives[i] = nth_unseen(seen, count, below(word, a.items - count));
+    uint32_t interactions[kBlock];
+    for (uint64_t block = begin; block < end; block += kBlock) {
+      const uint64_t block_end = std::min(block + kBlock, end);
+      for (uint64_t i = block; i < block_end; ++i) {
+        const uint32_t interaction = shuffled(shuffle, a.first + static_cast<uint32_t>(i));
+        interactions[i - block] = interaction;
+        __builtin_prefetch(a.interaction_users + interaction), __builtin_prefetch(a.train_items + interaction);
       }
-      if (a.item_keys) a.item_keys[2 * i] = a.positives[i], a.item_keys[2 * i + 1] = a.negatives[i];
+      for (uint64_t i = block; i < block_end; ++i) {
+        const uint32_t interaction = interactions[i - block], user = a.interaction_users[interaction];
+        const uint32_t* seen = a.train_items + a.train_offsets[user];
+        const uint32_t count = a.train_offsets[user + 1] - a.train_offsets[user];
+        if (count >= a.items) {
+          a.users[i] = a.positives[i] = a.negatives[i] = kNone;
+        } else {
+          const uint32_t word = philox(a.seed, a.first + static_cast<uint32_t>(i), 0, a.epoch, kStreamNegatives).word[0];
+          a.users[i] = user, a.positives[i] = a.train_items[interaction];
+          a.negatives[i] = nth_unseen(seen, count, below(word, a.items - count));
+        }
+        if (a.item_keys) a.item_keys[2 * i] = a.positives[i], a.item_keys[2 * i + 1] = a.negatives[i];
+      }
     }
   });
 }

@@ -2,8 +2,10 @@
 // exp and log without branches or calls, so that loops over triples and samples become vector code. float64; wherever a loop is
 // not vectorised they are still right, only slower.
 #include <bit>
+#include <cmath>
 #include <cstdint>
 
+#include "../ball.h"
 #include "isa.h"
 
 namespace hk {
@@ -51,6 +53,30 @@ HK_INLINE double log_positive(double x) {
   p = p * z + 1.0 / 5.0;
   p = p * z + 1.0 / 3.0;
   return n * 0x1.62e42fefa39efp-1 + (2.0 * s + 2.0 * s * z * p) + (x - x);
+}
+
+// ln(1 + x) for x ≥ 0, to a few units in the last place.
+HK_INLINE double log1p_positive(double x) {
+  const double u = 1.0 + x;
+  return log_positive(u) - ((u - 1.0) - x) / u;
+}
+
+// arsinh x for x ≥ 0, to a few units in the last place.
+HK_INLINE double asinh_positive(double x) { return log1p_positive(x + x * x / (1.0 + std::sqrt(1.0 + x * x))); }
+
+// exp_map_origin of ball.h, inline to the last.
+HK_INLINE ExpMap exp_map(double w_sqnorm, double curvature) {
+  const double z2 = curvature * w_sqnorm;
+  if (z2 < 1e-6) return exp_map_series(z2, curvature);
+  const double z = std::sqrt(z2), e = exp_nonpositive(-2.0 * z);
+  return exp_map_of((1.0 - e) / (1.0 + e), z, w_sqnorm);
+}
+
+// Runs body(t) for every t below n, which is a whole number of vectors; the calls do not depend on each other.
+template <class Body>
+HK_INLINE void for_lanes(uint32_t n, const Body& body) {
+  HK_LANES
+  for (uint32_t t = 0; t < n; ++t) body(t);
 }
 
 }  // namespace hk
