@@ -93,6 +93,7 @@ export interface TrainerState {
   tensors: Record<string, Float32Array | Float64Array | Uint32Array>;
 }
 
+/** One job at a time. Whatever is long happens on the jobs' threads: the first of them also builds the tables. */
 export interface NativeTrainer {
   /** Trains epoch `epoch` (0-based; it selects the shuffle and the negatives), Θ at learningRate · learningRateFactor. */
   epoch(epoch: number, learningRateFactor: number): NativeJob<EpochResult>;
@@ -100,9 +101,10 @@ export interface NativeTrainer {
   samples(epoch: number): { users: Uint32Array; positives: Uint32Array; negatives: Uint32Array };
   /** Exact full ranking for `users` with the parameters as they are; see topK. */
   topK(users: Uint32Array, k: number, excludeOffsets: Uint32Array | null, excludeItems: Uint32Array | null): NativeJob<NativeTopK>;
-  read(): TrainedParameters;
-  state(): TrainerState;
-  restore(state: TrainerState): void;
+  read(): NativeJob<TrainedParameters>;
+  state(): NativeJob<TrainerState>;
+  /** The arrays of `state` must not change until the job is done. */
+  restore(state: TrainerState): NativeJob<void>;
   /** Frees native memory now; every later call throws ERR_HK_DISPOSED. */
   dispose(): void;
 }

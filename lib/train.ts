@@ -22,8 +22,8 @@ import { quantile } from './statistics.ts';
 export type { EpochEvent, TrainOptions } from './options.ts';
 
 /**
- * Trains a model (Algorithm 1). The steps run on a thread of their own. Setting up, and copying parameters out for validation and
- * checkpoints, still run on the caller's thread, some 0.1 to 0.5 s for 10⁵ entities.
+ * Trains a model (Algorithm 1). Setting up, the steps, validation and copying parameters run on threads of their own: the caller's event
+ * loop stays free.
  *
  * Await the run for the model, iterate it for its epochs, or both; it starts at once either way. Leaving the iteration early does not stop
  * the training, an AbortSignal does: the run then rejects with `signal.reason`, after writing the checkpoint if there is one.
@@ -118,7 +118,7 @@ class Training {
     signal?.throwIfAborted();
     this.#trainer = new native.Trainer(this.#configuration());
     try {
-      if (resume !== undefined) this.#restore(await loadCheckpoint(resume, this.#fingerprint!));
+      if (resume !== undefined) await this.#restore(await loadCheckpoint(resume, this.#fingerprint!));
       await this.#epochs();
       signal?.throwIfAborted();
       return await this.#model();
@@ -141,8 +141,8 @@ class Training {
       if (epoch % h.evaluateEvery === 0 || epoch === h.epochs) await this.#validate(event);
       if (checkpoint && (epoch % checkpoint.every === 0 || epoch === h.epochs)) {
         this.#boundary = null;
-        await saveCheckpoint(checkpoint.path, this.#snapshot());
-      } else if (checkpoint && signal) this.#boundary = this.#snapshot();
+        await saveCheckpoint(checkpoint.path, await this.#snapshot());
+      } else if (checkpoint && signal) this.#boundary = await this.#snapshot();
       this.#emit(event);
       await onEpoch?.(event);
       signal?.throwIfAborted();
@@ -180,7 +180,7 @@ class Training {
       const metrics: Metrics = meanMetrics(await evaluateRanking(rank, this.#dataset, VALIDATION));
       event.metrics = metrics;
       const recall = metrics.recall[20]!;
-      const parameters = this.#trainer.read();
+      const parameters = await this.#trainer.read().promise;
       if (recall > this.#progress.bestRecall) {
         this.#progress = { ...this.#progress, bestStep: this.#steps, bestEpoch: event.epoch, bestRecall: recall };
         if (earlyStopping) this.#best = parameters;
@@ -192,12 +192,13 @@ class Training {
     }
   }
 
-  #snapshot(): Checkpoint {
-    return { progress: { ...this.#progress }, state: this.#trainer.state(), best: this.#best, configuration: this.#fingerprint! };
+  async #snapshot(): Promise<Checkpoint> {
+    const state = await this.#trainer.state().promise;
+    return { progress: { ...this.#progress }, state, best: this.#best, configuration: this.#fingerprint! };
   }
 
-  #restore({ progress, state, best }: Checkpoint): void {
-    this.#trainer.restore(state);
+  async #restore({ progress, state, best }: Checkpoint): Promise<void> {
+    await this.#trainer.restore(state).promise;
     this.#progress = { ...progress };
     this.#best = best;
     this.#steps = state.steps;
@@ -206,7 +207,7 @@ class Training {
   async #model(): Promise<Model> {
     const { hyperparameters, variant, preset, adaptive, seed, earlyStopping } = this.#options;
     const { graph, userIds, itemIds, entityIds, relationIds } = this.#dataset;
-    const { users, entities, relations, beta, curvature } = this.#best ?? this.#trainer.read();
+    const { users, entities, relations, beta, curvature } = this.#best ?? (await this.#trainer.read().promise);
     for (const [name, values] of Object.entries({ users, entities, relations, beta }))
       if (!(await finishInTurns(areFinite(values)))) throw diverged(`${name} holds a number that is not finite`);
     const { epoch, bestEpoch, bestRecall, bestStep } = this.#progress;

@@ -81,7 +81,7 @@ HostState Model::state() const {
   return out;
 }
 
-void Model::restore(const HostState& state) {
+void Model::restore(const HostStateView& state) {
   const auto check = [](const auto& tensors, const std::string& name, size_t size) -> const auto& {
     const auto found = tensors.find(name);
     require(found != tensors.end(), "ERR_HK_MODEL_FILE", "the state has no tensor '" + name + "' (of this type)");
@@ -95,10 +95,10 @@ void Model::restore(const HostState& state) {
       const auto& parameters = check(state.floats, name + ".parameters", table.parameters.size());
       const auto& first = check(state.floats, name + ".first", table.first.size());
       const auto& second = check(state.floats, name + ".second", table.second.size());
-      const std::vector<uint32_t>* step = table.step.size() ? &check(state.integers, name + ".step", table.step.size()) : nullptr;
+      const uint32_t* step = table.step.size() ? check(state.integers, name + ".step", table.step.size()).data() : nullptr;
       if (!apply) return;
       table.parameters.upload(parameters.data()), table.first.upload(first.data()), table.second.upload(second.data());
-      if (step) table.step.upload(step->data());
+      if (step) table.step.upload(step);
     };
     take("users", users), take("entities", entities), take("relations", relations), take("beta", beta);
     const auto& log_scale = check(state.doubles, "scale", 3);

@@ -2,6 +2,7 @@
 // The parameters of a model in training, resident on a backend: users, entities (items first), relations, β, the distance scale,
 // and Adam's moments of each.
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -49,13 +50,20 @@ struct HostState {
   std::map<std::string, std::vector<uint32_t>> integers;
 };
 
+// The same, in somebody else's memory.
+struct HostStateView {
+  std::map<std::string, std::span<const float>> floats;
+  std::map<std::string, std::span<const double>> doubles;
+  std::map<std::string, std::span<const uint32_t>> integers;
+};
+
 class Model {
  public:
   Model(Backend& backend, const ModelShape& shape);
 
   HostParameters read() const;
   HostState state() const;
-  void restore(const HostState& state);  // throws Error(ERR_HK_MODEL_FILE) on a missing or misshapen tensor
+  void restore(const HostStateView& state);  // throws Error(ERR_HK_MODEL_FILE) on a missing or misshapen tensor
 
   const ModelShape shape;
   ParameterTable users, entities, relations, beta;

@@ -116,11 +116,17 @@ TrainerWrap::TrainerWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Trai
     const Config config(info[0]);
     TrainerOptions options = options_from(config);
     const int threads = static_cast<int>(config.integer("threads", 1, 1024));
-    trainer_ = std::make_shared<Trainer>(make_backend(config.string("backend"), threads), std::move(options));
+    const ModelShape shape = options.model;
+    trainer_.reset(new Lazy{config.string("backend"), threads, std::move(options), shape, nullptr});
   });
 }
 
-Trainer& TrainerWrap::idle() {
+Trainer& TrainerWrap::Lazy::get() {
+  if (!trainer) trainer = std::make_unique<Trainer>(make_backend(backend, threads), TrainerOptions(options)), options = {};
+  return *trainer;
+}
+
+TrainerWrap::Lazy& TrainerWrap::idle() {
   require(trainer_ != nullptr, "ERR_HK_DISPOSED", "the trainer was closed");
   require(!*busy_, "ERR_HK_BUSY", "the trainer is still working on an earlier call");
   return *trainer_;
@@ -130,7 +136,7 @@ Napi::Object TrainerWrap::start(Napi::Env env, std::function<void(Trainer&, cons
   idle();
   *busy_ = true;
   return Job::start(
-      env, [trainer = trainer_, work = std::move(work)](const Control& control) { work(*trainer, control); }, std::move(result),
+      env, [trainer = trainer_, work = std::move(work)](const Control& control) { work(trainer->get(), control); }, std::move(result),
       [busy = busy_] { *busy = false; });
 }
 
@@ -155,7 +161,7 @@ Napi::Value TrainerWrap::epoch(const Napi::CallbackInfo& info) {
 
 Napi::Value TrainerWrap::samples(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&]() -> Napi::Value {
-    Samples s = idle().samples(Arguments(info).integer(0, "epoch", 0, 0xffffffff));
+    Samples s = idle().get().samples(Arguments(info).integer(0, "epoch", 0, 0xffffffff));
     Napi::Object out = Napi::Object::New(info.Env());
     out.Set("users", take(info.Env(), std::move(s.users))), out.Set("positives", take(info.Env(), std::move(s.positives)));
     out.Set("negatives", take(info.Env(), std::move(s.negatives)));
@@ -166,7 +172,7 @@ Napi::Value TrainerWrap::samples(const Napi::CallbackInfo& info) {
 Napi::Value TrainerWrap::top_k(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&]() -> Napi::Value {
     const Arguments in(info);
-    const ModelShape& shape = idle().options().model;
+    const ModelShape& shape = idle().shape;
     const Span<uint32_t> users = in.uint32(0, "users");
     const uint32_t k = in.integer(1, "k", 1, 1u << 24);
     check_ids("users", users, shape.users, "users");
@@ -200,64 +206,81 @@ Napi::Value TrainerWrap::top_k(const Napi::CallbackInfo& info) {
 
 Napi::Value TrainerWrap::read(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&]() -> Napi::Value {
-    HostParameters p = idle().model().read();
-    Napi::Object out = Napi::Object::New(info.Env());
-    out.Set("users", take(info.Env(), std::move(p.users))), out.Set("entities", take(info.Env(), std::move(p.entities)));
-    out.Set("relations", take(info.Env(), std::move(p.relations))), out.Set("beta", take(info.Env(), std::move(p.beta)));
-    out.Set("curvature", p.curvature);
-    return out;
+    auto own = std::make_shared<HostParameters>();
+    return start(
+        info.Env(), [own](Trainer& t, const Control&) { *own = t.model().read(); },
+        [own](Napi::Env env) -> Napi::Value {
+          Napi::Object out = Napi::Object::New(env);
+          out.Set("users", take(env, std::move(own->users))), out.Set("entities", take(env, std::move(own->entities)));
+          out.Set("relations", take(env, std::move(own->relations))), out.Set("beta", take(env, std::move(own->beta)));
+          out.Set("curvature", own->curvature);
+          return out;
+        });
   });
 }
 
 Napi::Value TrainerWrap::state(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&]() -> Napi::Value {
-    const Napi::Env env = info.Env();
-    HostState state = idle().model().state();
-    Napi::Object tensors = Napi::Object::New(env), out = Napi::Object::New(env);
-    for (auto& [name, values] : state.floats) tensors.Set(name, take(env, std::move(values)));
-    for (auto& [name, values] : state.doubles) tensors.Set(name, take(env, std::move(values)));
-    for (auto& [name, values] : state.integers) tensors.Set(name, take(env, std::move(values)));
-    out.Set("steps", trainer_->steps()), out.Set("tensors", tensors);
-    return out;
+    struct Owned {
+      HostState state;
+      uint32_t steps = 0;
+    };
+    auto own = std::make_shared<Owned>();
+    return start(
+        info.Env(), [own](Trainer& t, const Control&) { own->state = t.model().state(), own->steps = t.steps(); },
+        [own](Napi::Env env) -> Napi::Value {
+          Napi::Object tensors = Napi::Object::New(env), out = Napi::Object::New(env);
+          for (auto& [name, values] : own->state.floats) tensors.Set(name, take(env, std::move(values)));
+          for (auto& [name, values] : own->state.doubles) tensors.Set(name, take(env, std::move(values)));
+          for (auto& [name, values] : own->state.integers) tensors.Set(name, take(env, std::move(values)));
+          out.Set("steps", own->steps), out.Set("tensors", tensors);
+          return out;
+        });
   });
 }
 
-void TrainerWrap::restore(const Napi::CallbackInfo& info) {
-  guard(info.Env(), [&] {
-    Trainer& trainer = idle();
+Napi::Value TrainerWrap::restore(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    idle();
     if (!info[0].IsObject()) Arguments::bad_type("state", "must be an object");
     const Napi::Object state = info[0].As<Napi::Object>();
     const Napi::Value steps = state.Get("steps"), tensors = state.Get("tensors");
     if (!steps.IsNumber()) Arguments::bad_type("state.steps", "must be a number");
     if (!tensors.IsObject()) Arguments::bad_type("state.tensors", "must be an object");
     const uint32_t count = Arguments::checked_integer(steps.As<Napi::Number>().DoubleValue(), "state.steps", 0, 0xfffffffe);
-    HostState host;
+    auto host = std::make_shared<HostStateView>();
+    // The job reads the caller's arrays where they are; holding on to them keeps them alive until it is done.
+    Napi::Array held = Napi::Array::New(info.Env());
     const Napi::Object object = tensors.As<Napi::Object>();
     const Napi::Array names = object.GetPropertyNames();
     for (uint32_t i = 0; i < names.Length(); ++i) {
       const std::string name = names.Get(i).ToString().Utf8Value();
       const Napi::Value value = object.Get(name);
       if (!value.IsTypedArray()) Arguments::bad_type("state.tensors", "'" + name + "' must be a typed array");
+      held.Set(i, value);
       switch (value.As<Napi::TypedArray>().TypedArrayType()) {
         case napi_float32_array: {
           const auto s = Arguments::typed<float>(value, name.c_str(), napi_float32_array, "");
-          host.floats[name].assign(s.data, s.data + s.size);
+          host->floats[name] = {s.data, s.size};
           break;
         }
         case napi_float64_array: {
           const auto s = Arguments::typed<double>(value, name.c_str(), napi_float64_array, "");
-          host.doubles[name].assign(s.data, s.data + s.size);
+          host->doubles[name] = {s.data, s.size};
           break;
         }
         case napi_uint32_array: {
           const auto s = Arguments::typed<uint32_t>(value, name.c_str(), napi_uint32_array, "");
-          host.integers[name].assign(s.data, s.data + s.size);
+          host->integers[name] = {s.data, s.size};
           break;
         }
         default: Arguments::bad_type("state.tensors", "'" + name + "' has an unexpected type");
       }
     }
-    trainer.model().restore(host), trainer.set_steps(count);
+    auto reference = std::make_shared<Napi::ObjectReference>(Napi::Persistent(held.As<Napi::Object>()));
+    return start(
+        info.Env(), [host, count](Trainer& t, const Control&) { t.model().restore(*host), t.set_steps(count); },
+        [reference](Napi::Env env) -> Napi::Value { return env.Undefined(); });
   });
 }
 

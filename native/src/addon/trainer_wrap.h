@@ -1,13 +1,16 @@
 #pragma once
 #include <napi.h>
 
+#include <functional>
 #include <memory>
+#include <string>
 
 #include "../trainer.h"
 
 namespace hk {
 
-// NativeTrainer of lib/native.ts: owns a Trainer; one job at a time.
+// NativeTrainer of lib/native.ts: one job at a time. The Trainer itself, with its tables and transposed graph, is made by the first job,
+// on that job's thread.
 class TrainerWrap : public Napi::ObjectWrap<TrainerWrap> {
  public:
   static Napi::Function define(Napi::Env env);
@@ -19,14 +22,23 @@ class TrainerWrap : public Napi::ObjectWrap<TrainerWrap> {
   Napi::Value top_k(const Napi::CallbackInfo& info);
   Napi::Value read(const Napi::CallbackInfo& info);
   Napi::Value state(const Napi::CallbackInfo& info);
-  void restore(const Napi::CallbackInfo& info);
+  Napi::Value restore(const Napi::CallbackInfo& info);
   void dispose(const Napi::CallbackInfo& info);
 
-  // The trainer, if it is there and idle; throws ERR_HK_DISPOSED or ERR_HK_BUSY.
-  Trainer& idle();
+  struct Lazy {
+    std::string backend;
+    int threads;
+    TrainerOptions options;  // moved into the trainer
+    const ModelShape shape;
+    std::unique_ptr<Trainer> trainer;
+    Trainer& get();
+  };
+
+  // The trainer, made or not, if it is idle; throws ERR_HK_DISPOSED or ERR_HK_BUSY.
+  Lazy& idle();
   Napi::Object start(Napi::Env env, std::function<void(Trainer&, const Control&)> work, std::function<Napi::Value(Napi::Env)> result);
 
-  std::shared_ptr<Trainer> trainer_;
+  std::shared_ptr<Lazy> trainer_;
   std::shared_ptr<bool> busy_ = std::make_shared<bool>(false);
 };
 
