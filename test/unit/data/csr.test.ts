@@ -108,6 +108,26 @@ test('distinctTriples: nothing repeated, nothing changed', () => {
   assert.is(repeated, 0);
 });
 
+test('distinctTriples: neighbourhoods of any length, distinct triples', () => {
+  for (const [label, lengths, relations] of [
+    ['short and long', [0, 1, 2, 16, 17, 300, 3, 0], 7],
+    ['one longer than a turn of the event loop', [5, 4 * PIECE + 1, 2], 3],
+  ] as const) {
+    const random = seededRandom(4);
+    const all = lengths.flatMap((length, head) => Array.from({ length }, (_, i) => [head, Math.floor(random() * relations), 7 * i]));
+    for (let i = all.length - 1; i > 0; --i) {
+      const j = Math.floor(random() * (i + 1));
+      [all[i], all[j]] = [all[j]!, all[i]!];
+    }
+    const column = (k: number) => Uint32Array.from(all, (row) => row[k]!);
+    const given = { heads: column(0), relations: column(1), tails: column(2) };
+    const { triples, sorted, repeated } = finish(distinctTriples(given, 500_000, relations));
+    assert.is(repeated, 0, label);
+    assert.equal(triples, given, label);
+    assert.equal(rows(sorted), all.slice().sort(compareRows), label);
+  }
+});
+
 test('graphs: those with an item as head, by item, relation, tail; inverses of those with an item as tail', () => {
   const [items, entities, relations] = [7, 20, 4];
   const { triples, sorted } = finish(distinctTriples(randomTriples(300, entities, relations, 8), entities, relations));
