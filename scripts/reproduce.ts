@@ -123,7 +123,14 @@ async function trainRun(
   }
   const model = await run;
   const result = finish(key, await evaluatePerUser(model, dataset, { ...RANKING, backend: options.backend ?? 'auto' }), started);
-  return { ...result, epochs: seconds.length, bestEpoch: model.training.epoch, epochSeconds: quantile(seconds, 0.5) };
+  const { epoch: bestEpoch, validationRecall } = model.training;
+  return {
+    ...result,
+    epochs: seconds.length,
+    bestEpoch,
+    ...(validationRecall === undefined ? {} : { validationRecall }),
+    epochSeconds: quantile(seconds, 0.5),
+  };
 }
 
 async function controlRun(key: RunKey, dataset: Dataset, scorer: (dataset: Dataset) => Scorer): Promise<RunResult> {

@@ -23,6 +23,8 @@ export interface RunResult {
   /** Epochs trained and the epoch whose parameters were kept; absent for controls. */
   epochs?: number;
   bestEpoch?: number;
+  /** Validation recall@20 of that epoch, by which it was selected. */
+  validationRecall?: number;
   /** Median training time of an epoch, and of the whole run with evaluation, in seconds. */
   epochSeconds?: number;
   seconds: number;
