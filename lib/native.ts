@@ -57,7 +57,7 @@ export interface TrainerConfig {
   curvatureLearningRate: number;
   /** α of the lookahead Θ̃ = Θ − α ∇J_inner. */
   innerLearningRate: number;
-  /** λ: weight of ‖row‖² of every distinct user and item of the batch, in the coordinates that are trained. */
+  /** λ: weight of ‖u‖² + ‖v‖² + ‖v′‖² of every sample (u, v, v′), in the coordinates that are trained. */
   regularization: number;
   /** 'touched': Adam moves the rows of the batch; 'exact': equal bit for bit to dense Adam, missed steps are replayed; 'dense'. */
   adam: 'touched' | 'exact' | 'dense';

@@ -48,7 +48,7 @@ export interface TrainOptions {
   curvatureLearningRate?: number;
   /** α of the lookahead Θ̃ = Θ − α ∇J_inner. Default: the learning rate. */
   innerLearningRate?: number;
-  /** λ: weight of ‖row‖² of every distinct user and item of a batch. */
+  /** λ: weight of ‖u‖² + ‖v‖² + ‖v′‖² of every sample (u, v, v′), in the coordinates that are trained. */
   regularization?: number;
   /** 'touched' moves the rows of a batch; 'exact' equals 'dense' bit for bit, which moves all rows at every step. */
   adam?: 'touched' | 'exact' | 'dense';

@@ -11,6 +11,7 @@ import { synthetic } from '../lib/data/synthetic.ts';
 import { HyperKnowError } from '../lib/errors.ts';
 import { evaluate, evaluateRanking, meanMetrics } from '../lib/evaluate.ts';
 import { Model } from '../lib/model.ts';
+import { native, type TrainerConfig } from '../lib/native.ts';
 import { type EpochEvent, type TrainOptions, train } from '../lib/train.ts';
 import { VARIANTS } from '../lib/variants.ts';
 import { temporaryFolder } from './helpers.ts';
@@ -343,6 +344,47 @@ training('an abort within an epoch leaves a checkpoint of the epoch before', asy
     readdirSync(folder).filter((name) => name.endsWith('.tmp')),
     [],
   );
+});
+
+training('λ counts a row once for every sample that holds it', async () => {
+  const { users, items, entities, relations, train: interactions, graph } = small;
+  const configuration = (regularization: number): TrainerConfig => ({
+    ...{ backend: 'cpu', threads: 1, dim: 8, users, items, entities, relations, seed: 1, batchSize: interactions.items.length },
+    ...{ trainOffsets: interactions.offsets, trainItems: interactions.items },
+    ...{ graphOffsets: graph.offsets, graphRelations: graph.relations, graphTails: graph.tails },
+    ...{
+      geometry: 'poincare',
+      curvature: 1,
+      learnCurvature: false,
+      parameters: 'tangent',
+      knowledge: true,
+      attention: true,
+      adaptive: true,
+    },
+    ...{ knowledgeWeight: 0.5, learningRate: 0.01, betaLearningRate: 0.1, curvatureLearningRate: 0, innerLearningRate: 0.01 },
+    ...{ regularization, adam: 'touched', initScale: 0.1 },
+  });
+  const start = new native.Trainer(configuration(0));
+  const samples = start.samples(0);
+  const occurrences = { users: new Float64Array(users), entities: new Float64Array(entities) };
+  for (const user of samples.users) occurrences.users[user]!++;
+  for (const item of [...samples.positives, ...samples.negatives]) occurrences.entities[item]!++;
+  const [before, without, withIt] = await Promise.all(
+    [start, ...[0, 0.25].map((regularization) => new native.Trainer(configuration(regularization)))].map(async (trainer, i) => {
+      if (i > 0) await trainer.epoch(0, 1).promise;
+      return (await trainer.state().promise).tensors;
+    }),
+  );
+  // After one step the first moment is (1 − β₁) times the gradient, of which λ's part is 2λ · occurrences · w.
+  for (const [table, counts] of Object.entries(occurrences)) {
+    const [w, plain, regularized] = [before![`${table}.parameters`]!, without![`${table}.first`]!, withIt![`${table}.first`]!];
+    assert.ok(Math.max(...counts) > 3 && Math.min(...counts) === 0);
+    for (let k = 0; k < w.length; ++k) {
+      const expected = 0.1 * 2 * 0.25 * counts[Math.floor(k / 8)]! * w[k]!;
+      const found = regularized[k]! - plain[k]!;
+      assert.ok(Math.abs(found - expected) <= 1e-6 * (1 + Math.abs(plain[k]!)), `${table}[${k}]: ${found}, not ${expected}`);
+    }
+  }
 });
 
 training('the event loop stays free, from the first copy of the data to the model', async () => {

@@ -87,7 +87,8 @@ __global__ void adam_kernel(Adam a) {
         const ExpMap map = exp_map_origin(row_dot(w, w, dim), a.options.curvature);
         on_g = map.across, on_w = map.along * row_dot(w, g, dim);
       }
-      if (a.regularized_slot && a.regularized_slot[row] != kNone) on_w += 2.0 * a.regularization;
+      const uint32_t place = a.regularized_slot ? a.regularized_slot[row] : kNone;
+      if (place != kNone) on_w += 2.0 * a.regularization * (a.regularized_offsets[place + 1] - a.regularized_offsets[place]);
       rows.step(row, r, [=](uint32_t k) { return static_cast<float>(on_w * w[k] + on_g * g[k]); });
     }
     if (a.table.step && lane_id() == 0) a.table.step[row] = a.step;

@@ -307,8 +307,7 @@ struct AdamOptions {
 };
 
 // Adam step number `step` (from 1) of the listed rows: g is mapped to the parameters, 2·regularization·parameters is added to the rows
-// of the batch's users and items (once each, however often they occur), the parameters are kept within kMaxNorm, points and gaps are
-// made anew.
+// of the batch's users and items once per occurrence, the parameters are kept within kMaxNorm, points and gaps are made anew.
 struct Adam {
   AdamTable table;
   AdamOptions options;
@@ -316,7 +315,8 @@ struct Adam {
   const uint32_t* row_count;      // [1]; unused where rows is null
   const float* gradient;          // [*, dim] ∂/∂point
   const uint32_t* gradient_slot;  // [table rows] row of gradient or kNone; null: gradient row = place in the list
-  const uint32_t* regularized_slot;  // [table rows] kNone: this row is not regularised; null: none is
+  const uint32_t* regularized_slot;  // [table rows] place in the list of the batch's rows, kNone: not regularised; null: none is
+  const uint32_t* regularized_offsets;  // [places + 1] occurrences of each, as in GroupRows
   double regularization;
   uint32_t step, capacity;
 };

@@ -63,8 +63,8 @@ void Trainer::update(ParameterTable& table, const RowList* rows, const float* gr
   const bool all = rows == nullptr || options_.adam == AdamKind::dense;
   const bool regularised = regularized != nullptr && options_.regularization > 0;
   backend_->adam({table.view(), adam, all ? nullptr : rows->rows(), all ? nullptr : rows->count(), gradient,
-                  all && rows ? rows->slot() : nullptr, regularised ? regularized->slot() : nullptr, options_.regularization, steps_,
-                  all ? table.rows : rows->capacity()});
+                  all && rows ? rows->slot() : nullptr, regularised ? regularized->slot() : nullptr,
+                  regularised ? regularized->offsets() : nullptr, options_.regularization, steps_, all ? table.rows : rows->capacity()});
 }
 
 void Trainer::run_step(uint32_t epoch, uint32_t first, uint32_t count) {

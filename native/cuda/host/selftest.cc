@@ -203,11 +203,12 @@ void exercise_adam(Backend& b, const Case& c, const World& w, const AdamOptions&
   const List none(b, c.entities, 1, 1);  // no row has a gradient
   for (uint32_t step = 2; step <= 40; ++step) {
     const List& list = step == 2 || step == 37 ? touched : step == 3 || step == 20 ? items : none;
-    b.adam({dense.view(), adam, nullptr, nullptr, gradient.data(), list.slot.data(), items.slot.data(), 1e-3, step, c.entities});
+    b.adam({dense.view(), adam, nullptr, nullptr, gradient.data(), list.slot.data(), items.slot.data(), items.offsets.data(), 1e-3, step,
+            c.entities});
     if (&list == &none) continue;
     b.adam_replay({lazy.view(), adam, list.unique.data(), list.count.data(), step - 1, list.capacity});
-    b.adam(
-        {lazy.view(), adam, list.unique.data(), list.count.data(), gradient.data(), nullptr, items.slot.data(), 1e-3, step, list.capacity});
+    b.adam({lazy.view(), adam, list.unique.data(), list.count.data(), gradient.data(), nullptr, items.slot.data(), items.offsets.data(), 1e-3,
+            step, list.capacity});
   }
   b.adam_replay({lazy.view(), adam, nullptr, nullptr, 40, c.entities});
   dense.keep_all(out, "adam", 2e-5);
@@ -367,6 +368,7 @@ Results exercise(Backend& b, const Case& c, const World& w) {
             heads.unique.data(),
             heads.count.data(),
             hypergradient.data(),
+            nullptr,
             nullptr,
             nullptr,
             0,

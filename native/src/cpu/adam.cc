@@ -78,7 +78,8 @@ HK_INLINE ParameterGradient parameter_gradient(const Adam& a, size_t row, const 
     const ExpMap map = exp_map(products.first, a.options.curvature);
     on_g = map.across, on_w = map.along * products.second;
   }
-  if (a.regularized_slot && a.regularized_slot[row] != kNone) on_w += 2.0 * a.regularization;
+  const uint32_t place = a.regularized_slot ? a.regularized_slot[row] : kNone;
+  if (place != kNone) on_w += 2.0 * a.regularization * (a.regularized_offsets[place + 1] - a.regularized_offsets[place]);
   return {static_cast<float>(on_w), static_cast<float>(on_g)};
 }
 
