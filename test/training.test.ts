@@ -378,7 +378,7 @@ training('λ counts a row once for every sample that holds it', async () => {
   // After one step the first moment is (1 − β₁) times the gradient, of which λ's part is 2λ · occurrences · w.
   for (const [table, counts] of Object.entries(occurrences)) {
     const [w, plain, regularized] = [before![`${table}.parameters`]!, without![`${table}.first`]!, withIt![`${table}.first`]!];
-    assert.ok(Math.max(...counts) > 3 && Math.min(...counts) === 0);
+    assert.ok(Math.max(...counts) > 3);
     for (let k = 0; k < w.length; ++k) {
       const expected = 0.1 * 2 * 0.25 * counts[Math.floor(k / 8)]! * w[k]!;
       const found = regularized[k]! - plain[k]!;

@@ -31,9 +31,9 @@ struct Workspace {
 
   Triples triples(size_t padded) {
     if (scalars.size() < Triples::kArrays * padded) scalars.resize(Triples::kArrays * padded);
-    double* at = scalars.data() - padded;
-    const auto next = [&] { return at += padded; };
-    return {next(), next(), next(), next(), next(), next(), next(), next(), next(), next(), next()};
+    double* const at = scalars.data();
+    const auto array = [&](size_t i) { return at + i * padded; };
+    return {array(0), array(1), array(2), array(3), array(4), array(5), array(6), array(7), array(8), array(9), array(10)};
   }
 };
 
