@@ -57,7 +57,7 @@ const tuned: Preset = {
 
 /**
  * 'tuned' is one setting for all data sets. It was chosen by validation recall@20 on two of them, last-fm-resplit and HetRec's last.fm, one
- * seed, some thirty settings tried one after the other; an earlier round of about forty, which showed where to look, had the test metrics
+ * seed, 35 settings tried one after the other; an earlier round of about forty, which showed where to look, had the test metrics
  * in view. What the two disagree on is how fast β may move and how strong λ is. 'paper' takes what the paper says wherever it says
  * something: c = 1, d = 64, batches of 4096, a constant learning rate, and Adam as the frameworks have it, which moves every row at
  * every step.
