@@ -178,14 +178,18 @@ const LONGEST = 4 * PIECE;
 
 /**
  * The triples sorted by head, relation, tail, or null if two of them are equal, or if a head has too many, or the ids are too large, for
- * this way: one counting sort by head of numbers that hold relation and tail, then each head's numbers for themselves. It takes a third
- * of the time that `sortedRows` takes.
+ * this way: one counting sort by head of numbers that hold relation and tail, then each head's numbers for themselves. Memory is gone
+ * through out of order once, where `sortedRows` does so three times.
  */
 function* sortedIfDistinct({ heads, relations: kinds, tails }: Triples, entities: number, relations: number): Steps<Triples | null> {
   const rows = heads.length;
   if (relations * entities > Number.MAX_SAFE_INTEGER) return null;
   const ends = yield* countsOf(heads, entities);
-  for (let head = 0; head < entities; ++head) if (ends[head]! > LONGEST) return null;
+  let longest = 0;
+  yield* inPieces(entities, (begin, end) => {
+    for (let head = begin; head < end; ++head) longest = Math.max(longest, ends[head]!);
+  });
+  if (longest > LONGEST) return null;
   yield* accumulate(ends);
   const keys = new Float64Array(rows);
   yield* inPieces(rows, (begin, end) => {

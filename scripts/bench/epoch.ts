@@ -5,7 +5,7 @@
 //
 // Expected: the machine, then one line each for loading, epoch and evaluation: median (smallest – largest), and the largest resident
 // memory. The first epoch, which also meets all memory for the first time, is left out of the median. Without --data and --shape: last-fm.
-// Time: last-fm about 40 s on 2 cores.
+// Time on 2 cores: 20 s for 300,000 samples, a minute for the shape of last-fm.
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, totalmem } from 'node:os';

@@ -28,7 +28,7 @@ class TrainerWrap : public Napi::ObjectWrap<TrainerWrap> {
   struct Lazy {
     std::string backend;
     int threads;
-    TrainerOptions options;  // moved into the trainer
+    TrainerOptions options;  // emptied once the trainer is there
     const ModelShape shape;
     std::unique_ptr<Trainer> trainer;
     Trainer& get();
