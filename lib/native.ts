@@ -63,6 +63,8 @@ export interface TrainerConfig {
   adam: 'touched' | 'exact' | 'dense';
   /** Parameters start uniform in [−initScale, initScale]. */
   initScale: number;
+  /** Every kernel is waited for and measured: `EpochResult.kernelSeconds`. */
+  timeKernels: boolean;
 }
 
 export interface EpochResult {
@@ -75,6 +77,8 @@ export interface EpochResult {
   seconds: number;
   /** 1/√c after the epoch. */
   scale: number;
+  /** Kernel → seconds in this epoch; empty unless kernels are timed. */
+  kernelSeconds: Record<string, number>;
 }
 
 /** The trained embeddings, in ball coordinates of radius 1/√curvature (euclidean: curvature 0, plain coordinates). */

@@ -20,6 +20,8 @@ export interface EpochEvent {
   seconds: number;
   /** c after this epoch; it moves only where it is learned. 0 in the Euclidean variants. */
   curvature: number;
+  /** Kernel → seconds, where the environment has HYPER_KNOW_TIME_KERNELS=1: every kernel is then waited for. */
+  kernelSeconds?: Record<string, number>;
   /** Validation metrics, in the epochs that were evaluated. */
   metrics?: Metrics;
   /** Quantiles of the weight σ(β_v) over the items, in the epochs that were evaluated; only where β is learned. */

@@ -166,9 +166,10 @@ class Training {
     return result;
   }
 
-  #eventOf(epoch: number, { rankingLoss, knowledgeLoss, seconds, scale }: EpochResult): EpochEvent {
+  #eventOf(epoch: number, { rankingLoss, knowledgeLoss, seconds, scale, kernelSeconds }: EpochResult): EpochEvent {
     const curvature = this.#options.variant.geometry === 'euclidean' ? 0 : 1 / (scale * scale);
-    return { epoch, step: this.#steps, loss: rankingLoss + knowledgeLoss, rankingLoss, knowledgeLoss, seconds, curvature };
+    const event = { epoch, step: this.#steps, loss: rankingLoss + knowledgeLoss, rankingLoss, knowledgeLoss, seconds, curvature };
+    return Object.keys(kernelSeconds).length > 0 ? { ...event, kernelSeconds } : event;
   }
 
   /** Adds what validation finds to the event, and keeps the parameters if they are the best so far. */
@@ -269,6 +270,7 @@ class Training {
       regularization: h.regularization,
       adam: h.adam,
       initScale: h.initScale,
+      timeKernels: process.env.HYPER_KNOW_TIME_KERNELS === '1',
     };
   }
 }

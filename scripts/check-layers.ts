@@ -13,7 +13,7 @@ const nativeGroups: readonly (readonly string[])[] = [
   ['native/src/philox.h', 'native/src/cpu/rows.h', 'native/src/cpu/rows.cc', 'native/src/cpu/vector_math.h'],
   ['native/src/kernels.h'],
   ['native/src/backend.h'],
-  ['native/src/buffer.h', 'native/src/backends.h', 'native/src/cpu/cpu_backend.h', 'native/src/cpu/cpu_backend.cc'],
+  ['native/src/buffer.h', 'native/src/timed_backend.h', 'native/src/backends.h', 'native/src/cpu/cpu_backend.h', 'native/src/cpu/cpu_backend.cc'],
   ['native/src/cpu/*.cc'],
   ['native/cuda/host/machine.h', 'native/cuda/host/machine.cc'],
   ['native/cuda/cuda_check.h', 'native/cuda/host/cuda_runtime.h'],

@@ -362,7 +362,7 @@ training('λ counts a row once for every sample that holds it', async () => {
       adaptive: true,
     },
     ...{ knowledgeWeight: 0.5, learningRate: 0.01, betaLearningRate: 0.1, curvatureLearningRate: 0, innerLearningRate: 0.01 },
-    ...{ regularization, adam: 'touched', initScale: 0.1 },
+    ...{ regularization, adam: 'touched', initScale: 0.1, timeKernels: false },
   });
   const start = new native.Trainer(configuration(0));
   const samples = start.samples(0);

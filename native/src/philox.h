@@ -30,11 +30,11 @@ enum Stream : uint32_t { kStreamNegatives = 1, kStreamShuffle = 2, kStreamInit =
 // Uniform in [0, n) from one word, by multiply-high (bias below n/2³²).
 HK_HOST_DEVICE inline uint32_t below(uint32_t word, uint32_t n) { return static_cast<uint32_t>((uint64_t{word} * n) >> 32); }
 
-// A keyed permutation of [0, n): a Feistel network on the next even number of bits, walked until it falls below n.
-// Any index in constant expected time, so an epoch is shuffled without a sort and without memory.
+// A keyed permutation of [0, n): a Feistel network on the cells of a table of rows × columns that hardly has more than n, walked until it
+// falls below n ≤ 2³¹. Any index in constant expected time, so an epoch is shuffled without a sort and without memory.
 struct Shuffle {
   uint32_t key[6];
-  uint32_t half_bits;
+  uint32_t rows, columns;
   uint32_t n;
 };
 HK_HOST_DEVICE inline Shuffle make_shuffle(uint64_t seed, uint32_t epoch, uint32_t n) {
@@ -42,23 +42,26 @@ HK_HOST_DEVICE inline Shuffle make_shuffle(uint64_t seed, uint32_t epoch, uint32
   const Philox4 a = philox(seed, 0, 0, epoch, kStreamShuffle), b = philox(seed, 1, 0, epoch, kStreamShuffle);
   for (int i = 0; i < 4; ++i) s.key[i] = a.word[i];
   s.key[4] = b.word[0], s.key[5] = b.word[1];
-  uint32_t bits = 2;
-  while (bits < 32 && (uint64_t{1} << bits) < n) bits += 2;
-  s.half_bits = bits / 2, s.n = n;
+  s.rows = 1;
+  while (uint64_t{s.rows} * s.rows < n) ++s.rows;
+  s.columns = n == 0 ? 1 : (n - 1) / s.rows + 1;
+  s.n = n;
   return s;
 }
 HK_HOST_DEVICE inline uint32_t shuffled(const Shuffle& s, uint32_t index) {
-  const uint32_t mask = (uint32_t{1} << s.half_bits) - 1;
   uint32_t x = index;
   do {
-    uint32_t left = x >> s.half_bits, right = x & mask;
+    uint32_t row = x / s.columns, column = x % s.columns;
     for (int round = 0; round < 6; ++round) {
-      uint32_t h = (right + s.key[round]) * 0x9E3779B1u;
+      const bool of_row = round % 2 == 0;
+      uint32_t h = ((of_row ? column : row) + s.key[round]) * 0x9E3779B1u;
       h ^= h >> 15, h *= 0x85EBCA77u, h ^= h >> 13, h *= 0xC2B2AE3Du, h ^= h >> 16;
-      const uint32_t next = left ^ (h & mask);
-      left = right, right = next;
+      uint32_t& moved = of_row ? row : column;
+      const uint32_t size = of_row ? s.rows : s.columns;
+      moved += below(h, size);
+      if (moved >= size) moved -= size;
     }
-    x = (left << s.half_bits) | right;
+    x = row * s.columns + column;
   } while (x >= s.n);
   return x;
 }

@@ -12,7 +12,11 @@ void Control::check() const {
   if (stop.load(std::memory_order_relaxed)) throw Aborted();
 }
 
-Trainer::Trainer(std::unique_ptr<Backend> backend, TrainerOptions options) : backend_(std::move(backend)), options_(std::move(options)) {
+Trainer::Trainer(std::unique_ptr<Backend> backend, TrainerOptions options) : options_(std::move(options)), backend_(std::move(backend)) {
+  if (options_.time_kernels) {
+    auto timed = std::make_unique<TimedBackend>(std::move(backend_));
+    timed_ = timed.get(), backend_ = std::move(timed);
+  }
   const ModelShape& m = options_.model;
   const uint32_t interactions = static_cast<uint32_t>(options_.train_items.size());
   options_.batch = std::max(1u, std::min(options_.batch, interactions));
@@ -99,6 +103,7 @@ EpochTotals Trainer::epoch(uint32_t epoch, double learning_rate_factor, const Co
   const auto start = std::chrono::steady_clock::now();
   const uint32_t n = static_cast<uint32_t>(options_.train_items.size());
   totals_.fill(0);
+  if (timed_) timed_->take_seconds();
   learning_rate_ = options_.learning_rate * learning_rate_factor;
   uint32_t steps = 0;
   double totals[2] = {0, 0};
@@ -113,7 +118,8 @@ EpochTotals Trainer::epoch(uint32_t epoch, double learning_rate_factor, const Co
   totals_.download(totals);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   const double samples = std::max(1u, n);
-  return {steps, n, totals[0] / samples, totals[1] / samples, seconds, model_->scale.first()};
+  return {steps,   n, totals[0] / samples, totals[1] / samples, seconds, model_->scale.first(),
+          timed_ ? timed_->take_seconds() : std::map<std::string, double>{}};
 }
 
 void Trainer::top_k(const std::vector<uint32_t>& users, uint32_t k, const std::vector<uint32_t>& exclude_offsets,

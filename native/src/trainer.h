@@ -1,12 +1,15 @@
 #pragma once
 // Trains a Model: epochs of steps (step.h), Adam on Θ and on β, exact full ranking. No Node types; `Control` is how its caller stops it.
 #include <atomic>
+#include <map>
 #include <memory>
+#include <string>
 
 #include "backend.h"
 #include "csr.h"
 #include "model.h"
 #include "step.h"
+#include "timed_backend.h"
 
 namespace hk {
 
@@ -28,12 +31,14 @@ struct TrainerOptions {
   bool adaptive, learn_scale;
   double learning_rate, beta_learning_rate, scale_learning_rate, regularization;
   AdamKind adam;
+  bool time_kernels;  // wait for every kernel and measure it
 };
 
 struct EpochTotals {
   uint32_t steps, samples;
   double ranking_loss, knowledge_loss;  // means over the samples
   double seconds, scale;
+  std::map<std::string, double> kernel_seconds;  // empty without time_kernels
 };
 
 struct Samples {
@@ -63,8 +68,9 @@ class Trainer {
   void update(ParameterTable& table, const RowList* rows, const float* gradient, double learning_rate, bool on_ball,
               const RowList* regularized);
 
-  std::unique_ptr<Backend> backend_;
   TrainerOptions options_;
+  std::unique_ptr<Backend> backend_;
+  TimedBackend* timed_ = nullptr;  // backend_, where kernels are timed
   std::unique_ptr<Model> model_;
   std::unique_ptr<DeviceGraph> graph_;
   std::unique_ptr<Step> step_;

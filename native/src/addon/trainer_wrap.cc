@@ -81,6 +81,7 @@ TrainerOptions options_from(const Config& c) {
   o.batch = c.integer("batchSize", 1, 1u << 24);
   o.learning_rate = c.number("learningRate", 0, 1e30), o.beta_learning_rate = c.number("betaLearningRate", 0, 1e30);
   o.scale_learning_rate = c.number("curvatureLearningRate", 0, 1e30), o.regularization = c.number("regularization", 0, 1e30);
+  o.time_kernels = c.boolean("timeKernels");
   o.step = {m.curvature, m.tangent, true, c.boolean("knowledge"), c.boolean("attention"), weight, c.number("innerLearningRate", 0, 1e30)};
 
   const Span<uint32_t> train_offsets = c.uint32("trainOffsets"), train_items = c.uint32("trainItems");
@@ -154,6 +155,9 @@ Napi::Value TrainerWrap::epoch(const Napi::CallbackInfo& info) {
           out.Set("steps", totals->steps), out.Set("samples", totals->samples);
           out.Set("rankingLoss", totals->ranking_loss), out.Set("knowledgeLoss", totals->knowledge_loss);
           out.Set("seconds", totals->seconds), out.Set("scale", totals->scale);
+          Napi::Object kernels = Napi::Object::New(env);
+          for (const auto& [kernel, seconds] : totals->kernel_seconds) kernels.Set(kernel, seconds);
+          out.Set("kernelSeconds", kernels);
           return out;
         });
   });

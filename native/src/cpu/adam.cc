@@ -1,5 +1,6 @@
-// adam, adam_replay and map_parameters on the CPU: rows over threads. All three go through one row step, compiled once per
-// instruction set, so that a replayed step has the same bits as a dense one.
+// adam, adam_replay and map_parameters on the CPU: blocks of rows over threads. A row is one long chain of operations that wait for each
+// other; in a block, passes along the rows alternate with passes over the rows' scalars as vectors, and rows overlap. All three go through
+// the same two functions, compiled once per instruction set, so that a replayed step has the same bits as a dense one.
 #include <cmath>
 #include <vector>
 
@@ -11,7 +12,7 @@
 namespace hk {
 namespace {
 
-constexpr uint32_t kAhead = 6;  // rows between the prefetch of a row and its use
+constexpr uint32_t kBlock = 8;
 
 // Rates of one step number: lr·√(1−β2^t)/(1−β1^t) and ε·√(1−β2^t).
 struct Rates {
@@ -24,113 +25,146 @@ Rates rates(const AdamOptions& o, uint32_t step) {
           static_cast<float>(o.epsilon * correction)};
 }
 
-// Keeps √c‖w‖ ≤ most.
+// Keeps √c‖w‖ ≤ most; returns ‖w‖².
 template <class S>
-HK_INLINE void keep_within(float* w, uint32_t dim, double curvature, double most) {
-  const double sqnorm = curvature * dot<S>(w, w, dim);
-  if (sqnorm > most * most) scale_row<S>(w, most / std::sqrt(sqnorm), w, dim);
+HK_INLINE double keep_within(float* w, uint32_t dim, double curvature, double most) {
+  const double sqnorm = dot<S>(w, w, dim);
+  if (!(curvature * sqnorm > most * most)) return sqnorm;
+  scale_row<S>(w, most / std::sqrt(curvature * sqnorm), w, dim);
+  return dot<S>(w, w, dim);
 }
 
-// One Adam step of a row with the gradient on_w·w + on_g·g; most = 0: no bound, else √c‖w‖ ≤ most after it.
+// A block of rows of a table, with what the passes leave for each other. Lanes beyond count are there to be computed, not used.
+struct Block {
+  uint32_t count;
+  size_t rows[kBlock];
+  const float* gradients[kBlock];  // ∂/∂point
+  float on_w[kBlock], on_g[kBlock];  // the gradient on the parameters is on_w·w + on_g·∂/∂point
+  double sqnorm[kBlock];  // ‖w‖²
+  double w_dot_g[kBlock], across[kBlock], along[kBlock];
+};
+
+// One Adam step of each row; most = 0: no bound, else √c‖w‖ ≤ most after it. Sets sqnorm if there is a bound.
 template <class S>
-HK_INLINE void step_row(float* __restrict w, float* __restrict first, float* __restrict second, const float* __restrict g, float on_w,
-                        float on_g, uint32_t dim, const Rates& r, double curvature, double most) {
-  for (uint32_t k = 0; k < dim; ++k) {
-    const float gradient = on_w * w[k] + on_g * g[k];
-    first[k] = r.beta1 * first[k] + (1.0f - r.beta1) * gradient;
-    second[k] = r.beta2 * second[k] + (1.0f - r.beta2) * gradient * gradient;
-    w[k] -= r.rate * first[k] / (std::sqrt(second[k]) + r.epsilon);
+HK_INLINE void step_rows(const AdamTable& table, Block& b, const Rates& r, double curvature, double most) {
+  const uint32_t dim = table.dim;
+  for (uint32_t j = 0; j < b.count; ++j) {
+    float* __restrict w = table.parameters + b.rows[j] * dim;
+    float* __restrict first = table.first + b.rows[j] * dim;
+    float* __restrict second = table.second + b.rows[j] * dim;
+    const float* __restrict g = b.gradients[j];
+    const float on_w = b.on_w[j], on_g = b.on_g[j];
+    for (uint32_t k = 0; k < dim; ++k) {
+      const float gradient = on_w * w[k] + on_g * g[k];
+      first[k] = r.beta1 * first[k] + (1.0f - r.beta1) * gradient;
+      second[k] = r.beta2 * second[k] + (1.0f - r.beta2) * gradient * gradient;
+      w[k] -= r.rate * first[k] / (std::sqrt(second[k]) + r.epsilon);
+    }
   }
-  if (most > 0) keep_within<S>(w, dim, curvature, most);
+  if (most > 0)
+    for (uint32_t j = 0; j < b.count; ++j) b.sqnorm[j] = keep_within<S>(table.parameters + b.rows[j] * dim, dim, curvature, most);
 }
-HK_DISPATCH(step, step_row,
-            (float* w, float* first, float* second, const float* g, float on_w, float on_g, uint32_t dim, const Rates& r,
-             double curvature, double most),
-            (w, first, second, g, on_w, on_g, dim, r, curvature, most))
+HK_DISPATCH(step, step_rows, (const AdamTable& table, Block& b, const Rates& r, double curvature, double most),
+            (table, b, r, curvature, most))
 
 double bound(const AdamTable& table, bool tangent) { return table.points == nullptr ? 0.0 : tangent ? kMaxTangentNorm : kMaxNorm; }
 
-// points and gap of a row from its parameters
+// Points and gaps of the rows from their parameters and sqnorm.
 template <class S>
-HK_INLINE void map_row(const AdamTable& table, size_t row, double curvature, bool tangent) {
-  if (table.points == nullptr) return;
+HK_INLINE void map_block(const AdamTable& table, Block& b, double curvature, bool tangent) {
   const uint32_t dim = table.dim;
-  float* points = table.points + row * dim;
-  double sqnorm;
   if (tangent) {
-    const float* w = table.parameters + row * dim;
-    sqnorm = scale_row_sqnorm<S>(points, exp_map(dot<S>(w, w, dim), curvature).across, w, dim);
-  } else {
-    sqnorm = dot<S>(points, points, dim);
+    for_lanes(kBlock, [&](uint32_t j) { b.across[j] = exp_map(b.sqnorm[j], curvature).across; });
+    for (uint32_t j = 0; j < b.count; ++j)
+      b.sqnorm[j] = scale_row_sqnorm<S>(table.points + b.rows[j] * dim, b.across[j], table.parameters + b.rows[j] * dim, dim);
   }
-  table.gap[row] = 1.0 - curvature * sqnorm;
+  for (uint32_t j = 0; j < b.count; ++j) table.gap[b.rows[j]] = 1.0 - curvature * b.sqnorm[j];
+}
+HK_DISPATCH(map, map_block, (const AdamTable& table, Block& b, double curvature, bool tangent), (table, b, curvature, tangent))
+
+// Gradients on the parameters, regularisation included; rows without a gradient have none.
+template <class S>
+HK_INLINE void parameter_gradients(const Adam& a, Block& b, const float* zero) {
+  const uint32_t dim = a.table.dim;
+  if (a.options.tangent) {
+    for (uint32_t j = 0; j < b.count; ++j) {
+      const DotPair products = dot_pair<S>(a.table.parameters + b.rows[j] * dim, b.gradients[j], dim);
+      b.sqnorm[j] = products.first, b.w_dot_g[j] = products.second;
+    }
+    for_lanes(kBlock, [&](uint32_t j) {
+      const ExpMap map = exp_map(b.sqnorm[j], a.options.curvature);
+      b.across[j] = map.across, b.along[j] = map.along * b.w_dot_g[j];
+    });
+  } else {
+    for (uint32_t j = 0; j < b.count; ++j) b.across[j] = 1, b.along[j] = 0;
+  }
+  for (uint32_t j = 0; j < b.count; ++j) {
+    const uint32_t place = a.regularized_slot ? a.regularized_slot[b.rows[j]] : kNone;
+    if (place != kNone) b.along[j] += 2.0 * a.regularization * (a.regularized_offsets[place + 1] - a.regularized_offsets[place]);
+    const bool has_gradient = b.gradients[j] != zero;
+    b.on_w[j] = has_gradient ? static_cast<float>(b.along[j]) : 0.0f, b.on_g[j] = has_gradient ? static_cast<float>(b.across[j]) : 0.0f;
+  }
 }
 
-// ∂/∂parameters of a row, regularisation included, is on_w·w + on_g·∂/∂point.
-struct ParameterGradient {
-  float on_w, on_g;
-};
-template <class S>
-HK_INLINE ParameterGradient parameter_gradient(const Adam& a, size_t row, const float* g) {
-  double on_w = 0, on_g = 1;
-  if (a.options.tangent) {
-    const DotPair products = dot_pair<S>(a.table.parameters + row * a.table.dim, g, a.table.dim);
-    const ExpMap map = exp_map(products.first, a.options.curvature);
-    on_g = map.across, on_w = map.along * products.second;
-  }
-  const uint32_t place = a.regularized_slot ? a.regularized_slot[row] : kNone;
-  if (place != kNone) on_w += 2.0 * a.regularization * (a.regularized_offsets[place + 1] - a.regularized_offsets[place]);
-  return {static_cast<float>(on_w), static_cast<float>(on_g)};
+HK_INLINE void prefetch_table_row(const AdamTable& table, size_t row) {
+  const size_t at = row * table.dim, bytes = table.dim * sizeof(float);
+  prefetch_row(table.parameters + at, bytes), prefetch_row(table.first + at, bytes), prefetch_row(table.second + at, bytes);
+  if (table.points && table.points != table.parameters) prefetch_row(table.points + at, bytes);
 }
 
 template <class S>
 HK_INLINE void adam_rows(const Adam& a, uint64_t begin, uint64_t end) {
   thread_local std::vector<float> zero;
-  const uint32_t dim = a.table.dim;
-  if (zero.size() < dim) zero.resize(dim);
+  if (zero.size() < a.table.dim) zero.resize(a.table.dim);
   const Rates r = rates(a.options, a.step);
   const double most = bound(a.table, a.options.tangent);
-  for (uint64_t i = begin; i < end; ++i) {
-    if (a.rows && i + kAhead < end) {
-      const size_t at = size_t{a.rows[i + kAhead]} * dim, bytes = dim * sizeof(float);
-      prefetch_row(a.table.parameters + at, bytes), prefetch_row(a.table.first + at, bytes), prefetch_row(a.table.second + at, bytes);
-      if (a.table.points) prefetch_row(a.table.points + at, bytes);
+  Block b{};
+  for (uint64_t block = begin; block < end; block += kBlock) {
+    b.count = static_cast<uint32_t>(end - block < kBlock ? end - block : kBlock);
+    for (uint32_t j = 0; j < b.count; ++j) {
+      const uint64_t i = block + j;
+      if (i + kBlock < end) prefetch_table_row(a.table, a.rows ? a.rows[i + kBlock] : i + kBlock);
+      const size_t row = b.rows[j] = a.rows ? a.rows[i] : i;
+      const uint32_t slot = a.gradient_slot ? a.gradient_slot[row] : static_cast<uint32_t>(i);
+      b.gradients[j] = slot == kNone ? zero.data() : a.gradient + size_t{slot} * a.table.dim;
+      if (a.table.step) a.table.step[row] = a.step;
     }
-    const size_t row = a.rows ? a.rows[i] : i;
-    const uint32_t slot = a.gradient_slot ? a.gradient_slot[row] : static_cast<uint32_t>(i);
-    const float* g = slot == kNone ? zero.data() : a.gradient + size_t{slot} * dim;
-    const ParameterGradient on = slot == kNone ? ParameterGradient{0, 0} : parameter_gradient<S>(a, row, g);
-    step(a.table.parameters + row * dim, a.table.first + row * dim, a.table.second + row * dim, g, on.on_w, on.on_g, dim, r,
-         a.options.curvature, most);
-    if (a.table.step) a.table.step[row] = a.step;
-    map_row<S>(a.table, row, a.options.curvature, a.options.tangent);
+    parameter_gradients<S>(a, b, zero.data());
+    step(a.table, b, r, a.options.curvature, most);
+    if (a.table.points) map(a.table, b, a.options.curvature, a.options.tangent);
   }
 }
 
 template <class S>
 HK_INLINE void replay_rows(const AdamReplay& a, uint64_t begin, uint64_t end) {
   thread_local std::vector<float> zero;
-  const uint32_t dim = a.table.dim;
-  if (zero.size() < dim) zero.resize(dim);
+  if (zero.size() < a.table.dim) zero.resize(a.table.dim);
   const double most = bound(a.table, a.options.tangent);
+  Block b{};
+  b.count = 1, b.gradients[0] = zero.data();
   for (uint64_t i = begin; i < end; ++i) {
-    const size_t row = a.rows ? a.rows[i] : i;
+    const size_t row = b.rows[0] = a.rows ? a.rows[i] : i;
     uint32_t done = a.table.step[row];
     if (done >= a.step) continue;
     a.table.step[row] = a.step;
     if (done == 0) continue;  // never had a gradient: its moments are zero and such a step changes nothing
-    while (done < a.step)
-      step(a.table.parameters + row * dim, a.table.first + row * dim, a.table.second + row * dim, zero.data(), 0, 0, dim,
-           rates(a.options, ++done), a.options.curvature, most);
-    map_row<S>(a.table, row, a.options.curvature, a.options.tangent);
+    while (done < a.step) step(a.table, b, rates(a.options, ++done), a.options.curvature, most);
+    if (a.table.points) map(a.table, b, a.options.curvature, a.options.tangent);
   }
 }
 
 template <class S>
 HK_INLINE void map_rows(const MapParameters& a, uint64_t begin, uint64_t end) {
-  for (uint64_t row = begin; row < end; ++row) {
-    keep_within<S>(a.table.parameters + row * a.table.dim, a.table.dim, a.curvature, bound(a.table, a.tangent));
-    map_row<S>(a.table, row, a.curvature, a.tangent);
+  if (a.table.points == nullptr) return;
+  const double most = bound(a.table, a.tangent);
+  Block b{};
+  for (uint64_t block = begin; block < end; block += kBlock) {
+    b.count = static_cast<uint32_t>(end - block < kBlock ? end - block : kBlock);
+    for (uint32_t j = 0; j < b.count; ++j) {
+      b.rows[j] = block + j;
+      b.sqnorm[j] = keep_within<S>(a.table.parameters + b.rows[j] * a.table.dim, a.table.dim, a.curvature, most);
+    }
+    map(a.table, b, a.curvature, a.tangent);
   }
 }
 

@@ -3,6 +3,7 @@
 // HK_DISPATCH compiles it for every instruction set; the widest one that this processor has is picked once.
 // HYPER_KNOW_CPU=baseline|avx2 lowers the choice: parity.test.ts runs the kernel table that way for each that the processor has.
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 
 #define HK_INLINE inline __attribute__((always_inline))
@@ -19,12 +20,13 @@ enum class IsaLevel { baseline, avx2, avx512 };
 IsaLevel isa_level();
 const char* isa_name();
 
-// Vector types of an instruction set: F = floats, D = doubles of one register, H = as many floats as D has lanes.
+// Vector types of an instruction set: F = floats, D = doubles, W = 64-bit words of one register, H = as many floats as D has lanes.
 template <int Bytes>
 struct Isa {
   static constexpr int kF = Bytes / 4, kD = Bytes / 8;
   typedef float F __attribute__((vector_size(Bytes), aligned(4), may_alias));
   typedef double D __attribute__((vector_size(Bytes), aligned(8), may_alias));
+  typedef uint64_t W __attribute__((vector_size(Bytes), aligned(8), may_alias));
   typedef float H __attribute__((vector_size(Bytes / 2), aligned(4), may_alias));
 };
 

@@ -1,12 +1,14 @@
-// top_k on the CPU: a float32 matrix product bounds every key from below, and only items whose bound beats the user's k-th best are
-// scored exactly, in float64 from differences. The answer is exact by construction; the filter only decides how fast it comes.
+// top_k on the CPU: a float32 matrix product bounds every key from below and above. A user keeps the items whose lower bound is not
+// above the k-th smallest upper bound so far; those that are left at the end, hardly more than k, are scored in float64 from
+// differences. The answer is exact by construction; the filter only decides how fast it comes.
 //
-// For a fixed user the order of d(u, v) is that of the key ‖u−v‖²/A_v = B‖u‖² + B‖v‖² − 2u·(Bv), B = 1/A_v. In float32 its error is
-// below η(B‖u‖² + B‖v‖²) with η = (dim + 16)·2⁻²³ (dot product of dim terms, twice the textbook bound), so
-// (1 − η)(B‖u‖² + B‖v‖²) − 2u·(Bv), less what products below the smallest normal number can lose, never exceeds the true key.
+// For a fixed user the order of d(u, v) is that of the key ‖u−v‖²/A_v = s − 2u·(Bv), s = B‖u‖² + B‖v‖², B = 1/A_v. In float32 its error
+// is below η·s with η = (dim + 16)·2⁻²³ (dot product of dim terms, twice the textbook bound), and below `underflow` from products under
+// the smallest normal number. So the lower bound (1 − η)s − underflow − 2u·(Bv) never exceeds the true key, and with 3η·s + 3·underflow
+// added, one η of them for the rounding of the bound itself, it is never below it.
 #include <algorithm>
+#include <bit>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -17,21 +19,19 @@
 namespace hk {
 namespace {
 
-constexpr uint32_t kUserTile = 6;       // users × two vectors of items: 12 accumulators
 constexpr uint32_t kPanelBlock = 32;    // panels that stay in the second-level cache while all users of a range pass
 constexpr uint32_t kUserRange = 192;
 
-struct Candidate {
-  double key;
-  uint32_t item;
-  bool operator<(const Candidate& o) const { return key < o.key || (key == o.key && item < o.item); }
-};
+// Users of a tile, × two vectors of items: 12 or 24 accumulators of the 16 or 32 registers.
+template <class S>
+constexpr uint32_t kUserTile = S::kF == 16 ? 12 : 6;
 
 struct PackedItems {
   uint32_t width = 0, panels = 0;     // items per panel
   std::vector<float> rows;            // [panels, dim, width] B·v
   std::vector<float> on_user, fixed;  // [panels · width] (1 − η)B and (1 − η)B‖v‖²; infinity pads
   std::vector<double> gap;            // [items]
+  float slack = 0, underflow = 0;     // upper bound = lower bound + slack·(on_user·‖u‖² + fixed) + underflow
 };
 
 template <class S>
@@ -56,98 +56,119 @@ HK_INLINE void pack_panels(const TopK& a, PackedItems& packed, uint64_t begin, u
     }
 }
 
-// The k best so far of one user: a heap with the worst on top.
-struct Best {
-  std::vector<Candidate> heap;
-  float threshold = std::numeric_limits<float>::infinity();  // not below the k-th best key
+struct Candidate {
+  float lower, upper;
+  uint32_t item;
+};
+struct Scored {
+  double key;
+  uint32_t item;
+  bool operator<(const Scored& o) const { return key < o.key || (key == o.key && item < o.item); }
 };
 
-template <class S>
-HK_INLINE void consider(const TopK& a, const PackedItems& packed, uint32_t user, uint32_t item, Best& best) {
+// What one user may still want. `threshold` is never below the k-th smallest key of the items seen.
+struct Shortlist {
+  std::vector<Candidate> candidates;
+  size_t full = 0;  // candidates that are weeded out at this number
+  float threshold = std::numeric_limits<float>::infinity();
+};
+
+void weed(Shortlist& list, uint32_t k) {
+  std::vector<Candidate>& c = list.candidates;
+  if (c.size() > k) {
+    std::nth_element(c.begin(), c.begin() + (k - 1), c.end(), [](const Candidate& x, const Candidate& y) { return x.upper < y.upper; });
+    list.threshold = std::min(list.threshold, c[k - 1].upper);
+    c.erase(std::remove_if(c.begin() + k, c.end(), [&](const Candidate& x) { return !(x.lower <= list.threshold); }), c.end());
+  }
+  list.full = std::max(size_t{2} * k, c.size() + c.size() / 2) + 32;
+}
+
+// ‖u−v‖²/A_v; near the edge it may be larger than a float can hold.
+HK_INLINE void add_candidate(const TopK& a, const PackedItems& packed, uint32_t user, float user_sqnorm, uint32_t item, float lower,
+                             Shortlist& list) {
   if (a.exclude_offsets) {
     const uint32_t* first = a.exclude_items + a.exclude_offsets[user];
     const uint32_t* last = a.exclude_items + a.exclude_offsets[user + 1];
     if (std::binary_search(first, last, item)) return;
   }
-  const double distance2 = sqdist<S>(a.users + size_t{user} * a.dim, a.items + size_t{item} * a.dim, a.dim);
-  const Candidate candidate{distance2 / packed.gap[item], item};
-  if (best.heap.size() == a.k) {
-    if (!(candidate < best.heap.front())) return;
-    std::pop_heap(best.heap.begin(), best.heap.end());
-    best.heap.back() = candidate;
-  } else {
-    best.heap.push_back(candidate);
-  }
-  std::push_heap(best.heap.begin(), best.heap.end());
-  if (best.heap.size() == a.k)
-    best.threshold = std::nextafter(static_cast<float>(best.heap.front().key), std::numeric_limits<float>::infinity());
+  const float upper = lower + (packed.slack * (packed.on_user[item] * user_sqnorm + packed.fixed[item]) + packed.underflow);
+  list.candidates.push_back({lower, upper, item});
+  if (list.candidates.size() >= list.full) weed(list, a.k);
 }
 
 template <class S>
 HK_INLINE void score_tile(const TopK& a, const PackedItems& packed, uint32_t user, uint32_t users, const float* sqnorms, uint32_t panel,
-                          Best* best) {
+                          Shortlist* lists) {
   using F = typename S::F;
   constexpr uint32_t kF = S::kF;
-  const uint32_t dim = a.dim, width = 2 * kF;
+  constexpr uint32_t width = 2 * kF;
+  const uint32_t dim = a.dim;
   const float* rows = packed.rows.data() + size_t{panel} * dim * width;
-  const float* u[kUserTile];
-  for (uint32_t i = 0; i < kUserTile; ++i) u[i] = a.users + size_t{user + (i < users ? i : 0)} * dim;
-  F low[kUserTile] = {}, high[kUserTile] = {};
+  const float* u[kUserTile<S>];
+  for (uint32_t i = 0; i < kUserTile<S>; ++i) u[i] = a.users + size_t{user + (i < users ? i : 0)} * dim;
+  F low[kUserTile<S>] = {}, high[kUserTile<S>] = {};
   for (uint32_t k = 0; k < dim; ++k, rows += width) {
     const F v0 = *reinterpret_cast<const F*>(rows), v1 = *reinterpret_cast<const F*>(rows + kF);
-#pragma GCC unroll 6
-    for (uint32_t i = 0; i < kUserTile; ++i) low[i] += v0 * u[i][k], high[i] += v1 * u[i][k];
+#pragma GCC unroll 12
+    for (uint32_t i = 0; i < kUserTile<S>; ++i) low[i] += v0 * u[i][k], high[i] += v1 * u[i][k];
   }
   const float* on_user = packed.on_user.data() + size_t{panel} * width;
   const float* fixed = packed.fixed.data() + size_t{panel} * width;
   const F on0 = *reinterpret_cast<const F*>(on_user), on1 = *reinterpret_cast<const F*>(on_user + kF);
   const F fixed0 = *reinterpret_cast<const F*>(fixed), fixed1 = *reinterpret_cast<const F*>(fixed + kF);
-#pragma GCC unroll 6
-  for (uint32_t i = 0; i < kUserTile; ++i) {
-    if (i >= users) continue;
-    const F bound0 = on0 * sqnorms[i] + fixed0 - 2.0f * low[i], bound1 = on1 * sqnorms[i] + fixed1 - 2.0f * high[i];
-    const F threshold = F{} + best[i].threshold;
-    const auto hit = (bound0 <= threshold) | (bound1 <= threshold);
-    uint64_t words[kF / 2], any = 0;
-    std::memcpy(words, &hit, sizeof(words));
-    for (uint64_t word : words) any |= word;
-    if (any == 0) continue;
-    for (uint32_t lane = 0; lane < width; ++lane) {
-      const float bound = lane < kF ? bound0[lane] : bound1[lane - kF];
-      const uint32_t item = panel * width + lane;
-      if (bound <= best[i].threshold && item < a.item_count) consider<S>(a, packed, user + i, item, best[i]);
-    }
+  // The bounds leave the registers before anything branches on them: a compiler that sees the sums used in branches keeps them in memory.
+  alignas(64) float bounds[kUserTile<S>][width];
+#pragma GCC unroll 12
+  for (uint32_t i = 0; i < kUserTile<S>; ++i) {
+    *reinterpret_cast<F*>(bounds[i]) = on0 * sqnorms[i < users ? i : 0] + fixed0 - 2.0f * low[i];
+    *reinterpret_cast<F*>(bounds[i] + kF) = on1 * sqnorms[i < users ? i : 0] + fixed1 - 2.0f * high[i];
+  }
+  for (uint32_t i = 0; i < users; ++i) {
+    alignas(64) uint64_t hits[width / 2];
+    if (!floats_at_most<S>(bounds[i], lists[i].threshold, hits)) continue;
+    for (uint32_t word = 0; word < width / 2; ++word)
+      for (uint64_t bits = hits[word]; bits != 0; bits &= bits - 1) {
+        const uint32_t lane = 2 * word + static_cast<uint32_t>(std::countr_zero(bits)) / 32, item = panel * width + lane;
+        if (item < a.item_count) add_candidate(a, packed, user + i, sqnorms[i], item, bounds[i][lane], lists[i]);
+      }
   }
 }
 
 template <class S>
 HK_INLINE void rank_users(const TopK& a, const PackedItems& packed, uint64_t begin, uint64_t end) {
+  std::vector<Shortlist> lists;  // their memory serves range after range
+  std::vector<float> sqnorms;
+  std::vector<Scored> scored;
   for (uint64_t range = begin; range < end; range += kUserRange) {
     const uint32_t first = static_cast<uint32_t>(range), last = static_cast<uint32_t>(std::min<uint64_t>(range + kUserRange, end));
-    std::vector<Best> best(last - first);
-    std::vector<float> sqnorms(last - first);
+    lists.resize(std::max<size_t>(lists.size(), last - first)), sqnorms.resize(lists.size());
     for (uint32_t i = 0; i < last - first; ++i) {
       const float* u = a.users + size_t{first + i} * a.dim;
       sqnorms[i] = static_cast<float>(dot<S>(u, u, a.dim));
-      best[i].heap.reserve(std::min(a.k, a.item_count));
+      lists[i].candidates.clear(), lists[i].threshold = std::numeric_limits<float>::infinity();
+      weed(lists[i], a.k);
     }
     for (uint32_t block = 0; block < packed.panels; block += kPanelBlock)
-      for (uint32_t user = first; user < last; user += kUserTile)
+      for (uint32_t user = first; user < last; user += kUserTile<S>)
         for (uint32_t panel = block; panel < std::min(block + kPanelBlock, packed.panels); ++panel)
-          score_tile<S>(a, packed, user, std::min(kUserTile, last - user), sqnorms.data() + (user - first), panel,
-                        best.data() + (user - first));
+          score_tile<S>(a, packed, user, std::min(kUserTile<S>, last - user), sqnorms.data() + (user - first), panel,
+                        lists.data() + (user - first));
     for (uint32_t user = first; user < last; ++user) {
-      std::vector<Candidate>& heap = best[user - first].heap;
-      std::sort_heap(heap.begin(), heap.end());
+      weed(lists[user - first], a.k);
       const float* u = a.users + size_t{user} * a.dim;
+      scored.clear();
+      for (const Candidate& c : lists[user - first].candidates)
+        scored.push_back({sqdist<S>(u, a.items + size_t{c.item} * a.dim, a.dim) / packed.gap[c.item], c.item});
+      const size_t found = std::min<size_t>(a.k, scored.size());
+      std::partial_sort(scored.begin(), scored.begin() + found, scored.end());
       const double u_gap = 1.0 - a.curvature * dot<S>(u, u, a.dim);
       for (uint32_t rank = 0; rank < a.k; ++rank) {
         const size_t out = size_t{user} * a.k + rank;
-        if (rank < heap.size()) {
-          const Candidate& c = heap[rank];
-          const double gap = packed.gap[c.item];
-          a.out_items[out] = c.item;
-          a.out_distances[out] = static_cast<float>(a.scale * poincare_distance(c.key * gap, u_gap, gap, a.curvature));
+        if (rank < found) {
+          const Scored& best = scored[rank];
+          const double gap = packed.gap[best.item];
+          a.out_items[out] = best.item;
+          a.out_distances[out] = static_cast<float>(a.scale * poincare_distance(best.key * gap, u_gap, gap, a.curvature));
         } else {
           a.out_items[out] = kNone, a.out_distances[out] = std::numeric_limits<float>::infinity();
         }
@@ -176,6 +197,7 @@ void CpuBackend::top_k(const TopK& a) {
   packed.on_user.resize(size_t{packed.panels} * packed.width);
   packed.fixed.resize(size_t{packed.panels} * packed.width);
   packed.gap.resize(a.item_count);
+  packed.slack = (3.0f * a.dim + 48) * 0x1p-23f, packed.underflow = (3.0f * a.dim + 48) * 0x1p-126f;
   pool_.run(packed.panels, 64, [&](uint64_t begin, uint64_t end, int) { pack(a, packed, begin, end); });
   const uint64_t grain = std::min<uint64_t>(kUserRange, (a.user_count + 2 * pool_.threads() - 1) / (2 * pool_.threads()));
   pool_.run(a.user_count, grain, [&](uint64_t begin, uint64_t end, int) { rank(a, packed, begin, end); });

@@ -64,12 +64,13 @@ HK_INLINE double log1p_positive(double x) {
 // arsinh x for x ≥ 0, to a few units in the last place.
 HK_INLINE double asinh_positive(double x) { return log1p_positive(x + x * x / (1.0 + std::sqrt(1.0 + x * x))); }
 
-// exp_map_origin of ball.h, inline to the last.
+// exp_map_origin of ball.h without branches.
 HK_INLINE ExpMap exp_map(double w_sqnorm, double curvature) {
   const double z2 = curvature * w_sqnorm;
-  if (z2 < 1e-6) return exp_map_series(z2, curvature);
-  const double z = std::sqrt(z2), e = exp_nonpositive(-2.0 * z);
-  return exp_map_of((1.0 - e) / (1.0 + e), z, w_sqnorm);
+  const bool small = z2 < 1e-6;
+  const double z = std::sqrt(small ? 1.0 : z2), e = exp_nonpositive(-2.0 * z);
+  const ExpMap series = exp_map_series(z2, curvature), map = exp_map_of((1.0 - e) / (1.0 + e), z, small ? 1.0 : w_sqnorm);
+  return {small ? series.across : map.across, small ? series.along : map.along};
 }
 
 // Runs body(t) for every t below n, which is a whole number of vectors; the calls do not depend on each other.
