@@ -19,7 +19,9 @@ __device__ HK_NOINLINE Rates rates(double learning_rate, double beta1, double be
   const double t = step, correction = std::sqrt(1.0 - std::pow(beta2, t));
   return {static_cast<float>(learning_rate * correction / (1.0 - std::pow(beta1, t))), static_cast<float>(epsilon * correction)};
 }
-__device__ inline Rates rates(const AdamOptions& o, uint32_t step) { return rates(o.learning_rate, o.beta1, o.beta2, o.epsilon, step); }
+__device__ inline Rates rates(const AdamOptions& o, const StepState& state, uint32_t step) {
+  return rates(o.scheduled ? o.learning_rate * state.learning_rate_factor : o.learning_rate, o.beta1, o.beta2, o.epsilon, step);
+}
 
 // The rows of one table that a warp works on.
 struct RowStep {
@@ -69,7 +71,7 @@ struct RowStep {
 
 __global__ void adam_kernel(Adam a) {
   __shared__ Rates shared;
-  if (threadIdx.x == 0 && threadIdx.y == 0) shared = rates(a.options, a.step);
+  if (threadIdx.x == 0 && threadIdx.y == 0) shared = rates(a.options, *a.state, a.state->steps + 1);
   __syncthreads();
   const Rates r = shared;
   const RowStep rows{a.table, a.options};
@@ -91,24 +93,24 @@ __global__ void adam_kernel(Adam a) {
       if (place != kNone) on_w += 2.0 * a.regularization * (a.regularized_offsets[place + 1] - a.regularized_offsets[place]);
       rows.step(row, r, [=](uint32_t k) { return static_cast<float>(on_w * w[k] + on_g * g[k]); });
     }
-    if (a.table.step && lane_id() == 0) a.table.step[row] = a.step;
+    if (a.table.step && lane_id() == 0) a.table.step[row] = a.state->steps + 1;
     rows.map(row);
   }
 }
 
 __global__ void adam_replay_kernel(AdamReplay a) {
   const RowStep rows{a.table, a.options};
-  const uint32_t count = a.rows ? *a.row_count : a.table.rows;
+  const uint32_t count = a.rows ? *a.row_count : a.table.rows, steps = a.state->steps;
   for (uint32_t i = first_of_warp(); i < count; i += warps_of_grid()) {
     const uint32_t row = a.rows ? a.rows[i] : i, done = a.table.step[row];
     __syncwarp();  // all lanes have read it
-    if (done >= a.step) continue;
-    if (lane_id() == 0) a.table.step[row] = a.step;
+    if (done >= steps) continue;
+    if (lane_id() == 0) a.table.step[row] = steps;
     if (done == 0) continue;  // never had a gradient: its moments are zero and such a step changes nothing
     Rates own{};
-    for (uint32_t step = done; step < a.step; ++step) {
+    for (uint32_t step = done; step < steps; ++step) {
       const uint32_t ahead = (step - done) % kWarp;
-      if (ahead == 0) own = rates(a.options, step + 1 + lane_id());
+      if (ahead == 0) own = rates(a.options, *a.state, step + 1 + lane_id());
       const Rates r{__shfl_sync(kAllLanes, own.rate, ahead), __shfl_sync(kAllLanes, own.epsilon, ahead)};
       rows.step(row, r, [](uint32_t) { return 0.0f; });
     }

@@ -18,7 +18,9 @@ __global__ void batch_totals_kernel(BatchTotals a) {
   for (uint32_t i = thread; i < a.count; i += kTotalThreads) ranking += a.loss[i];
   for (uint32_t i = thread; i < heads; i += kTotalThreads) knowledge += a.weight[i] * a.head_distance[i];
   ranking = block_sum(ranking, shared), knowledge = block_sum(knowledge, shared);
-  if (thread == 0) a.totals[0] += ranking, a.totals[1] += knowledge;
+  const double step = a.state->steps + 1;
+  __syncthreads();  // all threads have read it
+  if (thread == 0) a.totals[0] += ranking, a.totals[1] += knowledge, ++a.state->steps, a.state->first += a.count;
   if (!a.scale_gradient) return;
 
   for (uint32_t i = thread; i < a.count; i += kTotalThreads) gradient += a.scale_gradient[i];
@@ -29,7 +31,7 @@ __global__ void batch_totals_kernel(BatchTotals a) {
   constexpr double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
   const double first = beta1 * a.scale_state[1] + (1 - beta1) * gradient;
   const double second = beta2 * a.scale_state[2] + (1 - beta2) * gradient * gradient;
-  const double step = a.step, root = std::sqrt(second / (1 - std::pow(beta2, step)));
+  const double root = std::sqrt(second / (1 - std::pow(beta2, step)));
   const double log_scale = a.scale_state[0] - a.learning_rate * (first / (1 - std::pow(beta1, step))) / (root + epsilon);
   a.scale_state[0] = log_scale, a.scale_state[1] = first, a.scale_state[2] = second;
   *a.scale = std::exp(log_scale);

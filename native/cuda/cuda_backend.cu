@@ -1,5 +1,6 @@
 #include "cuda_backend.h"
 
+#include <map>
 #include <memory>
 #include <string>
 
@@ -47,7 +48,58 @@ CudaStatus find_device() {
   return {true, name, "", device.totalGlobalMem};
 }
 
+// The calls as a CUDA graph, and as graphs of that graph many times over.
+class GraphRecording final : public Recording {
+ public:
+  GraphRecording(std::function<void()> calls, cudaStream_t stream) : Recording(std::move(calls), 64) {
+    HK_CUDA_CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+    try {
+      this->calls();
+    } catch (...) {
+      cudaStreamEndCapture(stream, &once_);
+      throw;
+    }
+    HK_CUDA_CHECK(cudaStreamEndCapture(stream, &once_));
+  }
+  ~GraphRecording() override {
+    for (const auto& [times, graph] : ready_) cudaGraphExecDestroy(graph);
+    if (once_) cudaGraphDestroy(once_);
+  }
+
+  cudaGraphExec_t repeated(uint32_t times) {
+    cudaGraphExec_t& ready = ready_[times];
+    if (ready) return ready;
+    Graph chain;
+    cudaGraphNode_t last = nullptr;
+    for (uint32_t i = 0; i < times; ++i) {
+      cudaGraphNode_t node;
+      HK_CUDA_CHECK(cudaGraphAddChildGraphNode(&node, chain.graph, last ? &last : nullptr, last ? 1 : 0, once_));
+      last = node;
+    }
+    HK_CUDA_CHECK(cudaGraphInstantiate(&ready, chain.graph, 0));
+    return ready;
+  }
+
+ private:
+  struct Graph {
+    Graph() { HK_CUDA_CHECK(cudaGraphCreate(&graph, 0)); }
+    ~Graph() { cudaGraphDestroy(graph); }
+    cudaGraph_t graph = nullptr;
+  };
+
+  cudaGraph_t once_ = nullptr;
+  std::map<uint32_t, cudaGraphExec_t> ready_;
+};
+
 }  // namespace
+
+std::unique_ptr<Recording> CudaBackend::record(std::function<void()> calls) {
+  return std::make_unique<GraphRecording>(std::move(calls), stream_);
+}
+
+void CudaBackend::play(Recording& recording, uint32_t times) {
+  if (times) HK_CUDA_CHECK(cudaGraphLaunch(static_cast<GraphRecording&>(recording).repeated(times), stream_));
+}
 
 CudaStatus cuda_status() {
   static const CudaStatus status = find_device();

@@ -3,11 +3,24 @@
 // Calls are asynchronous in order; `download` and `synchronize` wait. Not thread-safe: one backend object, one caller at a time.
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "kernels.h"
 
 namespace hk {
+
+// Kernel calls that are made many times over with the same arguments, as those of a training step. Dies before its backend and before any
+// memory that the calls use.
+class Recording {
+ public:
+  Recording(std::function<void()> calls, uint32_t at_once) : calls(std::move(calls)), at_once(at_once) {}
+  virtual ~Recording() = default;
+  const std::function<void()> calls;
+  const uint32_t at_once;  // plays that are best asked for together
+};
 
 class Backend {
  public:
@@ -21,6 +34,13 @@ class Backend {
   virtual void download(void* to_host, const void* from, size_t bytes) = 0;
   virtual void fill(void* memory, uint8_t byte, size_t bytes) = 0;
   virtual void synchronize() = 0;
+
+  // Here: to be called again at every play. A backend with launches worth saving makes the calls once and replays what they started; they
+  // may then neither allocate nor copy from or to the host.
+  virtual std::unique_ptr<Recording> record(std::function<void()> calls) { return std::make_unique<Recording>(std::move(calls), 1); }
+  virtual void play(Recording& recording, uint32_t times) {
+    for (uint32_t i = 0; i < times; ++i) recording.calls();
+  }
 
   // Kernels, in the order a training step uses them (kernels.h says what each does).
   virtual void sample(const Sample& a) = 0;

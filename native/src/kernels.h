@@ -36,17 +36,27 @@ struct Incidence {
 };
 constexpr uint32_t kChunk = 512;
 
+// Where training stands. It lives on the backend and every step moves it on, so that the kernels of one step have the same arguments as
+// those of the next: a recorded step can be replayed.
+struct StepState {
+  uint32_t epoch;
+  uint32_t first;               // of the epoch's interactions in this batch
+  uint32_t steps;               // Adam steps done
+  double learning_rate_factor;  // of Θ in this epoch
+};
+
 // ───────────────────────────── batch: samples and lists ─────────────────────────────
 
 // Samples of one batch: sample i is interaction shuffle(epoch)(first + i) with a negative drawn uniformly from the items its user
-// has no training interaction with. A user without any such item gives (kNone, kNone, kNone).
+// has no training interaction with. A user without any such item gives (kNone, kNone, kNone), and so does a place past the last interaction.
 struct Sample {
   const uint32_t* interaction_users;  // [interactions] user of each training interaction
   const uint32_t* train_offsets;      // [users + 1]
   const uint32_t* train_items;        // [interactions] ascending within a user
   uint32_t interactions, items;
   uint64_t seed;
-  uint32_t epoch, first, count;
+  const StepState* state;  // [1] epoch and first
+  uint32_t count;
   uint32_t* users;      // [count] out
   uint32_t* positives;  // [count] out
   uint32_t* negatives;  // [count] out
@@ -304,9 +314,10 @@ struct AdamOptions {
   double learning_rate, beta1, beta2, epsilon;
   double curvature;
   bool tangent;
+  bool scheduled;  // the learning rate is multiplied by the state's factor
 };
 
-// Adam step number `step` (from 1) of the listed rows: g is mapped to the parameters, 2·regularization·parameters is added to the rows
+// Adam step number state->steps + 1 of the listed rows: g is mapped to the parameters, 2·regularization·parameters is added to the rows
 // of the batch's users and items once per occurrence, the parameters are kept within kMaxNorm, points and gaps are made anew.
 struct Adam {
   AdamTable table;
@@ -318,17 +329,19 @@ struct Adam {
   const uint32_t* regularized_slot;  // [table rows] place in the list of the batch's rows, kNone: not regularised; null: none is
   const uint32_t* regularized_offsets;  // [places + 1] occurrences of each, as in GroupRows
   double regularization;
-  uint32_t step, capacity;
+  const StepState* state;  // [1]
+  uint32_t capacity;
 };
 
-// Brings rows up to date to `step`: applies the zero-gradient steps they missed, one by one with the same operations as Adam, so
+// Brings rows up to date to state->steps: applies the zero-gradient steps they missed, one by one with the same operations as Adam, so
 // that touched-row training equals dense training bit for bit.
 struct AdamReplay {
   AdamTable table;
   AdamOptions options;
   const uint32_t* rows;  // [capacity], or null: all rows
   const uint32_t* row_count;
-  uint32_t step, capacity;
+  const StepState* state;  // [1]
+  uint32_t capacity;
 };
 
 // points = exp_0(parameters) (tangent) or the parameters projected into the ball, and gaps, for all rows: after initialisation
@@ -339,8 +352,8 @@ struct MapParameters {
   bool tangent;
 };
 
-// Adds this batch's Σ L_R and Σ weight·L_K to totals[0], totals[1], in order; with scale_state also moves ln(scale) by one Adam
-// step on Σ scale_gradient + Σ weight·head_scale_gradient.
+// Ends a step: adds this batch's Σ L_R and Σ weight·L_K to totals[0], totals[1], in order; with scale_state also moves ln(scale) by one
+// Adam step on Σ scale_gradient + Σ weight·head_scale_gradient; then moves `state` on to the next batch.
 struct BatchTotals {
   const float* loss;  // [count]
   uint32_t count;
@@ -353,7 +366,7 @@ struct BatchTotals {
   double* scale_state;                // [3] ln(scale) and its moments, in and out
   double* scale;                      // [1] out
   double learning_rate;
-  uint32_t step;
+  StepState* state;  // [1] in and out: steps + 1, first + count
 };
 
 // ───────────────────────────── serving ─────────────────────────────

@@ -33,19 +33,19 @@ HK_HOST_DEVICE inline uint32_t below(uint32_t word, uint32_t n) { return static_
 // A keyed permutation of [0, n): a Feistel network on the cells of a table of rows × columns that hardly has more than n, walked until it
 // falls below n ≤ 2³¹. Any index in constant expected time, so an epoch is shuffled without a sort and without memory.
 struct Shuffle {
+  uint32_t n, rows, columns;
   uint32_t key[6];
-  uint32_t rows, columns;
-  uint32_t n;
 };
-HK_HOST_DEVICE inline Shuffle make_shuffle(uint64_t seed, uint32_t epoch, uint32_t n) {
-  Shuffle s{};
+inline Shuffle shuffle_of(uint32_t n) {  // without keys
+  Shuffle s{n, 1, 1, {}};
+  while (uint64_t{s.rows} * s.rows < n) ++s.rows;
+  if (n > 0) s.columns = (n - 1) / s.rows + 1;
+  return s;
+}
+HK_HOST_DEVICE inline Shuffle with_keys(Shuffle s, uint64_t seed, uint32_t epoch) {
   const Philox4 a = philox(seed, 0, 0, epoch, kStreamShuffle), b = philox(seed, 1, 0, epoch, kStreamShuffle);
   for (int i = 0; i < 4; ++i) s.key[i] = a.word[i];
   s.key[4] = b.word[0], s.key[5] = b.word[1];
-  s.rows = 1;
-  while (uint64_t{s.rows} * s.rows < n) ++s.rows;
-  s.columns = n == 0 ? 1 : (n - 1) / s.rows + 1;
-  s.n = n;
   return s;
 }
 HK_HOST_DEVICE inline uint32_t shuffled(const Shuffle& s, uint32_t index) {

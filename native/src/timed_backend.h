@@ -1,6 +1,6 @@
 #pragma once
 // Backend that runs another one and adds up how long each kernel takes, waiting for it to end: for benchmarks. What it costs on a backend
-// that works asynchronously is the overlap of kernels and host; the results are the same.
+// that works asynchronously is the overlap of kernels and host, and replayed launches; the results are the same.
 #include <chrono>
 #include <map>
 #include <memory>

@@ -29,14 +29,20 @@ Trainer::Trainer(std::unique_ptr<Backend> backend, TrainerOptions options) : opt
     std::fill(interaction_users.begin() + options_.train_offsets[user], interaction_users.begin() + options_.train_offsets[user + 1], user);
   train_offsets_ = {*backend_, options_.train_offsets}, train_items_ = {*backend_, options_.train_items};
   interaction_users_ = {*backend_, interaction_users};
-  totals_ = {*backend_, 2};
+  totals_ = {*backend_, 2}, state_ = {*backend_, 1};
+  batch_->count = options_.batch;
 }
 
-void Trainer::draw(uint32_t epoch, uint32_t first, uint32_t count) {
-  batch_->count = count;
+void Trainer::draw() {
   backend_->sample({interaction_users_.data(), train_offsets_.data(), train_items_.data(), static_cast<uint32_t>(options_.train_items.size()),
-                    options_.model.items, options_.seed, epoch, first, count, batch_->users.data(), batch_->positives.data(),
+                    options_.model.items, options_.seed, state_.data(), batch_->count, batch_->users.data(), batch_->positives.data(),
                     batch_->negatives.data(), batch_->item_keys.data()});
+}
+
+// The first batch of an epoch is next.
+void Trainer::set_state(uint32_t epoch, double learning_rate_factor) {
+  const StepState state{epoch, 0, steps_, learning_rate_factor};
+  state_.upload(&state);
 }
 
 Samples Trainer::samples(uint32_t epoch) {
@@ -44,7 +50,9 @@ Samples Trainer::samples(uint32_t epoch) {
   Samples out{std::vector<uint32_t>(n), std::vector<uint32_t>(n), std::vector<uint32_t>(n)};
   for (uint32_t first = 0; first < n; first += options_.batch) {
     const uint32_t count = std::min(options_.batch, n - first);
-    draw(epoch, first, count);
+    const StepState state{epoch, first, steps_, 1};
+    state_.upload(&state);
+    draw();
     batch_->users.download(out.users.data() + first, count);
     batch_->positives.download(out.positives.data() + first, count);
     batch_->negatives.download(out.negatives.data() + first, count);
@@ -52,51 +60,52 @@ Samples Trainer::samples(uint32_t epoch) {
   return out;
 }
 
-void Trainer::replay(ParameterTable& table, const RowList* rows, uint32_t step) {
-  const bool on_ball = table.gap.size() > 0;
-  const AdamOptions adam{on_ball ? learning_rate_ : options_.beta_learning_rate, 0.9, 0.999, 1e-8, options_.step.curvature,
-                         on_ball && options_.step.tangent};
-  backend_->adam_replay({table.view(), adam, rows ? rows->rows() : nullptr, rows ? rows->count() : nullptr, step,
+// Θ's learning rate follows the schedule and its points are mapped; β has neither.
+AdamOptions Trainer::adam_options(const ParameterTable& table) const {
+  const bool is_theta = &table != &model_->beta;
+  return {is_theta ? options_.learning_rate : options_.beta_learning_rate, 0.9, 0.999, 1e-8, options_.step.curvature,
+          is_theta && options_.step.tangent, is_theta};
+}
+
+void Trainer::replay(ParameterTable& table, const RowList* rows) {
+  backend_->adam_replay({table.view(), adam_options(table), rows ? rows->rows() : nullptr, rows ? rows->count() : nullptr, state_.data(),
                          rows ? rows->capacity() : table.rows});
 }
 
 // One Adam step of a table: of the listed rows, or of all rows where the list is null or Adam is dense. Gradients stand in list order.
-void Trainer::update(ParameterTable& table, const RowList* rows, const float* gradient, double learning_rate, bool on_ball,
-                     const RowList* regularized) {
-  const AdamOptions adam{learning_rate, 0.9, 0.999, 1e-8, options_.step.curvature, on_ball && options_.step.tangent};
+void Trainer::update(ParameterTable& table, const RowList* rows, const float* gradient, const RowList* regularized) {
   const bool all = rows == nullptr || options_.adam == AdamKind::dense;
   const bool regularised = regularized != nullptr && options_.regularization > 0;
-  backend_->adam({table.view(), adam, all ? nullptr : rows->rows(), all ? nullptr : rows->count(), gradient,
+  backend_->adam({table.view(), adam_options(table), all ? nullptr : rows->rows(), all ? nullptr : rows->count(), gradient,
                   all && rows ? rows->slot() : nullptr, regularised ? regularized->slot() : nullptr,
-                  regularised ? regularized->offsets() : nullptr, options_.regularization, steps_, all ? table.rows : rows->capacity()});
+                  regularised ? regularized->offsets() : nullptr, options_.regularization, state_.data(), all ? table.rows : rows->capacity()});
 }
 
-void Trainer::run_step(uint32_t epoch, uint32_t first, uint32_t count) {
+void Trainer::run_step() {
   const StepOptions& o = options_.step;
   const bool exact = options_.adam == AdamKind::exact;
   const bool adaptive = o.knowledge && options_.adaptive;
   Model& model = *model_;
-  draw(epoch, first, count);
+  draw();
   step_->group(*batch_);
-  if (exact && adaptive) replay(model.beta, &step_->heads(), steps_);
+  if (exact && adaptive) replay(model.beta, &step_->heads());
   const StepTables tables{model.users.view(), model.entities.view(), model.relations.view(),
                           adaptive ? model.beta.parameters.data() : nullptr, model.scale.data()};
   step_->weigh(tables, *batch_);
   if (exact) {
-    replay(model.users, &step_->rows().users, steps_);
-    replay(model.entities, &step_->touched(), steps_);
+    replay(model.users, &step_->rows().users);
+    replay(model.entities, &step_->touched());
   }
   step_->inner(tables, *batch_, options_.learn_scale);
   if (adaptive) step_->outer(tables, *batch_);
 
-  ++steps_;
-  update(model.users, &step_->rows().users, step_->user_gradient(), learning_rate_, true, &step_->rows().users);
-  update(model.entities, &step_->touched(), step_->entity_gradient(), learning_rate_, true, &step_->rows().items);
-  if (o.knowledge && o.attention) update(model.relations, nullptr, step_->relation_gradient(), learning_rate_, true, nullptr);
-  if (adaptive) update(model.beta, &step_->heads(), step_->hypergradient(), options_.beta_learning_rate, false, nullptr);
-  backend_->batch_totals({step_->loss(), count, step_->weight(), step_->head_distance(), step_->heads().count(), totals_.data(),
+  update(model.users, &step_->rows().users, step_->user_gradient(), &step_->rows().users);
+  update(model.entities, &step_->touched(), step_->entity_gradient(), &step_->rows().items);
+  if (o.knowledge && o.attention) update(model.relations, nullptr, step_->relation_gradient(), nullptr);
+  if (adaptive) update(model.beta, &step_->heads(), step_->hypergradient(), nullptr);
+  backend_->batch_totals({step_->loss(), batch_->count, step_->weight(), step_->head_distance(), step_->heads().count(), totals_.data(),
                           options_.learn_scale ? step_->sample_scale_gradient() : nullptr, step_->head_scale_gradient(),
-                          model.scale_state.data(), model.scale.data(), options_.scale_learning_rate, steps_});
+                          model.scale_state.data(), model.scale.data(), options_.scale_learning_rate, state_.data()});
 }
 
 EpochTotals Trainer::epoch(uint32_t epoch, double learning_rate_factor, const Control& control) {
@@ -104,16 +113,19 @@ EpochTotals Trainer::epoch(uint32_t epoch, double learning_rate_factor, const Co
   const uint32_t n = static_cast<uint32_t>(options_.train_items.size());
   totals_.fill(0);
   if (timed_) timed_->take_seconds();
-  learning_rate_ = options_.learning_rate * learning_rate_factor;
-  uint32_t steps = 0;
+  set_state(epoch, learning_rate_factor);
+  if (!recorded_step_) recorded_step_ = backend_->record([this] { run_step(); });
+  const uint32_t steps = (n + options_.batch - 1) / options_.batch;
   double totals[2] = {0, 0};
-  for (uint32_t first = 0; first < n; first += options_.batch) {
+  for (uint32_t done = 0; done < steps;) {
     control.check();
-    run_step(epoch, first, std::min(options_.batch, n - first)), ++steps;
+    const uint32_t several = std::min(recorded_step_->at_once, steps - done);
+    backend_->play(*recorded_step_, several);
+    done += several, steps_ += several;
   }
   if (options_.adam == AdamKind::exact) {
-    replay(model_->users, nullptr, steps_), replay(model_->entities, nullptr, steps_);
-    if (options_.step.knowledge && options_.adaptive) replay(model_->beta, nullptr, steps_);
+    replay(model_->users, nullptr), replay(model_->entities, nullptr);
+    if (options_.step.knowledge && options_.adaptive) replay(model_->beta, nullptr);
   }
   totals_.download(totals);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

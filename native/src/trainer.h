@@ -62,11 +62,12 @@ class Trainer {
   const TrainerOptions& options() const { return options_; }
 
  private:
-  void run_step(uint32_t epoch, uint32_t first, uint32_t count);
-  void draw(uint32_t epoch, uint32_t first, uint32_t count);
-  void replay(ParameterTable& table, const RowList* rows, uint32_t step);
-  void update(ParameterTable& table, const RowList* rows, const float* gradient, double learning_rate, bool on_ball,
-              const RowList* regularized);
+  void run_step();
+  void draw();
+  void set_state(uint32_t epoch, double learning_rate_factor);
+  AdamOptions adam_options(const ParameterTable& table) const;
+  void replay(ParameterTable& table, const RowList* rows);
+  void update(ParameterTable& table, const RowList* rows, const float* gradient, const RowList* regularized);
 
   TrainerOptions options_;
   std::unique_ptr<Backend> backend_;
@@ -77,8 +78,9 @@ class Trainer {
   std::unique_ptr<Batch> batch_;
   Buffer<uint32_t> train_offsets_, train_items_, interaction_users_;
   Buffer<double> totals_;
-  uint32_t steps_ = 0;         // Adam steps so far
-  double learning_rate_ = 0;  // of Θ, in the current epoch
+  Buffer<StepState> state_;
+  std::unique_ptr<Recording> recorded_step_;  // made by the first epoch
+  uint32_t steps_ = 0;  // Adam steps so far
 };
 
 }  // namespace hk

@@ -194,6 +194,17 @@ struct Table {
   }
 };
 
+// A state that the next step finds.
+struct State {
+  explicit State(Backend& b) : buffer(b, 1) {}
+  const StepState* at(uint32_t epoch, uint32_t first, uint32_t steps) {
+    const StepState state{epoch, first, steps, 0.5};
+    buffer.upload(&state);
+    return buffer.data();
+  }
+  Buffer<StepState> buffer;
+};
+
 // Adam: dense, and touched rows with replay, which must end with the same bits.
 void exercise_adam(Backend& b, const Case& c, const World& w, const AdamOptions& adam, const List& touched, const List& items,
                    const Buffer<float>& gradient, Results& out) {
@@ -201,16 +212,17 @@ void exercise_adam(Backend& b, const Case& c, const World& w, const AdamOptions&
   Table dense(b, w.entities, dim, c.tangent), lazy(b, w.entities, dim, c.tangent);
   for (Table* table : {&dense, &lazy}) b.map_parameters({table->view(), c.curvature, c.tangent});
   const List none(b, c.entities, 1, 1);  // no row has a gradient
+  State state(b);
   for (uint32_t step = 2; step <= 40; ++step) {
     const List& list = step == 2 || step == 37 ? touched : step == 3 || step == 20 ? items : none;
-    b.adam({dense.view(), adam, nullptr, nullptr, gradient.data(), list.slot.data(), items.slot.data(), items.offsets.data(), 1e-3, step,
-            c.entities});
+    b.adam({dense.view(), adam, nullptr, nullptr, gradient.data(), list.slot.data(), items.slot.data(), items.offsets.data(), 1e-3,
+            state.at(0, 0, step - 1), c.entities});
     if (&list == &none) continue;
-    b.adam_replay({lazy.view(), adam, list.unique.data(), list.count.data(), step - 1, list.capacity});
+    b.adam_replay({lazy.view(), adam, list.unique.data(), list.count.data(), state.at(0, 0, step - 1), list.capacity});
     b.adam({lazy.view(), adam, list.unique.data(), list.count.data(), gradient.data(), nullptr, items.slot.data(), items.offsets.data(), 1e-3,
-            step, list.capacity});
+            state.at(0, 0, step - 1), list.capacity});
   }
-  b.adam_replay({lazy.view(), adam, nullptr, nullptr, 40, c.entities});
+  b.adam_replay({lazy.view(), adam, nullptr, nullptr, state.at(0, 0, 40), c.entities});
   dense.keep_all(out, "adam", 2e-5);
   const std::vector<float> dense_parameters = dense.parameters.download(), lazy_parameters = lazy.parameters.download();
   const std::vector<float> dense_points = dense.separate ? dense.points.download() : dense_parameters,
@@ -225,7 +237,8 @@ Results exercise(Backend& b, const Case& c, const World& w) {
   Results out;
   const uint32_t dim = c.dim, n = c.batch, interactions = static_cast<uint32_t>(w.train_items.size());
   const DeviceGraph graph(b, w.graph, c.entities, c.relations);
-  const AdamOptions adam{1e-2, 0.9, 0.999, 1e-8, c.curvature, c.tangent};
+  const AdamOptions adam{1e-2, 0.9, 0.999, 1e-8, c.curvature, c.tangent, true};
+  State state(b);
 
   // Parameters and points.
   Table users(b, w.users, dim, c.tangent), entities(b, w.entities, dim, c.tangent), relations(b, w.relations, dim, c.tangent);
@@ -247,8 +260,8 @@ Results exercise(Backend& b, const Case& c, const World& w) {
   const Buffer<float> beta(b, w.beta);
   for (uint32_t epoch = 0; epoch < 2; ++epoch) {
     const std::string at = " " + std::to_string(epoch);
-    b.sample({interaction_users.data(), train_offsets.data(), train_items.data(), interactions, c.items, 99, epoch, 3, n, user_keys.data(),
-              positives.data(), negatives.data(), item_keys.data()});
+    b.sample({interaction_users.data(), train_offsets.data(), train_items.data(), interactions, c.items, 99, state.at(epoch, epoch ? interactions - n / 2 : 3, 0), n,
+              user_keys.data(), positives.data(), negatives.data(), item_keys.data()});
     keep(out, "sample.users" + at, user_keys, n, kExact), keep(out, "sample.positives" + at, positives, n, kExact);
     keep(out, "sample.negatives" + at, negatives, n, kExact), keep(out, "sample.item_keys" + at, item_keys, 2 * n, kExact);
     user_list.group(b, user_keys.data(), n), item_list.group(b, item_keys.data(), 2 * n), heads.group(b, positives.data(), n);
@@ -364,7 +377,7 @@ Results exercise(Backend& b, const Case& c, const World& w) {
   const AdamTable plain_table{plain.data(), first.data(), second.data(), nullptr, nullptr, nullptr, c.items, 1};
   for (uint32_t step = 1; step < 4; ++step)
     b.adam({plain_table,
-            {1e-2, 0.9, 0.999, 1e-8, c.curvature, false},
+            {1e-2, 0.9, 0.999, 1e-8, c.curvature, false, false},
             heads.unique.data(),
             heads.count.data(),
             hypergradient.data(),
@@ -372,15 +385,19 @@ Results exercise(Backend& b, const Case& c, const World& w) {
             nullptr,
             nullptr,
             0,
-            step,
+            state.at(0, 0, step - 1),
             heads.capacity});
   keep(out, "adam plain", plain, c.items, 1e-5);
 
   Buffer<double> totals(b, 2), scale_state(b, 3);
   totals.fill(0), scale_state.fill(0);
+  StepState begin{7, 11, 0, 1};
+  state.buffer.upload(&begin);
   for (uint32_t step = 1; step < 3; ++step)
     b.batch_totals({loss.data(), n, weight.data(), distance.data(), heads.count.data(), totals.data(), scale_gradient.data(),
-                    head_scale_gradient.data(), scale_state.data(), scale.data(), 1e-3, step});
+                    head_scale_gradient.data(), scale_state.data(), scale.data(), 1e-3, state.buffer.data()});
+  const StepState end = state.buffer.first();
+  check(end.epoch == 7 && end.first == 11 + 2 * n && end.steps == 2, std::string(b.name()) + " " + c.name + ": batch_totals moves the state on");
   keep(out, "batch_totals", totals, 2, 1e-7), keep(out, "batch_totals.scale", scale, 1, 1e-7);
 
   // Outside the step.

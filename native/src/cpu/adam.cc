@@ -18,10 +18,10 @@ constexpr uint32_t kBlock = 8;
 struct Rates {
   float beta1, beta2, rate, epsilon;
 };
-Rates rates(const AdamOptions& o, uint32_t step) {
+Rates rates(const AdamOptions& o, const StepState& state, uint32_t step) {
   const double correction = std::sqrt(1.0 - std::pow(o.beta2, step));
   return {static_cast<float>(o.beta1), static_cast<float>(o.beta2),
-          static_cast<float>(o.learning_rate * correction / (1.0 - std::pow(o.beta1, step))),
+          static_cast<float>((o.scheduled ? o.learning_rate * state.learning_rate_factor : o.learning_rate) * correction / (1.0 - std::pow(o.beta1, step))),
           static_cast<float>(o.epsilon * correction)};
 }
 
@@ -116,7 +116,8 @@ template <class S>
 HK_INLINE void adam_rows(const Adam& a, uint64_t begin, uint64_t end) {
   thread_local std::vector<float> zero;
   if (zero.size() < a.table.dim) zero.resize(a.table.dim);
-  const Rates r = rates(a.options, a.step);
+  const uint32_t number = a.state->steps + 1;
+  const Rates r = rates(a.options, *a.state, number);
   const double most = bound(a.table, a.options.tangent);
   Block b{};
   for (uint64_t block = begin; block < end; block += kBlock) {
@@ -127,7 +128,7 @@ HK_INLINE void adam_rows(const Adam& a, uint64_t begin, uint64_t end) {
       const size_t row = b.rows[j] = a.rows ? a.rows[i] : i;
       const uint32_t slot = a.gradient_slot ? a.gradient_slot[row] : static_cast<uint32_t>(i);
       b.gradients[j] = slot == kNone ? zero.data() : a.gradient + size_t{slot} * a.table.dim;
-      if (a.table.step) a.table.step[row] = a.step;
+      if (a.table.step) a.table.step[row] = number;
     }
     parameter_gradients<S>(a, b, zero.data());
     step(a.table, b, r, a.options.curvature, most);
@@ -145,10 +146,10 @@ HK_INLINE void replay_rows(const AdamReplay& a, uint64_t begin, uint64_t end) {
   for (uint64_t i = begin; i < end; ++i) {
     const size_t row = b.rows[0] = a.rows ? a.rows[i] : i;
     uint32_t done = a.table.step[row];
-    if (done >= a.step) continue;
-    a.table.step[row] = a.step;
+    if (done >= a.state->steps) continue;
+    a.table.step[row] = a.state->steps;
     if (done == 0) continue;  // never had a gradient: its moments are zero and such a step changes nothing
-    while (done < a.step) step(a.table, b, rates(a.options, ++done), a.options.curvature, most);
+    while (done < a.state->steps) step(a.table, b, rates(a.options, *a.state, ++done), a.options.curvature, most);
     if (a.table.points) map(a.table, b, a.options.curvature, a.options.tangent);
   }
 }

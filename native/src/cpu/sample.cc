@@ -8,14 +8,20 @@
 namespace hk {
 
 void CpuBackend::sample(const Sample& a) {
-  const Shuffle shuffle = make_shuffle(a.seed, a.epoch, a.interactions);
+  const uint32_t epoch = a.state->epoch, first = a.state->first;
+  const Shuffle shuffle = with_keys(shuffle_of(a.interactions), a.seed, epoch);
+  const uint64_t present = std::min<uint64_t>(a.count, a.interactions - std::min(first, a.interactions));
   constexpr uint64_t kBlock = 64;
-  pool_.run(a.count, 1024, [&](uint64_t begin, uint64_t end, int) {
+  for (uint64_t i = present; i < a.count; ++i) {
+    a.users[i] = a.positives[i] = a.negatives[i] = kNone;
+    if (a.item_keys) a.item_keys[2 * i] = a.item_keys[2 * i + 1] = kNone;
+  }
+  pool_.run(present, 1024, [&](uint64_t begin, uint64_t end, int) {
     uint32_t interactions[kBlock];
     for (uint64_t block = begin; block < end; block += kBlock) {
       const uint64_t block_end = std::min(block + kBlock, end);
       for (uint64_t i = block; i < block_end; ++i) {
-        const uint32_t interaction = shuffled(shuffle, a.first + static_cast<uint32_t>(i));
+        const uint32_t interaction = shuffled(shuffle, first + static_cast<uint32_t>(i));
         interactions[i - block] = interaction;
         __builtin_prefetch(a.interaction_users + interaction), __builtin_prefetch(a.train_items + interaction);
       }
@@ -26,7 +32,7 @@ void CpuBackend::sample(const Sample& a) {
         if (count >= a.items) {
           a.users[i] = a.positives[i] = a.negatives[i] = kNone;
         } else {
-          const uint32_t word = philox(a.seed, a.first + static_cast<uint32_t>(i), 0, a.epoch, kStreamNegatives).word[0];
+          const uint32_t word = philox(a.seed, first + static_cast<uint32_t>(i), 0, epoch, kStreamNegatives).word[0];
           a.users[i] = user, a.positives[i] = a.train_items[interaction];
           a.negatives[i] = nth_unseen(seen, count, below(word, a.items - count));
         }
