@@ -99,7 +99,7 @@ export interface TrainerState {
 
 /** One job at a time. Whatever is long happens on the jobs' threads: the first of them also builds the tables. */
 export interface NativeTrainer {
-  /** Trains epoch `epoch` (0-based; it selects the shuffle and the negatives), Θ at learningRate · learningRateFactor. */
+  /** Trains epoch `epoch` (0-based; it selects the shuffle and the negatives); learning rates of Θ and β times learningRateFactor. */
   epoch(epoch: number, learningRateFactor: number): NativeJob<EpochResult>;
   /** The (user, positive, negative) triples of one epoch, in order, without training. A user with no negative gives 0xffffffff three times. */
   samples(epoch: number): { users: Uint32Array; positives: Uint32Array; negatives: Uint32Array };

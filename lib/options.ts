@@ -44,7 +44,7 @@ export interface TrainOptions {
   batchSize?: number;
   /** Adam's rate for users, entities and relations. */
   learningRate?: number;
-  /** 'decay': the rate falls over the second half of the epochs. */
+  /** 'decay': the rates of Θ and β fall over the second half of the epochs. */
   schedule?: Schedule;
   betaLearningRate?: number;
   curvatureLearningRate?: number;
@@ -54,7 +54,7 @@ export interface TrainOptions {
   regularization?: number;
   /** 'touched' moves the rows of a batch; 'exact' equals 'dense' bit for bit, which moves all rows at every step. */
   adam?: 'touched' | 'exact' | 'dense';
-  /** Where the weight σ(β_v) starts, in (0, 1), or the fixed weight of a variant that does not learn it. */
+  /** Where the weight σ(β_v) starts, in (0, 1), or the fixed weight of a variant that does not learn it; the defaults of the two differ. */
   knowledgeWeight?: number;
   /** Parameters start uniform in [−initScale, initScale]. */
   initScale?: number;
@@ -142,7 +142,7 @@ export function resolveOptions(options: TrainOptions | undefined, interactions: 
     VARIANTS.map((variant) => variant.name),
   );
   const variant = VARIANTS.find((row) => row.name === name)!;
-  const { euclidean, steps, evaluations, learnedCurvatureStart, ...base } = PRESETS[presetName];
+  const { euclidean, steps, evaluations, learnedCurvatureStart, fixedKnowledgeWeight, ...base } = PRESETS[presetName];
   const preset = { ...base, ...(variant.geometry === 'euclidean' ? euclidean : {}) };
   const positive = (option: keyof TrainOptions, fallback: number): number =>
     checkNumber(option, given[option] ?? fallback, 0, Number.MAX_VALUE, true);
@@ -153,7 +153,7 @@ export function resolveOptions(options: TrainOptions | undefined, interactions: 
   const adaptive = beta === 'adaptive' && variant.knowledge;
   const knowledgeWeight = checkNumber(
     'knowledgeWeight',
-    typeof beta === 'number' ? beta : (given.knowledgeWeight ?? preset.knowledgeWeight),
+    typeof beta === 'number' ? beta : (given.knowledgeWeight ?? (adaptive ? preset.knowledgeWeight : fixedKnowledgeWeight)),
     0,
     1e6,
   );

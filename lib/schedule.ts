@@ -1,8 +1,8 @@
-/** How the learning rate of Θ changes over the epochs: 'constant', or 'decay', which halves it six times in the second half. */
+/** How the learning rates of Θ and β change over the epochs: 'constant', or 'decay', which halves it six times in the second half. */
 export type Schedule = 'constant' | 'decay';
 
 /**
- * Factor of the learning rate in an epoch. L_K is an unsquared distance: its pull does not weaken near n_v, so at a constant rate Adam keeps
+ * Factor of the learning rates in an epoch. L_K is an unsquared distance: its pull does not weaken near n_v, so at a constant rate Adam keeps
  * an item jumping about its neighbourhood by a step's length. 'decay': 1 in the first half of the epochs, then 2^(−6x), x from 0 to 1 over the
  * second half.
  *

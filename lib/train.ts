@@ -285,7 +285,7 @@ function fingerprint(dataset: Dataset, options: ResolvedOptions, backend: string
     ...[graph.offsets, graph.relations, graph.tails],
   ])
     hash.update(new Uint8Array(buffer, byteOffset, byteLength));
-  return { ...hyperparameters, variant: variant.name, adaptive, seed, backend, earlyStopping, dataset: hash.digest('hex') };
+  return { variant: variant.name, adaptive, ...hyperparameters, seed, backend, earlyStopping, dataset: hash.digest('hex') };
 }
 
 function* areFinite(values: Float32Array): Steps<boolean> {

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -45,5 +46,21 @@ export function seededRandom(seed: number): () => number {
     let z = Math.imul(state ^ (state >>> 15), state | 1);
     z ^= z + Math.imul(z ^ (z >>> 7), z | 61);
     return ((z ^ (z >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+/** Where the addon stands whose 'cuda-on-host' backend runs the CUDA sources on the host. */
+export const HOST_BUILD: string = join(root, '.host');
+
+/** What a process needs to load that addon. `schedule` seeds the order in which threads take their turns; 0 is ascending. */
+export function hostEnvironment(schedule: number): Record<string, string> {
+  const addon = join(HOST_BUILD, 'build', 'Release', 'hyper_know.node');
+  // One built with AddressSanitizer wants that library loaded before everything else.
+  const preload =
+    process.platform === 'linux' ? /libasan\S* => (\S+)/.exec(execFileSync('ldd', [addon], { encoding: 'utf8' }))?.[1] : undefined;
+  return {
+    HYPER_KNOW_PREBUILD: HOST_BUILD,
+    HYPER_KNOW_HOST_SCHEDULE: String(schedule),
+    ...(preload === undefined ? {} : { LD_PRELOAD: preload, ASAN_OPTIONS: 'detect_leaks=0' }),
   };
 }

@@ -153,6 +153,12 @@ void CudaBackend::fill(void* memory, uint8_t byte, size_t bytes) {
   if (bytes) HK_CUDA_CHECK(cudaMemsetAsync(memory, byte, bytes, stream_));
 }
 
+size_t CudaBackend::free_memory() const {
+  size_t free = 0, total = 0;
+  HK_CUDA_CHECK(cudaMemGetInfo(&free, &total));
+  return free;
+}
+
 void CudaBackend::synchronize() { HK_CUDA_CHECK(cudaStreamSynchronize(stream_)); }
 
 }  // namespace hk

@@ -21,6 +21,7 @@ class CudaBackend final : public Backend {
   void download(void* to_host, const void* from, size_t bytes) override;
   void fill(void* memory, uint8_t byte, size_t bytes) override;
   void synchronize() override;
+  size_t free_memory() const override;
 #if !defined(HK_CUDA_ON_HOST)
   std::unique_ptr<Recording> record(std::function<void()> calls) override;
   void play(Recording& recording, uint32_t times) override;

@@ -2,12 +2,16 @@
 //   launch   blocks of (32, 8), grid-stride
 //   traffic  8·dim + 4 bytes per pair, with the gradient 16·dim + 4 (the second reading of a pair comes from the cache)
 //   sync     a warp takes and leaves a pair whole, so all 32 lanes reach the sums
+#include <limits>
+
 #include "../src/ball.h"
 #include "cuda_backend.h"
 #include "warp.cuh"
 
 namespace hk {
 namespace {
+
+constexpr float kNotAPoint = std::numeric_limits<float>::quiet_NaN();
 
 struct PairSums {
   double x_sqnorm, y_sqnorm, sqdist;
@@ -26,9 +30,10 @@ __device__ PairSums pair_sums(const float* x, const float* y, uint32_t dim) {
 __global__ void poincare_distance_kernel(PoincareDistance a) {
   for (uint32_t i = first_of_warp(); i < a.pairs; i += warps_of_grid()) {
     const PairSums s = pair_sums(a.x + size_t{i} * a.dim, a.y + size_t{i} * a.dim, a.dim);
-    if (lane_id() == 0)
-      a.distance[i] =
-          static_cast<float>(poincare_distance(s.sqdist, 1.0 - a.curvature * s.x_sqnorm, 1.0 - a.curvature * s.y_sqnorm, a.curvature));
+    if (lane_id() != 0) continue;
+    const double x_gap = 1.0 - a.curvature * s.x_sqnorm, y_gap = 1.0 - a.curvature * s.y_sqnorm;
+    a.distance[i] = x_gap > 0 && y_gap > 0 ? static_cast<float>(poincare_distance(s.sqdist, x_gap, y_gap, a.curvature))
+                                           : kNotAPoint;
   }
 }
 

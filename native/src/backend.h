@@ -34,6 +34,10 @@ class Backend {
   virtual void download(void* to_host, const void* from, size_t bytes) = 0;
   virtual void fill(void* memory, uint8_t byte, size_t bytes) = 0;
   virtual void synchronize() = 0;
+  // What is left for `allocate`, where the backend knows.
+  virtual size_t free_memory() const { return SIZE_MAX; }
+  // Whether kernels can work in memory that did not come from `allocate`.
+  virtual bool shares_host_memory() const { return false; }
 
   // Here: to be called again at every play. A backend with launches worth saving makes the calls once and replays what they started; they
   // may then neither allocate nor copy from or to the host.

@@ -11,9 +11,40 @@
 namespace hk {
 namespace {
 
-Buffer<float> upload_rows(Backend& backend, Rows rows, uint32_t dim) { return {backend, rows.data, size_t{rows.count} * dim}; }
+// The caller's array as a kernel reads it: itself where the backend shares memory with the host, else a copy.
+template <class T>
+class Input {
+ public:
+  Input(Backend& backend, const T* host, size_t size) : data_(host) {
+    if (!backend.shares_host_memory()) copy_ = {backend, host, size}, data_ = copy_.data();
+  }
+  const T* data() const { return data_; }
 
-Buffer<double> gaps_of(Backend& backend, const Buffer<float>& rows, uint32_t count, uint32_t dim, double curvature) {
+ private:
+  Buffer<T> copy_;
+  const T* data_;
+};
+
+// The caller's array as a kernel writes it; `finish` brings a copy back.
+template <class T>
+class Output {
+ public:
+  Output(Backend& backend, T* host, size_t size) : host_(host), data_(host) {
+    if (!backend.shares_host_memory()) copy_ = {backend, size}, data_ = copy_.data();
+  }
+  T* data() const { return data_; }
+  void finish() const {
+    if (data_ != host_) copy_.download(host_);
+  }
+
+ private:
+  Buffer<T> copy_;
+  T *host_, *data_;
+};
+
+Input<float> input_rows(Backend& backend, Rows rows, uint32_t dim) { return {backend, rows.data, size_t{rows.count} * dim}; }
+
+Buffer<double> gaps_of(Backend& backend, const Input<float>& rows, uint32_t count, uint32_t dim, double curvature) {
   Buffer<double> gap(backend, count);
   backend.row_gaps({rows.data(), gap.data(), count, dim, curvature});
   return gap;
@@ -24,8 +55,9 @@ HostGraph copy(const HostGraphView& g) {
 }
 
 // A table of points without moments, as the step reads it.
-AdamTable points_only(Buffer<float>& points, Buffer<double>& gap, uint32_t rows, uint32_t dim) {
-  return {points.data(), nullptr, nullptr, nullptr, points.data(), gap.data(), rows, dim};
+AdamTable points_only(const Input<float>& points, Buffer<double>& gap, uint32_t rows, uint32_t dim) {
+  float* const read_only = const_cast<float*>(points.data());  // a step writes no parameters
+  return {read_only, nullptr, nullptr, nullptr, read_only, gap.data(), rows, dim};
 }
 
 }  // namespace
@@ -33,18 +65,20 @@ AdamTable points_only(Buffer<float>& points, Buffer<double>& gap, uint32_t rows,
 void poincare_distance(Backend& backend, const float* x, const float* y, uint32_t pairs, uint32_t dim, double curvature, float* distance) {
   if (pairs == 0) return;
   const size_t size = size_t{pairs} * dim;
-  Buffer<float> dx(backend, x, size), dy(backend, y, size), out(backend, pairs);
+  const Input<float> dx(backend, x, size), dy(backend, y, size);
+  const Output<float> out(backend, distance, pairs);
   backend.poincare_distance({dx.data(), dy.data(), out.data(), pairs, dim, curvature});
-  out.download(distance);
+  out.finish();
 }
 
 void poincare_distance_gradient(Backend& backend, const float* x, const float* y, const float* upstream, uint32_t pairs, uint32_t dim,
                                 double curvature, float* grad_x, float* grad_y) {
   if (pairs == 0) return;
   const size_t size = size_t{pairs} * dim;
-  Buffer<float> dx(backend, x, size), dy(backend, y, size), up(backend, upstream, pairs), gx(backend, size), gy(backend, size);
+  const Input<float> dx(backend, x, size), dy(backend, y, size), up(backend, upstream, pairs);
+  const Output<float> gx(backend, grad_x, size), gy(backend, grad_y, size);
   backend.poincare_distance_gradient({dx.data(), dy.data(), up.data(), gx.data(), gy.data(), pairs, dim, curvature});
-  gx.download(grad_x), gy.download(grad_y);
+  gx.finish(), gy.finish();
 }
 
 void neighborhood(Backend& backend, Rows entities, Rows relations, uint32_t dim, const HostGraphView& graph, const uint32_t* items,
@@ -53,19 +87,19 @@ void neighborhood(Backend& backend, Rows entities, Rows relations, uint32_t dim,
   std::vector<uint32_t> triple_offsets(size_t{count} + 1, 0);
   for (uint32_t i = 0; i < count; ++i)
     triple_offsets[i + 1] = triple_offsets[i] + graph.offsets[items[i] + 1] - graph.offsets[items[i]];
-  const Buffer<float> e = upload_rows(backend, entities, dim), r = upload_rows(backend, relations, dim);
+  const Input<float> e = input_rows(backend, entities, dim), r = input_rows(backend, relations, dim);
   const Buffer<double> e_gap = gaps_of(backend, e, entities.count, dim, curvature), r_gap = gaps_of(backend, r, relations.count, dim, curvature);
-  const Buffer<uint32_t> offsets(backend, graph.offsets, size_t{graph.items} + 1), ids(backend, graph.relations, graph.triples),
+  const Input<uint32_t> offsets(backend, graph.offsets, size_t{graph.items} + 1), ids(backend, graph.relations, graph.triples),
       tails(backend, graph.tails, graph.triples), heads(backend, items, count), head_count(backend, &count, 1),
-      head_offsets(backend, triple_offsets);
+      head_offsets(backend, triple_offsets.data(), triple_offsets.size());
   const double one = 1;
   const Buffer<double> scale(backend, &one, 1);
-  Buffer<float> out_midpoint(backend, size_t{count} * dim), out_attention(backend, triple_offsets.back());
+  const Output<float> out_midpoint(backend, midpoint, size_t{count} * dim), out_attention(backend, attention, triple_offsets.back());
   Buffer<double> out_distance(backend, count);
   backend.neighborhood({e.data(), e_gap.data(), r.data(), r_gap.data(), {offsets.data(), ids.data(), tails.data()}, heads.data(),
                         head_count.data(), count, head_offsets.data(), nullptr, dim, curvature, scale.data(), true, out_midpoint.data(),
                         out_attention.data(), out_distance.data(), {}});
-  out_midpoint.download(midpoint), out_attention.download(attention);
+  out_midpoint.finish(), out_attention.finish();
   const std::vector<double> d = out_distance.download();
   std::copy(d.begin(), d.end(), distance);
 }
@@ -86,7 +120,7 @@ void neighborhood_gradient(Backend& backend, Rows entities, Rows relations, uint
   for (uint32_t i = 0; i < heads_n; ++i) weights[i] = upstream_of[distinct[i]];
 
   const DeviceGraph device_graph(backend, copy(graph), entities.count, relations.count);
-  const Buffer<float> e = upload_rows(backend, entities, dim), r = upload_rows(backend, relations, dim);
+  const Input<float> e = input_rows(backend, entities, dim), r = input_rows(backend, relations, dim);
   const Buffer<double> e_gap = gaps_of(backend, e, entities.count, dim, curvature), r_gap = gaps_of(backend, r, relations.count, dim, curvature);
   const double one = 1;
   const Buffer<double> scale(backend, &one, 1), weight(backend, weights);
@@ -135,7 +169,7 @@ void hypergradient(Backend& backend, Rows users, Rows entities, Rows relations, 
   std::fill_n(gradient, graph.items, 0.0f);
   if (inner.count == 0 || outer.count == 0) return;
   const DeviceGraph device_graph(backend, copy(graph), entities.count, relations.count);
-  Buffer<float> u = upload_rows(backend, users, dim), e = upload_rows(backend, entities, dim), r = upload_rows(backend, relations, dim);
+  const Input<float> u = input_rows(backend, users, dim), e = input_rows(backend, entities, dim), r = input_rows(backend, relations, dim);
   Buffer<double> u_gap = gaps_of(backend, u, users.count, dim, curvature), e_gap = gaps_of(backend, e, entities.count, dim, curvature),
                  r_gap = gaps_of(backend, r, relations.count, dim, curvature);
   const double one = 1;
@@ -174,7 +208,7 @@ void hypergradient(Backend& backend, Rows users, Rows entities, Rows relations, 
 void top_k(Backend& backend, Rows users, Rows items, uint32_t dim, uint32_t k, const uint32_t* exclude_offsets,
            const uint32_t* exclude_items, double curvature, uint32_t* out_items, float* out_distances) {
   if (users.count == 0 || k == 0) return;
-  const Buffer<float> u = upload_rows(backend, users, dim), v = upload_rows(backend, items, dim);
+  const Input<float> u = input_rows(backend, users, dim), v = input_rows(backend, items, dim);
   Buffer<uint32_t> offsets, excluded;
   if (exclude_offsets) {
     offsets = {backend, exclude_offsets, size_t{users.count} + 1};
@@ -184,11 +218,11 @@ void top_k(Backend& backend, Rows users, Rows items, uint32_t dim, uint32_t k, c
     excluded = {backend, sorted};
   }
   const size_t size = size_t{users.count} * k;
-  Buffer<uint32_t> found(backend, size);
-  Buffer<float> distances(backend, size);
+  const Output<uint32_t> found(backend, out_items, size);
+  const Output<float> distances(backend, out_distances, size);
   backend.top_k({u.data(), v.data(), users.count, items.count, dim, k, curvature, 1.0, exclude_offsets ? offsets.data() : nullptr,
                  excluded.data(), found.data(), distances.data()});
-  found.download(out_items), distances.download(out_distances);
+  found.finish(), distances.finish();
 }
 
 }  // namespace hk

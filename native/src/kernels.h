@@ -42,7 +42,7 @@ struct StepState {
   uint32_t epoch;
   uint32_t first;               // of the epoch's interactions in this batch
   uint32_t steps;               // Adam steps done
-  double learning_rate_factor;  // of Θ in this epoch
+  double learning_rate_factor;  // in this epoch
 };
 
 // ───────────────────────────── batch: samples and lists ─────────────────────────────
@@ -106,10 +106,10 @@ struct RowGaps {
   double curvature;
 };
 
-// distance[i] = d_c(x_i, y_i), Eq. 1.
+// distance[i] = d_c(x_i, y_i), Eq. 1; NaN where x_i or y_i is not a point of the ball.
 struct PoincareDistance {
-  const float* x;   // [pairs, dim] inside the ball
-  const float* y;   // [pairs, dim] inside the ball
+  const float* x;   // [pairs, dim]
+  const float* y;   // [pairs, dim]
   float* distance;  // [pairs] out
   uint32_t pairs, dim;
   double curvature;

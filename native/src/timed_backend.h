@@ -25,6 +25,8 @@ class TimedBackend final : public Backend {
   void download(void* to_host, const void* from, size_t bytes) override { inner_->download(to_host, from, bytes); }
   void fill(void* memory, uint8_t byte, size_t bytes) override { inner_->fill(memory, byte, bytes); }
   void synchronize() override { inner_->synchronize(); }
+  size_t free_memory() const override { return inner_->free_memory(); }
+  bool shares_host_memory() const override { return inner_->shares_host_memory(); }
 
   void sample(const Sample& a) override { run("sample", &Backend::sample, a); }
   void group_rows(const GroupRows& a) override { run("group_rows", &Backend::group_rows, a); }

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "error.h"
+#include "planning_backend.h"
 
 namespace hk {
 
@@ -12,7 +13,19 @@ void Control::check() const {
   if (stop.load(std::memory_order_relaxed)) throw Aborted();
 }
 
+size_t Trainer::bytes_needed(const TrainerOptions& options) {
+  auto backend = std::make_unique<PlanningBackend>();
+  const PlanningBackend& planning = *backend;
+  const Trainer planned(std::move(backend), options);
+  return planning.bytes();
+}
+
 Trainer::Trainer(std::unique_ptr<Backend> backend, TrainerOptions options) : options_(std::move(options)), backend_(std::move(backend)) {
+  if (const size_t free = backend_->free_memory(); free != SIZE_MAX) {
+    const size_t needed = bytes_needed(options_);
+    require(needed <= free, "ERR_HK_MEMORY",
+            "training needs " + std::to_string(needed) + " bytes of the backend's memory, " + std::to_string(free) + " are free");
+  }
   if (options_.time_kernels) {
     auto timed = std::make_unique<TimedBackend>(std::move(backend_));
     timed_ = timed.get(), backend_ = std::move(timed);
@@ -60,11 +73,11 @@ Samples Trainer::samples(uint32_t epoch) {
   return out;
 }
 
-// Θ's learning rate follows the schedule and its points are mapped; β has neither.
+// Learning rates follow the schedule, β's too: while it moves at its full rate, weights go on wandering. β has no points.
 AdamOptions Trainer::adam_options(const ParameterTable& table) const {
   const bool is_theta = &table != &model_->beta;
   return {is_theta ? options_.learning_rate : options_.beta_learning_rate, 0.9, 0.999, 1e-8, options_.step.curvature,
-          is_theta && options_.step.tangent, is_theta};
+          is_theta && options_.step.tangent, true};
 }
 
 void Trainer::replay(ParameterTable& table, const RowList* rows) {

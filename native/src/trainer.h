@@ -47,9 +47,10 @@ struct Samples {
 
 class Trainer {
  public:
+  // Throws Error(ERR_HK_MEMORY), before anything is allocated, where the backend has less memory than training will need.
   Trainer(std::unique_ptr<Backend> backend, TrainerOptions options);
 
-  // learning_rate_factor multiplies Θ's learning rate for this epoch; it is constant within one, so that missed steps can be replayed.
+  // learning_rate_factor multiplies the learning rates of Θ and β for this epoch; it is constant within one, so that missed steps can be replayed.
   EpochTotals epoch(uint32_t epoch, double learning_rate_factor, const Control& control);
   Samples samples(uint32_t epoch);
   // Ranks all items for the listed users; exclude_* as in TopK, host memory, checked by the caller.
@@ -70,6 +71,8 @@ class Trainer {
   void update(ParameterTable& table, const RowList* rows, const float* gradient, const RowList* regularized);
 
   TrainerOptions options_;
+  static size_t bytes_needed(const TrainerOptions& options);
+
   std::unique_ptr<Backend> backend_;
   TimedBackend* timed_ = nullptr;  // backend_, where kernels are timed
   std::unique_ptr<Model> model_;

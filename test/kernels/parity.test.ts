@@ -1,12 +1,13 @@
 // Every kernel against the float64 reference, over the whole table and every backend that can run here. The CUDA sources run a second
 // time, as fibers on the host, in processes of their own: `npm test` builds that addon into .host/.
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { backends } from '../../lib/native.ts';
+import { HOST_BUILD, hostEnvironment } from '../helpers.ts';
 import { KERNELS, kernelCases } from './cases.ts';
 import { failures } from './measures.ts';
 import type { CaseReport } from './run-cases.ts';
@@ -38,22 +39,7 @@ for (const { name, reason } of backends()) {
       });
 }
 
-const hostBuild = join(root, '.host', 'build', 'Release', 'hyper_know.node');
-
-/** The library that an addon built with AddressSanitizer needs loaded before everything else; none if it was built without. */
-function sanitizerOf(addon: string): string | undefined {
-  if (process.platform !== 'linux') return undefined;
-  return /libasan\S* => (\S+)/.exec(execFileSync('ldd', [addon], { encoding: 'utf8' }))?.[1];
-}
-
-function onHost(schedule: number): CaseReport[] {
-  const preload = sanitizerOf(hostBuild);
-  return runCases('cuda-on-host', {
-    HYPER_KNOW_PREBUILD: join(root, '.host'),
-    HYPER_KNOW_HOST_SCHEDULE: String(schedule),
-    ...(preload === undefined ? {} : { LD_PRELOAD: preload, ASAN_OPTIONS: 'detect_leaks=0' }),
-  });
-}
+const hostBuild = join(HOST_BUILD, 'build', 'Release', 'hyper_know.node');
 
 /** The table on one backend in a process of its own. */
 function runCases(backend: string, environment: Record<string, string>): CaseReport[] {
@@ -72,7 +58,7 @@ const wrongCases = (reports: readonly CaseReport[]): string[] =>
     (threw === undefined ? failures(measurements ?? []) : [threw]).map((what) => `${name}: ${what}`),
   );
 
-// The narrower instruction sets of this processor; the widest has been run above. AVX-512 and NEON need a processor that has them.
+// The narrower instruction sets of this processor; the widest has been run above. NEON needs a processor that has it.
 const widest = backends().find(({ name }) => name === 'cpu')!.device;
 for (const level of ['baseline', ...(widest.includes('AVX-512') ? ['avx2'] : [])]) {
   if (widest.includes('baseline')) continue;
@@ -91,7 +77,7 @@ for (const schedule of [0, 1, 2]) {
     continue;
   }
   parity(`cuda-on-host, schedule ${schedule}`, () => {
-    const reports = onHost(schedule);
+    const reports = runCases('cuda-on-host', hostEnvironment(schedule));
     assert.is(reports.length, kernelCases.filter((one) => one.onHost).length);
     assert.equal(wrongCases(reports), []);
     assert.ok(reports.every(({ threw, measurements }) => threw !== undefined || measurements!.length > 0));

@@ -1,7 +1,8 @@
-// Every CUDA kernel executed on the host, without Node: under several schedules (the same bits each time), against the CPU backend
-// (integers equal, numbers within rounding), and with planted faults that must be found.
+// Every CUDA kernel without Node, against the CPU backend (integers equal, numbers within rounding) and against itself, run again (the same
+// bits). Built twice: for the host, where it also runs under several schedules and with planted faults that must be found, and for a card.
 //   cmake-js configure --CDHK_CUDA_ON_HOST=ON && cmake-js build --target host_selftest && .host/build/Release/host_selftest [--errors]
 //   half a minute with AddressSanitizer (the default); expected last line: "host selftest: N checks, 0 failed"
+//   cmake-js build --target device_selftest && build/Release/device_selftest [--errors]     "device selftest: N checks, 0 failed"
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,7 +22,9 @@
 #include "../../src/csr.h"
 #include "../../src/error.h"
 #include "../../src/philox.h"
+#if defined(HK_CUDA_ON_HOST)
 #include "faults.h"
+#endif
 
 namespace hk {
 namespace {
@@ -468,6 +471,8 @@ void compare_schedules_and_cpu(const Case& c, bool print_errors) {
 
 // ───────────────────────────── planted faults ─────────────────────────────
 
+#if defined(HK_CUDA_ON_HOST)
+
 #if defined(__SANITIZE_ADDRESS__)
 constexpr bool kAddressSanitizer = true;
 #else
@@ -530,8 +535,15 @@ void find_planted_faults() {
   }
 }
 
+#endif
+
 int selftest(bool print_errors) {
+#if defined(HK_CUDA_ON_HOST)
+  constexpr const char* kWhat = "host selftest";
   find_planted_faults();
+#else
+  constexpr const char* kWhat = "device selftest";
+#endif
   const Case cases[] = {
       // name, dim, curvature, tangent, attention, users, items, entities, relations, batch, most_triples, most_interactions
       {"one column", 1, 1.0, true, true, 12, 9, 20, 2, 20, 4, 4},
@@ -547,7 +559,7 @@ int selftest(bool print_errors) {
     if (print_errors) std::printf("%s\n", c.name.c_str());
     compare_schedules_and_cpu(c, print_errors);
   }
-  std::printf("host selftest: %d checks, %d failed\n", checks, failures);
+  std::printf("%s: %d checks, %d failed\n", kWhat, checks, failures);
   return failures == 0 ? 0 : 1;
 }
 
@@ -558,7 +570,7 @@ int main(int argc, char** argv) {
   try {
     return hk::selftest(argc > 1 && std::strcmp(argv[1], "--errors") == 0);
   } catch (const std::exception& e) {
-    std::printf("host selftest: %s\n", e.what());
+    std::printf("selftest: %s\n", e.what());
     return 1;
   }
 }

@@ -65,7 +65,9 @@ class Arguments {
 constexpr uint32_t kMaxDim = 4096;
 constexpr uint32_t kMaxRows = 0xfffffffe;
 
-// Number of rows of a matrix; every coordinate finite and every point inside the ball.
+// Number of rows of a matrix.
+uint32_t check_rows(const char* name, Span<float> rows, uint32_t dim);
+// The same; every coordinate finite and every point inside the ball.
 uint32_t check_points(const char* name, Span<float> rows, uint32_t dim, double curvature);
 // All values below `limit`.
 void check_ids(const char* name, Span<uint32_t> ids, uint32_t limit, const char* what);

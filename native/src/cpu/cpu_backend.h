@@ -17,6 +17,7 @@ class CpuBackend final : public Backend {
   void download(void* to_host, const void* from, size_t bytes) override;
   void fill(void* memory, uint8_t byte, size_t bytes) override;
   void synchronize() override {}
+  bool shares_host_memory() const override { return true; }
 
   void sample(const Sample& a) override;
   void group_rows(const GroupRows& a) override;

@@ -1,7 +1,12 @@
-// poincare_distance and its gradient on the CPU: pairs over threads; the three sums of a pair in one pass, float64.
+// poincare_distance and its gradient on the CPU: pairs over threads; the three sums of a pair in one pass, float64. The scalars of a block
+// of pairs are worked out as vectors.
+#include <algorithm>
+#include <limits>
+
 #include "../ball.h"
 #include "cpu_backend.h"
 #include "rows.h"
+#include "vector_math.h"
 
 namespace hk {
 namespace {
@@ -28,10 +33,27 @@ HK_INLINE PairSums pair_sums(const float* x, const float* y, uint32_t dim) {
 
 template <class S>
 HK_INLINE void distance_pairs(const PoincareDistance& a, uint64_t begin, uint64_t end) {
-  for (uint64_t i = begin; i < end; ++i) {
-    const PairSums s = pair_sums<S>(a.x + i * a.dim, a.y + i * a.dim, a.dim);
-    a.distance[i] = static_cast<float>(
-        poincare_distance(s.sqdist, 1.0 - a.curvature * s.x_sqnorm, 1.0 - a.curvature * s.y_sqnorm, a.curvature));
+  constexpr uint32_t kBlock = 64;
+  constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+  const double c = a.curvature, root_c = std::sqrt(c);
+  double x_gap[kBlock], y_gap[kBlock], sqdist[kBlock], distance[kBlock];
+  std::fill_n(x_gap, kBlock, 1.0), std::fill_n(y_gap, kBlock, 1.0), std::fill_n(sqdist, kBlock, 0.0);
+  for (uint64_t block = begin; block < end; block += kBlock) {
+    const uint32_t count = static_cast<uint32_t>(std::min<uint64_t>(kBlock, end - block));
+    for (uint32_t t = 0; t < count; ++t) {
+      const size_t at = (block + t) * a.dim;
+      const PairSums s = pair_sums<S>(a.x + at, a.y + at, a.dim);
+      x_gap[t] = 1.0 - c * s.x_sqnorm, y_gap[t] = 1.0 - c * s.y_sqnorm, sqdist[t] = s.sqdist;
+    }
+    if (c > 0) {
+      for_lanes(kBlock, [&](uint32_t t) {
+        const double d = 2.0 / root_c * asinh_positive(root_c * poincare_root(sqdist[t], x_gap[t], y_gap[t]));
+        distance[t] = (x_gap[t] > 0.0) & (y_gap[t] > 0.0) ? d : kNone;
+      });
+    } else {
+      for_lanes(kBlock, [&](uint32_t t) { distance[t] = 2.0 * poincare_root(sqdist[t], x_gap[t], y_gap[t]); });
+    }
+    for (uint32_t t = 0; t < count; ++t) a.distance[block + t] = static_cast<float>(distance[t]);
   }
 }
 
