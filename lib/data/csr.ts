@@ -135,8 +135,8 @@ export function* distinctTriples(
   entities: number,
   relations: number,
 ): Steps<{ triples: Triples; sorted: Triples; repeated: number }> {
-  const quick = yield* sortedIfDistinct(triples, entities, relations);
-  if (quick) return { triples, sorted: quick, repeated: 0 };
+  const quick = yield* sortedByHead(triples, entities, relations);
+  if (quick) return { triples: yield* withoutRepeats(triples, entities, quick), sorted: quick.sorted, repeated: quick.repeated };
   const { heads, relations: kinds, tails } = triples;
   const rows = heads.length;
   const places = yield* rowNumbers(rows);
@@ -165,23 +165,29 @@ export function* distinctTriples(
   yield* inPieces(rows, (begin, end) => {
     for (let row = begin; row < end; ++row) if (keep[row] === 1) setTriple(distinct, next++, heads[row]!, kinds[row]!, tails[row]!);
   });
-  const trimmed = {
-    heads: sorted.heads.subarray(0, kept),
-    relations: sorted.relations.subarray(0, kept),
-    tails: sorted.tails.subarray(0, kept),
-  };
-  return { triples: distinct, sorted: trimmed, repeated: rows - kept };
+  return { triples: distinct, sorted: firstOf(sorted, kept), repeated: rows - kept };
 }
 
 /** Longest neighbourhood that is sorted in one turn of the event loop. */
 const LONGEST = 4 * PIECE;
 
+/** The most repeats, as a share of the rows, that are dropped one by one. */
+const FEW = 1 / 16;
+
+interface SortedByHead {
+  /** distinct */
+  sorted: Triples;
+  repeated: number;
+  /** head → relation · entities + tail of each of its triples that occurs more than once → whether it has been met */
+  repeats: Map<number, Map<number, boolean>>;
+}
+
 /**
- * The triples sorted by head, relation, tail, or null if two of them are equal, or if a head has too many, or the ids are too large, for
+ * The distinct triples sorted by head, relation, tail, or null if many are repeats, or a head has too many, or the ids are too large, for
  * this way: one counting sort by head of numbers that hold relation and tail, then each head's numbers for themselves. Memory is gone
  * through out of order once, where `sortedRows` does so three times.
  */
-function* sortedIfDistinct({ heads, relations: kinds, tails }: Triples, entities: number, relations: number): Steps<Triples | null> {
+function* sortedByHead({ heads, relations: kinds, tails }: Triples, entities: number, relations: number): Steps<SortedByHead | null> {
   const rows = heads.length;
   if (relations * entities > Number.MAX_SAFE_INTEGER) return null;
   const ends = yield* countsOf(heads, entities);
@@ -197,6 +203,8 @@ function* sortedIfDistinct({ heads, relations: kinds, tails }: Triples, entities
   });
   const starts = ends; // each has been counted down to its head's first row
   const sorted = emptyTriples(rows);
+  const repeats: SortedByHead['repeats'] = new Map();
+  let kept = 0;
   let sinceYield = 0;
   for (let head = 0; head < entities; ++head) {
     const begin = starts[head]!;
@@ -204,21 +212,55 @@ function* sortedIfDistinct({ heads, relations: kinds, tails }: Triples, entities
     sortNumbers(keys, begin, end);
     for (let i = begin; i < end; ++i) {
       const key = keys[i]!;
-      if (i > begin && key === keys[i - 1]) return null;
+      if (i > begin && key === keys[i - 1]) {
+        if (i - kept >= FEW * rows) return null;
+        const own = repeats.get(head) ?? new Map<number, boolean>();
+        repeats.set(head, own.set(key, false));
+        continue;
+      }
       const kind = Math.floor(key / entities);
-      setTriple(sorted, i, head, kind, key - kind * entities);
+      setTriple(sorted, kept++, head, kind, key - kind * entities);
     }
     sinceYield += end - begin + 1;
     if (sinceYield < PIECE) continue;
     sinceYield = 0;
     yield;
   }
-  return sorted;
+  return { sorted: firstOf(sorted, kept), repeated: rows - kept, repeats };
+}
+
+/** The triples in the order given, of equal ones the first. */
+function* withoutRepeats(triples: Triples, entities: number, { repeated, repeats }: SortedByHead): Steps<Triples> {
+  if (repeated === 0) return triples;
+  const { heads, relations: kinds, tails } = triples;
+  const rows = heads.length;
+  const isRepeating = new Uint8Array(entities);
+  for (const head of repeats.keys()) isRepeating[head] = 1;
+  const distinct = emptyTriples(rows - repeated);
+  let next = 0;
+  yield* inPieces(rows, (begin, end) => {
+    for (let row = begin; row < end; ++row) {
+      const head = heads[row]!;
+      if (isRepeating[head] === 1) {
+        const key = kinds[row]! * entities + tails[row]!;
+        const own = repeats.get(head)!;
+        const met = own.get(key);
+        if (met === true) continue;
+        if (met === false) own.set(key, true);
+      }
+      setTriple(distinct, next++, head, kinds[row]!, tails[row]!);
+    }
+  });
+  return distinct;
+}
+
+function firstOf({ heads, relations, tails }: Triples, count: number): Triples {
+  return { heads: heads.subarray(0, count), relations: relations.subarray(0, count), tails: tails.subarray(0, count) };
 }
 
 /** Sorts values[begin .. end) in place. */
 function sortNumbers(values: Float64Array, begin: number, end: number): void {
-  if (end - begin > 16) {
+  if (end - begin > 64) {
     values.subarray(begin, end).sort();
     return;
   }

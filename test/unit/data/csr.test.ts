@@ -84,6 +84,7 @@ test('distinctTriples: the first of equals in the order given, and sorted', () =
   for (const [count, entities, relations, seed] of [
     [0, 3, 1, 1],
     [200, 6, 3, 2],
+    [3000, 120, 9, 4], // few repeats
     [PIECE + 1000, 60, 9, 3],
   ] as const) {
     const given = randomTriples(count, entities, relations, seed);
