@@ -42,14 +42,15 @@ struct RowStep {
   // One step; g(k) is the gradient of column k.
   template <class Gradient>
   __device__ void step(uint32_t i, const Rates& r, const Gradient& g) const {
-    const float beta1 = static_cast<float>(options.beta1), beta2 = static_cast<float>(options.beta2);
+    const float beta1 = static_cast<float>(options.beta1), rest1 = static_cast<float>(1.0 - options.beta1);
+    const float beta2 = static_cast<float>(options.beta2), rest2 = static_cast<float>(1.0 - options.beta2);
     float* w = row(table.parameters, i);
     float* first = row(table.first, i);
     float* second = row(table.second, i);
     for (uint32_t k = lane_id(); k < table.dim; k += kWarp) {
       const float gk = g(k);
-      const float m = __fmaf_rn(beta1, first[k], __fmul_rn(__fsub_rn(1.0f, beta1), gk));
-      const float v = __fmaf_rn(beta2, second[k], __fmul_rn(__fmul_rn(__fsub_rn(1.0f, beta2), gk), gk));
+      const float m = __fmaf_rn(beta1, first[k], __fmul_rn(rest1, gk));
+      const float v = __fmaf_rn(beta2, second[k], __fmul_rn(__fmul_rn(rest2, gk), gk));
       first[k] = m, second[k] = v;
       w[k] = __fsub_rn(w[k], __fdiv_rn(__fmul_rn(r.rate, m), __fadd_rn(__fsqrt_rn(v), r.epsilon)));
     }

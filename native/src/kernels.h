@@ -65,7 +65,7 @@ struct Sample {
 
 // Groups keys by value: unique = the distinct keys (and every marked row) ascending, order = the key indices sorted stably by
 // key, offsets into it, slot[row] = its place in unique or kNone.
-struct GroupRows {
+struct RowGroups {
   const uint32_t* keys;  // [key_count] values below rows, or kNone (left out); null with key_count 0
   uint32_t key_count;
   uint32_t rows;
@@ -77,6 +77,12 @@ struct GroupRows {
   uint32_t* slot;          // [rows] in: kNone except where the previous call set it; out
   uint32_t capacity;       // of unique: min(rows, keys + marked rows)
   uint32_t* workspace;     // [rows + 1024] scratch, contents undefined
+};
+// Several such lists, which have nothing to do with each other, at once.
+struct GroupRows {
+  static constexpr uint32_t kMost = 3;
+  RowGroups lists[kMost];
+  uint32_t count;
 };
 
 // For the distinct positive items (heads) of a batch: where their triples and relation groups start among those of the batch,
@@ -327,7 +333,7 @@ struct Adam {
   const float* gradient;          // [*, dim] ∂/∂point
   const uint32_t* gradient_slot;  // [table rows] row of gradient or kNone; null: gradient row = place in the list
   const uint32_t* regularized_slot;  // [table rows] place in the list of the batch's rows, kNone: not regularised; null: none is
-  const uint32_t* regularized_offsets;  // [places + 1] occurrences of each, as in GroupRows
+  const uint32_t* regularized_offsets;  // [places + 1] occurrences of each, as in RowGroups
   double regularization;
   const StepState* state;  // [1]
   uint32_t capacity;

@@ -24,17 +24,22 @@ RowList::RowList(Backend& backend, uint32_t rows, uint32_t capacity, uint32_t ke
   count_.fill(0), slot_.fill(0xff);
 }
 
+RowGroups RowList::groups(const uint32_t* keys, uint32_t key_count, uint8_t* marks) {
+  return {keys, key_count, table_rows_, marks, unique_.data(), count_.data(), offsets_.data(), order_.data(), slot_.data(), capacity_,
+          workspace_.data()};
+}
+
 void RowList::group(Backend& backend, const uint32_t* keys, uint32_t key_count, uint8_t* marks) {
-  backend.group_rows({keys, key_count, table_rows_, marks, unique_.data(), count_.data(), offsets_.data(), order_.data(), slot_.data(),
-                      capacity_, workspace_.data()});
+  backend.group_rows({{groups(keys, key_count, marks)}, 1});
 }
 
 BatchRows::BatchRows(Backend& backend, const StepShape& shape)
     : users(backend, shape.users, shape.batch, shape.batch), items(backend, shape.entities, 2 * shape.batch, 2 * shape.batch) {}
 
-void BatchRows::group(Backend& backend, const Batch& batch) {
-  users.group(backend, batch.users.data(), batch.count);
-  items.group(backend, batch.item_keys.data(), 2 * batch.count);
+void BatchRows::group(Backend& backend, const Batch& batch, RowList* heads) {
+  GroupRows all{{items.groups(batch.item_keys.data(), 2 * batch.count), users.groups(batch.users.data(), batch.count)}, 2};
+  if (heads) all.lists[all.count++] = heads->groups(batch.positives.data(), batch.count);
+  backend.group_rows(all);
 }
 
 Step::Step(Backend& backend, const DeviceGraph& graph, const StepShape& shape, const StepOptions& options)
@@ -73,8 +78,7 @@ NeighborhoodTape Step::tape() {
 }
 
 void Step::group(const Batch& batch) {
-  rows_.group(backend_, batch);
-  if (options_.knowledge) heads_.group(backend_, batch.positives.data(), batch.count);
+  rows_.group(backend_, batch, options_.knowledge ? &heads_ : nullptr);
 }
 
 void Step::weigh(const StepTables& tables, const Batch& batch) {

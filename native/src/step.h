@@ -39,10 +39,11 @@ struct Batch {
   uint32_t count = 0;
 };
 
-// Distinct rows of a batch and who uses them (kernels.h, GroupRows).
+// Distinct rows of a batch and who uses them (kernels.h, RowGroups).
 class RowList {
  public:
   RowList(Backend& backend, uint32_t rows, uint32_t capacity, uint32_t keys);
+  RowGroups groups(const uint32_t* keys, uint32_t key_count, uint8_t* marks = nullptr);
   void group(Backend& backend, const uint32_t* keys, uint32_t key_count, uint8_t* marks = nullptr);
 
   const uint32_t* rows() const { return unique_.data(); }
@@ -60,7 +61,7 @@ class RowList {
 // The users and items of a batch.
 struct BatchRows {
   BatchRows(Backend& backend, const StepShape& shape);
-  void group(Backend& backend, const Batch& batch);
+  void group(Backend& backend, const Batch& batch, RowList* heads = nullptr);  // with the batch's heads where they are wanted
   RowList users, items;  // items: rows of the entity table
 };
 

@@ -12,6 +12,9 @@ out=${1:?usage: scripts/bench/device.sh OUT [PHASE …]}
 shift
 phases=("$@")
 [ ${#phases[@]} -gt 0 ] || phases=(build test sanitize ceilings epoch peers profile)
+for phase in "${phases[@]}"; do
+  case $phase in build | test | sanitize | ceilings | epoch | peers | profile) ;; *) echo "device: there is no phase $phase" >&2 && exit 2 ;; esac
+done
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 rehearse=${REHEARSE:-}

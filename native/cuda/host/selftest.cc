@@ -147,9 +147,8 @@ struct List {
         capacity(most) {
     count.fill(0), slot.fill(0xff);
   }
-  void group(Backend& b, const uint32_t* keys, uint32_t n, uint8_t* marks = nullptr) {
-    b.group_rows(
-        {keys, n, rows, marks, unique.data(), count.data(), offsets.data(), order.data(), slot.data(), capacity, workspace.data()});
+  RowGroups groups(const uint32_t* keys, uint32_t n, uint8_t* marks = nullptr) {
+    return {keys, n, rows, marks, unique.data(), count.data(), offsets.data(), order.data(), slot.data(), capacity, workspace.data()};
   }
   void keep_all(Results& results, const std::string& name, uint32_t keys) const {
     const uint32_t n = count.first();
@@ -267,7 +266,7 @@ Results exercise(Backend& b, const Case& c, const World& w) {
               user_keys.data(), positives.data(), negatives.data(), item_keys.data()});
     keep(out, "sample.users" + at, user_keys, n, kExact), keep(out, "sample.positives" + at, positives, n, kExact);
     keep(out, "sample.negatives" + at, negatives, n, kExact), keep(out, "sample.item_keys" + at, item_keys, 2 * n, kExact);
-    user_list.group(b, user_keys.data(), n), item_list.group(b, item_keys.data(), 2 * n), heads.group(b, positives.data(), n);
+    b.group_rows({{user_list.groups(user_keys.data(), n), item_list.groups(item_keys.data(), 2 * n), heads.groups(positives.data(), n)}, 3});
     user_list.keep_all(out, "group_rows users" + at, n), item_list.keep_all(out, "group_rows items" + at, 2 * n);
     b.head_lists({graph.view(), graph.group_counts(), heads.unique.data(), heads.count.data(), epoch ? heads.offsets.data() : nullptr,
                   heads.capacity, epoch ? beta.data() : nullptr, 0.25, triple_offsets.data(), group_offsets.data(), weight.data(),
@@ -276,7 +275,7 @@ Results exercise(Backend& b, const Case& c, const World& w) {
     keep(out, "head_lists.triple_offsets" + at, triple_offsets, count + 1, kExact);
     keep(out, "head_lists.group_offsets" + at, group_offsets, count + 1, kExact);
     keep(out, "head_lists.weight" + at, weight, count, kDouble), keep(out, "head_lists.marks" + at, marks, c.entities, kExact);
-    touched.group(b, item_keys.data(), 2 * n, marks.data());
+    b.group_rows({{touched.groups(item_keys.data(), 2 * n, marks.data())}, 1});
     touched.keep_all(out, "group_rows touched" + at, 2 * n), keep(out, "group_rows marks" + at, marks, c.entities, kExact);
   }
   const uint32_t head_count = heads.count.first(), user_count = user_list.count.first(), item_count = item_list.count.first();

@@ -14,13 +14,13 @@ namespace {
 
 constexpr uint32_t kBlock = 8;
 
-// Rates of one step number: lr·√(1−β2^t)/(1−β1^t) and ε·√(1−β2^t).
+// Rates of one step number: lr·√(1−β2^t)/(1−β1^t) and ε·√(1−β2^t). 1 − β2 is rounded, not taken from a rounded β2.
 struct Rates {
-  float beta1, beta2, rate, epsilon;
+  float beta1, rest1, beta2, rest2, rate, epsilon;
 };
 Rates rates(const AdamOptions& o, const StepState& state, uint32_t step) {
   const double correction = std::sqrt(1.0 - std::pow(o.beta2, step));
-  return {static_cast<float>(o.beta1), static_cast<float>(o.beta2),
+  return {static_cast<float>(o.beta1), static_cast<float>(1.0 - o.beta1), static_cast<float>(o.beta2), static_cast<float>(1.0 - o.beta2),
           static_cast<float>((o.scheduled ? o.learning_rate * state.learning_rate_factor : o.learning_rate) * correction / (1.0 - std::pow(o.beta1, step))),
           static_cast<float>(o.epsilon * correction)};
 }
@@ -56,8 +56,8 @@ HK_INLINE void step_rows(const AdamTable& table, Block& b, const Rates& r, doubl
     const float on_w = b.on_w[j], on_g = b.on_g[j];
     for (uint32_t k = 0; k < dim; ++k) {
       const float gradient = on_w * w[k] + on_g * g[k];
-      first[k] = r.beta1 * first[k] + (1.0f - r.beta1) * gradient;
-      second[k] = r.beta2 * second[k] + (1.0f - r.beta2) * gradient * gradient;
+      first[k] = r.beta1 * first[k] + r.rest1 * gradient;
+      second[k] = r.beta2 * second[k] + r.rest2 * gradient * gradient;
       w[k] -= r.rate * first[k] / (std::sqrt(second[k]) + r.epsilon);
     }
   }

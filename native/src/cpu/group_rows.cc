@@ -1,4 +1,4 @@
-// group_rows on the CPU: a bitmap gives the distinct keys in order, a counting sort the stable order within each. One thread:
+// group_rows on the CPU: a bitmap gives the distinct keys in order, a counting sort the stable order within each. One thread a list:
 // some 10,000 keys a batch, far below the cost of the gradients.
 #include <algorithm>
 #include <bit>
@@ -7,8 +7,9 @@
 #include "cpu_backend.h"
 
 namespace hk {
+namespace {
 
-void CpuBackend::group_rows(const GroupRows& a) {
+void group(const RowGroups& a) {
   for (uint32_t i = 0; i < *a.unique_count; ++i) a.slot[a.unique[i]] = kNone;
 
   uint32_t* bitmap = a.workspace;
@@ -46,6 +47,14 @@ void CpuBackend::group_rows(const GroupRows& a) {
     if (a.keys[i] != kNone) a.order[a.offsets[a.slot[a.keys[i]]]++] = i;
   for (uint32_t u = unique; u > 0; --u) a.offsets[u] = a.offsets[u - 1];  // … and is moved back
   a.offsets[0] = 0;
+}
+
+}  // namespace
+
+void CpuBackend::group_rows(const GroupRows& a) {
+  pool_.run(a.count, 1, [&](uint64_t begin, uint64_t end, int) {
+    for (uint64_t i = begin; i < end; ++i) group(a.lists[i]);
+  });
 }
 
 }  // namespace hk

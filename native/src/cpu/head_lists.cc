@@ -1,4 +1,6 @@
-// head_lists on the CPU: two running sums and a byte per tail, on one thread.
+// head_lists on the CPU: two running sums on one thread, then heads over threads. Several heads may mark the same tail, with the same byte.
+#include <atomic>
+
 #include "../ball.h"
 #include "cpu_backend.h"
 
@@ -8,15 +10,22 @@ void CpuBackend::head_lists(const HeadLists& a) {
   uint32_t triples = 0, groups = 0;
   const uint32_t heads = *a.head_count;
   for (uint32_t i = 0; i < heads; ++i) {
-    const uint32_t head = a.heads[i], begin = a.graph.offsets[head], end = a.graph.offsets[head + 1];
+    const uint32_t head = a.heads[i];
     a.triple_offsets[i] = triples, a.group_offsets[i] = groups;
-    triples += end - begin, groups += a.group_counts[head];
-    const double count = a.occurrence_offsets ? a.occurrence_offsets[i + 1] - a.occurrence_offsets[i] : 1;
-    a.weight[i] = count * (a.beta ? sigmoid(static_cast<double>(a.beta[head])) : a.fixed_weight);
-    if (a.marks)
-      for (uint32_t t = begin; t < end; ++t) a.marks[a.graph.tails[t]] = 1;
+    triples += a.graph.offsets[head + 1] - a.graph.offsets[head], groups += a.group_counts[head];
   }
   a.triple_offsets[heads] = triples, a.group_offsets[heads] = groups;
+
+  pool_.run(heads, 256, [&](uint64_t begin, uint64_t end, int) {
+    for (uint64_t i = begin; i < end; ++i) {
+      const uint32_t head = a.heads[i];
+      const double count = a.occurrence_offsets ? a.occurrence_offsets[i + 1] - a.occurrence_offsets[i] : 1;
+      a.weight[i] = count * (a.beta ? sigmoid(static_cast<double>(a.beta[head])) : a.fixed_weight);
+      if (!a.marks) continue;
+      for (uint32_t t = a.graph.offsets[head]; t < a.graph.offsets[head + 1]; ++t)
+        std::atomic_ref<uint8_t>(a.marks[a.graph.tails[t]]).store(1, std::memory_order_relaxed);
+    }
+  });
 }
 
 }  // namespace hk
