@@ -1,4 +1,4 @@
-/** How the learning rates of Θ and β change over the epochs: 'constant', or 'decay', which halves it six times in the second half. */
+/** How the learning rates of Θ and β change over the epochs: 'constant', or 'decay', which halves them six times in the second half. */
 export type Schedule = 'constant' | 'decay';
 
 /**

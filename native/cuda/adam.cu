@@ -20,7 +20,7 @@ __device__ HK_NOINLINE Rates rates(double learning_rate, double beta1, double be
   return {static_cast<float>(learning_rate * correction / (1.0 - std::pow(beta1, t))), static_cast<float>(epsilon * correction)};
 }
 __device__ inline Rates rates(const AdamOptions& o, const StepState& state, uint32_t step) {
-  return rates(o.scheduled ? o.learning_rate * state.learning_rate_factor : o.learning_rate, o.beta1, o.beta2, o.epsilon, step);
+  return rates(o.learning_rate * state.learning_rate_factor, o.beta1, o.beta2, o.epsilon, step);
 }
 
 // The rows of one table that a warp works on.

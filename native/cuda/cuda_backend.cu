@@ -56,7 +56,7 @@ class GraphRecording final : public Recording {
     try {
       this->calls();
     } catch (...) {
-      cudaStreamEndCapture(stream, &once_);
+      if (cudaStreamEndCapture(stream, &once_) == cudaSuccess) cudaGraphDestroy(once_);
       throw;
     }
     HK_CUDA_CHECK(cudaStreamEndCapture(stream, &once_));

@@ -1,7 +1,8 @@
 // group_rows on the GPU: count keys per row (integer atomics: the order of additions does not show), one running sum over all rows in
 // fixed chunks, then every key is dropped into its row's part of `order` in whatever order it comes, and each part is sorted, which
 // leaves one possible answer.
-//   launch   six kernels, the lists side by side in the grid; workspace[row] holds the row's count, then where its next key goes; workspace[rows …] two sums per chunk
+//   launch   six kernels, the lists side by side in the grid; workspace[row] holds the row's count, then where its next key goes;
+//            workspace[rows …] two sums per chunk
 //   traffic  some 20 bytes per row of the table and 16 per key
 //   sync     between kernels by the stream
 //   order    by sorting, not by time

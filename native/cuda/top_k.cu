@@ -4,7 +4,8 @@
 //
 // For a fixed user the order of d(u, v) is that of the key ‖u−v‖²/A_v = B‖u‖² + B‖v‖² − 2u·(Bv), B = 1/A_v. In float32 its error is
 // below η(B‖u‖² + B‖v‖²) with η = (dim + 16)·2⁻²³ (twice the textbook bound of a dot product of dim terms), plus what underflows; so
-// (1 − η)(B‖u‖² + B‖v‖²) − 2u·(Bv), less a little, never exceeds the true key.
+// (1 − η)(B‖u‖² + B‖v‖²) − 2u·(Bv), less a little, never exceeds the true key. All that in the unit ball, coordinates times √c: in the
+// caller's, squares of a large ball's points overflow.
 //   launch   blocks of (32, 8), one per 64 users; each runs through all items, 64 at a time
 //   shared   two tiles of 64 rows × 32 columns, one bit per user and item of the tile, thresholds: 18.25 KiB
 //   traffic  all packed items once per 64 users, from the cache; heaps in global memory, touched about k·ln(items/k) times per user
@@ -66,23 +67,26 @@ struct Heap {
   }
 };
 
+// Factor on coordinates that takes the ball to the unit ball.
+__device__ inline double to_unit(const TopK& a) { return a.curvature > 0 ? std::sqrt(a.curvature) : 1.0; }
+
 __global__ void pack_kernel(TopK a, PackedItems packed) {
-  const double keep = 1.0 - (a.dim + 16) * 0x1p-23;
+  const double keep = 1.0 - (a.dim + 16) * 0x1p-23, unit = to_unit(a);
   for (uint32_t item = first_of_warp(); item < a.item_count; item += warps_of_grid()) {
     const float* v = a.items + size_t{item} * a.dim;
     const double sqnorm = row_dot(v, v, a.dim), gap = 1.0 - a.curvature * sqnorm, b = 1.0 / gap;
-    row_scale(packed.rows + size_t{item} * a.dim, b, v, a.dim);
+    row_scale(packed.rows + size_t{item} * a.dim, b * unit, v, a.dim);
     if (lane_id() != 0) continue;
     packed.gap[item] = gap, packed.on_user[item] = static_cast<float>(keep * b);
-    packed.fixed[item] = static_cast<float>(keep * b * sqnorm - (a.dim + 16) * 0x1p-126);
+    packed.fixed[item] = static_cast<float>(keep * b * (unit * unit * sqnorm) - (a.dim + 16) * 0x1p-126);
   }
 }
 
-// 64 rows of a matrix, columns [first, first + 32), into shared memory column by column; what is missing is 0.
-__device__ void load_tile(float* tile, const float* rows, uint32_t row, uint32_t row_count, uint32_t first, uint32_t dim) {
+// `factor` times 64 rows of a matrix, columns [first, first + 32), into shared memory column by column; what is missing is 0.
+__device__ void load_tile(float* tile, const float* rows, double factor, uint32_t row, uint32_t row_count, uint32_t first, uint32_t dim) {
   for (uint32_t r = threadIdx.y; r < kTile; r += kBlockWarps) {
     const uint32_t k = first + lane_id();
-    tile[lane_id() * kPitch + r] = row + r < row_count && k < dim ? rows[size_t{row + r} * dim + k] : 0.0f;
+    tile[lane_id() * kPitch + r] = row + r < row_count && k < dim ? static_cast<float>(factor * rows[size_t{row + r} * dim + k]) : 0.0f;
   }
 }
 
@@ -108,6 +112,7 @@ __global__ void __launch_bounds__(kThreads, 4)
   __shared__ float threshold[kTile], user_sqnorm[kTile];  // threshold: not below the k-th best key
   __shared__ uint32_t heap_size[kTile];
   const uint32_t lane = lane_id(), warp = threadIdx.y, thread = warp * kWarp + lane;
+  const double unit = to_unit(a);
   const uint32_t row = thread / 16 * 4, column = thread % 16 * 4;  // of this thread's 4 × 4 scores
   const uint32_t first = first_user + blockIdx.x * kTile;
 
@@ -115,7 +120,7 @@ __global__ void __launch_bounds__(kThreads, 4)
     const float* user = a.users + size_t{first + u < end_user ? first + u : first} * a.dim;
     const double sqnorm = row_dot(user, user, a.dim);
     if (lane == 0) {
-      user_sqnorm[u] = static_cast<float>(sqnorm), heap_size[u] = 0;
+      user_sqnorm[u] = static_cast<float>(unit * unit * sqnorm), heap_size[u] = 0;
       threshold[u] = first + u < end_user ? kInfinity : -kInfinity;
     }
   }
@@ -124,8 +129,8 @@ __global__ void __launch_bounds__(kThreads, 4)
     float score[4][4] = {};
     for (uint32_t k = 0; k < a.dim; k += kDepth) {
       __syncthreads();
-      load_tile(user_tile, a.users, first, end_user, k, a.dim);
-      load_tile(item_tile, packed.rows, base, a.item_count, k, a.dim);
+      load_tile(user_tile, a.users, unit, first, end_user, k, a.dim);
+      load_tile(item_tile, packed.rows, 1.0, base, a.item_count, k, a.dim);
       if (thread < kTile * (kTile / 32)) hits[thread / (kTile / 32)][thread % (kTile / 32)] = 0;
       __syncthreads();
       for (uint32_t j = 0; j < kDepth; ++j) {
@@ -159,7 +164,7 @@ __global__ void __launch_bounds__(kThreads, 4)
             heap.push(key, item), heap_size[u] = heap.size;
           else if (is_before(key, item, heap.keys[0], heap.items[0]))
             heap.sift_down(key, item, a.k);
-          if (heap.size == a.k) threshold[u] = __double2float_ru(heap.keys[0]);
+          if (heap.size == a.k) threshold[u] = __double2float_ru(unit * unit * heap.keys[0]);
         }
     }
   }

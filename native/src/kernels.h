@@ -320,10 +320,9 @@ struct AdamOptions {
   double learning_rate, beta1, beta2, epsilon;
   double curvature;
   bool tangent;
-  bool scheduled;  // the learning rate is multiplied by the state's factor
 };
 
-// Adam step number state->steps + 1 of the listed rows: g is mapped to the parameters, 2·regularization·parameters is added to the rows
+// Adam step number state->steps + 1 of the listed rows, the learning rate times the state's factor: g is mapped to the parameters, 2·regularization·parameters is added to the rows
 // of the batch's users and items once per occurrence, the parameters are kept within kMaxNorm, points and gaps are made anew.
 struct Adam {
   AdamTable table;

@@ -77,7 +77,7 @@ Samples Trainer::samples(uint32_t epoch) {
 AdamOptions Trainer::adam_options(const ParameterTable& table) const {
   const bool is_theta = &table != &model_->beta;
   return {is_theta ? options_.learning_rate : options_.beta_learning_rate, 0.9, 0.999, 1e-8, options_.step.curvature,
-          is_theta && options_.step.tangent, true};
+          is_theta && options_.step.tangent};
 }
 
 void Trainer::replay(ParameterTable& table, const RowList* rows) {

@@ -46,6 +46,7 @@ phase_build() {
   step build-configure cmake_js configure --CDHK_CUDA=ON "--CDCMAKE_CUDA_ARCHITECTURES=${generation}-real" --CDHK_CUDA_ON_HOST=ON
   step build cmake_js build
   step build-selftest cmake_js build --target "$selftest"
+  step build-on-host cmake_js build --target hyper_know_on_host
 }
 
 selftest=device_selftest
@@ -86,13 +87,14 @@ phase_epoch() {
 }
 
 phase_peers() {
-  python3 -c 'import torch' 2>/dev/null || { missing peers 'Python has no PyTorch'; return; }
+  local python=${PYTHON:-python3}
+  "$python" -c 'import torch' 2>/dev/null || { missing peers "$python has no PyTorch (PYTHON names another)"; return; }
   local how=(--device cuda)
   [ -n "$rehearse" ] && how=(--device cpu --variants eager --steps 5 --warm-up 1)
   step peers-export-small node --import tsx scripts/bench/peers/export.ts --small --out "$out/peer-small"
-  step peers-oracle python3 scripts/bench/peers/hyper_know.py --mode oracle --export "$out/peer-small"
+  step peers-oracle "$python" scripts/bench/peers/hyper_know.py --mode oracle --export "$out/peer-small"
   step peers-export node --import tsx scripts/bench/peers/export.ts --shape last-fm --out "$out/peer-input"
-  step peers python3 scripts/bench/peers/hyper_know.py --mode time --export "$out/peer-input" --json "$out/peers-last-fm.json" "${how[@]}"
+  step peers "$python" scripts/bench/peers/hyper_know.py --mode time --export "$out/peer-input" --json "$out/peers-last-fm.json" "${how[@]}"
   rm -rf "$out/peer-small" "$out/peer-input"
 }
 

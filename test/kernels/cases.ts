@@ -519,6 +519,7 @@ addTopK('no users', true, (random) => ranking(random, 0, 10, 8, 3));
 addTopK('no items', true, (random) => ranking(random, 3, 0, 8, 3));
 addTopK('fewer candidates than k', true, (random) => ({ ...ranking(random, 6, 12, 7, 20), exclude: excluding(random, 6, 12, 40) }));
 addTopK('k 1', true, (random) => ranking(random, 70, 65, 5, 1));
+for (const c of [1e-36, 1e-30, 1e30]) addTopK(`all items in order, c ${c}`, true, (random) => ranking(random, 5, 90, 8, 90, c));
 addTopK('all items in order', true, (random) => ranking(random, 3, 100, 33, 100));
 addTopK('every item stands four times', true, (random) => {
   const args = ranking(random, 8, 80, 8, 30);

@@ -239,7 +239,7 @@ Results exercise(Backend& b, const Case& c, const World& w) {
   Results out;
   const uint32_t dim = c.dim, n = c.batch, interactions = static_cast<uint32_t>(w.train_items.size());
   const DeviceGraph graph(b, w.graph, c.entities, c.relations);
-  const AdamOptions adam{1e-2, 0.9, 0.999, 1e-8, c.curvature, c.tangent, true};
+  const AdamOptions adam{1e-2, 0.9, 0.999, 1e-8, c.curvature, c.tangent};
   State state(b);
 
   // Parameters and points.
@@ -379,7 +379,7 @@ Results exercise(Backend& b, const Case& c, const World& w) {
   const AdamTable plain_table{plain.data(), first.data(), second.data(), nullptr, nullptr, nullptr, c.items, 1};
   for (uint32_t step = 1; step < 4; ++step)
     b.adam({plain_table,
-            {1e-2, 0.9, 0.999, 1e-8, c.curvature, false, false},
+            {1e-2, 0.9, 0.999, 1e-8, c.curvature, false},
             heads.unique.data(),
             heads.count.data(),
             hypergradient.data(),

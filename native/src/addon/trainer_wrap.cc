@@ -86,6 +86,7 @@ TrainerOptions options_from(const Config& c) {
 
   const Span<uint32_t> train_offsets = c.uint32("trainOffsets"), train_items = c.uint32("trainItems");
   check_length("trainOffsets", train_offsets.size, size_t{m.users} + 1, "one more than users");
+  if (train_items.size > uint32_t{1} << 31) Arguments::bad_range("trainItems", "must have at most 2³¹ elements");
   check_offsets("trainOffsets", train_offsets, train_items.size, "trainItems");
   check_ids("trainItems", train_items, m.items, "items");
   for (uint32_t user = 0; user < m.users; ++user)

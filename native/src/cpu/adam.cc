@@ -21,7 +21,7 @@ struct Rates {
 Rates rates(const AdamOptions& o, const StepState& state, uint32_t step) {
   const double correction = std::sqrt(1.0 - std::pow(o.beta2, step));
   return {static_cast<float>(o.beta1), static_cast<float>(1.0 - o.beta1), static_cast<float>(o.beta2), static_cast<float>(1.0 - o.beta2),
-          static_cast<float>((o.scheduled ? o.learning_rate * state.learning_rate_factor : o.learning_rate) * correction / (1.0 - std::pow(o.beta1, step))),
+          static_cast<float>(o.learning_rate * state.learning_rate_factor * correction / (1.0 - std::pow(o.beta1, step))),
           static_cast<float>(o.epsilon * correction)};
 }
 

@@ -34,7 +34,7 @@ HK_INLINE PairSums pair_sums(const float* x, const float* y, uint32_t dim) {
 template <class S>
 HK_INLINE void distance_pairs(const PoincareDistance& a, uint64_t begin, uint64_t end) {
   constexpr uint32_t kBlock = 64;
-  constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+  constexpr double kNotAPoint = std::numeric_limits<double>::quiet_NaN();
   const double c = a.curvature, root_c = std::sqrt(c);
   double x_gap[kBlock], y_gap[kBlock], sqdist[kBlock], distance[kBlock];
   std::fill_n(x_gap, kBlock, 1.0), std::fill_n(y_gap, kBlock, 1.0), std::fill_n(sqdist, kBlock, 0.0);
@@ -48,7 +48,7 @@ HK_INLINE void distance_pairs(const PoincareDistance& a, uint64_t begin, uint64_
     if (c > 0) {
       for_lanes(kBlock, [&](uint32_t t) {
         const double d = 2.0 / root_c * asinh_positive(root_c * poincare_root(sqdist[t], x_gap[t], y_gap[t]));
-        distance[t] = (x_gap[t] > 0.0) & (y_gap[t] > 0.0) ? d : kNone;
+        distance[t] = (x_gap[t] > 0.0) & (y_gap[t] > 0.0) ? d : kNotAPoint;
       });
     } else {
       for_lanes(kBlock, [&](uint32_t t) { distance[t] = 2.0 * poincare_root(sqdist[t], x_gap[t], y_gap[t]); });

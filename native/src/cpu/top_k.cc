@@ -5,7 +5,8 @@
 // For a fixed user the order of d(u, v) is that of the key ‖u−v‖²/A_v = s − 2u·(Bv), s = B‖u‖² + B‖v‖², B = 1/A_v. In float32 its error
 // is below η·s with η = (dim + 16)·2⁻²³ (dot product of dim terms, twice the textbook bound), and below `underflow` from products under
 // the smallest normal number. So the lower bound (1 − η)s − underflow − 2u·(Bv) never exceeds the true key, and with 3η·s + 3·underflow
-// added, one η of them for the rounding of the bound itself, it is never below it.
+// added, one η of them for the rounding of the bound itself, it is never below it. All that in the unit ball, coordinates times √c: in the
+// caller's, squares of a large ball's points overflow.
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -19,12 +20,15 @@
 namespace hk {
 namespace {
 
-constexpr uint32_t kPanelBlock = 32;    // panels that stay in the second-level cache while all users of a range pass
+constexpr uint32_t kPanelBlock = 32;  // panels that stay in the second-level cache while all users of a range pass
 constexpr uint32_t kUserRange = 192;
 
 // Users of a tile, × two vectors of items: 12 or 24 accumulators of the 16 or 32 registers.
 template <class S>
 constexpr uint32_t kUserTile = S::kF == 16 ? 12 : 6;
+
+// Factor on coordinates that takes the ball to the unit ball.
+HK_INLINE double to_unit(const TopK& a) { return a.curvature > 0 ? std::sqrt(a.curvature) : 1.0; }
 
 struct PackedItems {
   uint32_t width = 0, panels = 0;     // items per panel
@@ -37,7 +41,7 @@ struct PackedItems {
 template <class S>
 HK_INLINE void pack_panels(const TopK& a, PackedItems& packed, uint64_t begin, uint64_t end) {
   const double keep = 1.0 - (a.dim + 16) * std::ldexp(1.0, -23);
-  const double underflow = (a.dim + 16) * std::ldexp(1.0, -126);
+  const double underflow = (a.dim + 16) * std::ldexp(1.0, -126), unit = to_unit(a);
   const uint32_t width = packed.width;
   for (uint64_t panel = begin; panel < end; ++panel)
     for (uint32_t lane = 0; lane < width; ++lane) {
@@ -51,8 +55,8 @@ HK_INLINE void pack_panels(const TopK& a, PackedItems& packed, uint64_t begin, u
       const float* v = a.items + item * a.dim;
       const double sqnorm = dot<S>(v, v, a.dim), gap = 1.0 - a.curvature * sqnorm, b = 1.0 / gap;
       packed.gap[item] = gap;
-      packed.on_user[item] = static_cast<float>(keep * b), packed.fixed[item] = static_cast<float>(keep * b * sqnorm - underflow);
-      for (uint32_t k = 0; k < a.dim; ++k) out[size_t{k} * width] = static_cast<float>(b * v[k]);
+      packed.on_user[item] = static_cast<float>(keep * b), packed.fixed[item] = static_cast<float>(keep * b * (unit * unit * sqnorm) - underflow);
+      for (uint32_t k = 0; k < a.dim; ++k) out[size_t{k} * width] = static_cast<float>(b * (unit * v[k]));
     }
 }
 
@@ -83,7 +87,6 @@ void weed(Shortlist& list, uint32_t k) {
   list.full = std::max(size_t{2} * k, c.size() + c.size() / 2) + 32;
 }
 
-// ‖u−v‖²/A_v; near the edge it may be larger than a float can hold.
 HK_INLINE void add_candidate(const TopK& a, const PackedItems& packed, uint32_t user, float user_sqnorm, uint32_t item, float lower,
                              Shortlist& list) {
   if (a.exclude_offsets) {
@@ -97,15 +100,15 @@ HK_INLINE void add_candidate(const TopK& a, const PackedItems& packed, uint32_t 
 }
 
 template <class S>
-HK_INLINE void score_tile(const TopK& a, const PackedItems& packed, uint32_t user, uint32_t users, const float* sqnorms, uint32_t panel,
-                          Shortlist* lists) {
+HK_INLINE void score_tile(const TopK& a, const PackedItems& packed, uint32_t user, uint32_t users, const float* points, const float* sqnorms,
+                          uint32_t panel, Shortlist* lists) {
   using F = typename S::F;
   constexpr uint32_t kF = S::kF;
   constexpr uint32_t width = 2 * kF;
   const uint32_t dim = a.dim;
   const float* rows = packed.rows.data() + size_t{panel} * dim * width;
   const float* u[kUserTile<S>];
-  for (uint32_t i = 0; i < kUserTile<S>; ++i) u[i] = a.users + size_t{user + (i < users ? i : 0)} * dim;
+  for (uint32_t i = 0; i < kUserTile<S>; ++i) u[i] = points + size_t{i < users ? i : 0} * dim;
   F low[kUserTile<S>] = {}, high[kUserTile<S>] = {};
   for (uint32_t k = 0; k < dim; ++k, rows += width) {
     const F v0 = *reinterpret_cast<const F*>(rows), v1 = *reinterpret_cast<const F*>(rows + kF);
@@ -137,22 +140,24 @@ HK_INLINE void score_tile(const TopK& a, const PackedItems& packed, uint32_t use
 template <class S>
 HK_INLINE void rank_users(const TopK& a, const PackedItems& packed, uint64_t begin, uint64_t end) {
   std::vector<Shortlist> lists;  // their memory serves range after range
-  std::vector<float> sqnorms;
+  std::vector<float> points, sqnorms;  // in the unit ball
   std::vector<Scored> scored;
+  const double unit = to_unit(a);
   for (uint64_t range = begin; range < end; range += kUserRange) {
     const uint32_t first = static_cast<uint32_t>(range), last = static_cast<uint32_t>(std::min<uint64_t>(range + kUserRange, end));
-    lists.resize(std::max<size_t>(lists.size(), last - first)), sqnorms.resize(lists.size());
+    lists.resize(std::max<size_t>(lists.size(), last - first)), sqnorms.resize(lists.size()), points.resize(lists.size() * a.dim);
     for (uint32_t i = 0; i < last - first; ++i) {
       const float* u = a.users + size_t{first + i} * a.dim;
-      sqnorms[i] = static_cast<float>(dot<S>(u, u, a.dim));
+      scale_row<S>(points.data() + size_t{i} * a.dim, unit, u, a.dim);
+      sqnorms[i] = static_cast<float>(unit * unit * dot<S>(u, u, a.dim));
       lists[i].candidates.clear(), lists[i].threshold = std::numeric_limits<float>::infinity();
       weed(lists[i], a.k);
     }
     for (uint32_t block = 0; block < packed.panels; block += kPanelBlock)
       for (uint32_t user = first; user < last; user += kUserTile<S>)
         for (uint32_t panel = block; panel < std::min(block + kPanelBlock, packed.panels); ++panel)
-          score_tile<S>(a, packed, user, std::min(kUserTile<S>, last - user), sqnorms.data() + (user - first), panel,
-                        lists.data() + (user - first));
+          score_tile<S>(a, packed, user, std::min(kUserTile<S>, last - user), points.data() + size_t{user - first} * a.dim,
+                        sqnorms.data() + (user - first), panel, lists.data() + (user - first));
     for (uint32_t user = first; user < last; ++user) {
       weed(lists[user - first], a.k);
       const float* u = a.users + size_t{user} * a.dim;
