@@ -1,8 +1,11 @@
 #include "cuda_backend.h"
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "../src/backends.h"
 #include "cuda_check.h"
@@ -14,6 +17,10 @@ namespace hk {
 CudaStatus cuda_status() { return {true, "CUDA kernels executed on the host", "", host::memory_size()}; }
 
 const char* CudaBackend::name() const { return "cuda-on-host"; }
+
+void CudaBackend::branches(const std::vector<Calls>& all) {
+  for (const uint32_t i : host::order_of(static_cast<uint32_t>(all.size()))) all[i]();
+}
 
 #else
 
@@ -48,32 +55,48 @@ CudaStatus find_device() {
   return {true, name, "", device.totalGlobalMem};
 }
 
-// The calls as a CUDA graph, and as graphs of that graph many times over.
+struct Graph {
+  Graph() = default;
+  Graph(Graph&& other) noexcept : graph(std::exchange(other.graph, nullptr)) {}
+  ~Graph() {
+    if (graph) cudaGraphDestroy(graph);
+  }
+  cudaGraph_t graph = nullptr;
+};
+
+Graph captured(const Calls& calls, cudaStream_t stream) {
+  Graph graph;
+  HK_CUDA_CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+  try {
+    calls();
+  } catch (...) {
+    cudaStreamEndCapture(stream, &graph.graph);
+    throw;
+  }
+  HK_CUDA_CHECK(cudaStreamEndCapture(stream, &graph.graph));
+  return graph;
+}
+
+// Each turn as a CUDA graph, and graphs of many turns after one another.
 class GraphRecording final : public Recording {
  public:
-  GraphRecording(std::function<void()> calls, cudaStream_t stream) : Recording(std::move(calls), 64) {
-    HK_CUDA_CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
-    try {
-      this->calls();
-    } catch (...) {
-      if (cudaStreamEndCapture(stream, &once_) == cudaSuccess) cudaGraphDestroy(once_);
-      throw;
-    }
-    HK_CUDA_CHECK(cudaStreamEndCapture(stream, &once_));
+  GraphRecording(std::vector<Calls> all, cudaStream_t stream)
+      : Recording(std::move(all), std::max<uint32_t>(1, kTogether / static_cast<uint32_t>(all.size())) * static_cast<uint32_t>(all.size())) {
+    for (const Calls& calls : turns) graphs_.push_back(captured(calls, stream));
   }
   ~GraphRecording() override {
     for (const auto& [times, graph] : ready_) cudaGraphExecDestroy(graph);
-    if (once_) cudaGraphDestroy(once_);
   }
 
   cudaGraphExec_t repeated(uint32_t times) {
     cudaGraphExec_t& ready = ready_[times];
     if (ready) return ready;
     Graph chain;
+    HK_CUDA_CHECK(cudaGraphCreate(&chain.graph, 0));
     cudaGraphNode_t last = nullptr;
     for (uint32_t i = 0; i < times; ++i) {
       cudaGraphNode_t node;
-      HK_CUDA_CHECK(cudaGraphAddChildGraphNode(&node, chain.graph, last ? &last : nullptr, last ? 1 : 0, once_));
+      HK_CUDA_CHECK(cudaGraphAddChildGraphNode(&node, chain.graph, last ? &last : nullptr, last ? 1 : 0, graphs_[i % graphs_.size()].graph));
       last = node;
     }
     HK_CUDA_CHECK(cudaGraphInstantiate(&ready, chain.graph, 0));
@@ -81,24 +104,45 @@ class GraphRecording final : public Recording {
   }
 
  private:
-  struct Graph {
-    Graph() { HK_CUDA_CHECK(cudaGraphCreate(&graph, 0)); }
-    ~Graph() { cudaGraphDestroy(graph); }
-    cudaGraph_t graph = nullptr;
-  };
+  static constexpr uint32_t kTogether = 64;
 
-  cudaGraph_t once_ = nullptr;
+  std::vector<Graph> graphs_;
   std::map<uint32_t, cudaGraphExec_t> ready_;
 };
 
 }  // namespace
 
-std::unique_ptr<Recording> CudaBackend::record(std::function<void()> calls) {
-  return std::make_unique<GraphRecording>(std::move(calls), stream_);
+std::unique_ptr<Recording> CudaBackend::record(std::vector<Calls> turns) {
+  return std::make_unique<GraphRecording>(std::move(turns), stream_);
 }
 
 void CudaBackend::play(Recording& recording, uint32_t times) {
   if (times) HK_CUDA_CHECK(cudaGraphLaunch(static_cast<GraphRecording&>(recording).repeated(times), stream_));
+}
+
+// The first branch stays on the stream of the calls now. Events order the others: what came before is done when they begin, and they are done
+// before what comes after.
+void CudaBackend::branches(const std::vector<Calls>& all) {
+  CUstream_st* const before = stream_;
+  const uint32_t first = sides_in_use_, sides = static_cast<uint32_t>(all.size()) - 1;
+  require(first + sides <= kSides, "ERR_HK_INTERNAL", "more branches at a time than there are streams");
+  if (sides) HK_CUDA_CHECK(cudaEventRecord(forked_, before));
+  for (uint32_t i = 0; i < sides; ++i) HK_CUDA_CHECK(cudaStreamWaitEvent(sides_[first + i].stream, forked_, 0));
+  sides_in_use_ += sides;
+  try {
+    for (uint32_t i = 0; i < sides; ++i) {
+      stream_ = sides_[first + i].stream;
+      all[i + 1]();
+      HK_CUDA_CHECK(cudaEventRecord(sides_[first + i].event, stream_));
+    }
+    stream_ = before;
+    all[0]();
+    for (uint32_t i = 0; i < sides; ++i) HK_CUDA_CHECK(cudaStreamWaitEvent(before, sides_[first + i].event, 0));
+  } catch (...) {
+    stream_ = before, sides_in_use_ = first;
+    throw;
+  }
+  sides_in_use_ = first;
 }
 
 CudaStatus cuda_status() {
@@ -112,11 +156,31 @@ const char* CudaBackend::name() const { return "cuda"; }
 
 std::unique_ptr<Backend> make_cuda_backend() { return std::make_unique<CudaBackend>(); }
 
-CudaBackend::CudaBackend() { HK_CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking)); }
+CudaBackend::CudaBackend() : CudaBackend(Unopened{}) {  // from here on the destructor runs, should one of these fail
+#if defined(HK_CUDA_ON_HOST)
+  HK_CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+#else
+  // The first of branches is the longest: what runs beside it fills its gaps.
+  int least = 0, greatest = 0;
+  HK_CUDA_CHECK(cudaDeviceGetStreamPriorityRange(&least, &greatest));
+  HK_CUDA_CHECK(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, greatest));
+  HK_CUDA_CHECK(cudaEventCreateWithFlags(&forked_, cudaEventDisableTiming));
+  for (Side& side : sides_) {
+    HK_CUDA_CHECK(cudaStreamCreateWithPriority(&side.stream, cudaStreamNonBlocking, least));
+    HK_CUDA_CHECK(cudaEventCreateWithFlags(&side.event, cudaEventDisableTiming));
+  }
+#endif
+}
 
 CudaBackend::~CudaBackend() {
-  cudaStreamSynchronize(stream_);
-  cudaStreamDestroy(stream_);
+  if (stream_) cudaStreamSynchronize(stream_), cudaStreamDestroy(stream_);
+#if !defined(HK_CUDA_ON_HOST)
+  if (forked_) cudaEventDestroy(forked_);
+  for (const Side& side : sides_) {
+    if (side.stream) cudaStreamDestroy(side.stream);
+    if (side.event) cudaEventDestroy(side.event);
+  }
+#endif
 }
 
 void* CudaBackend::allocate(size_t bytes) {

@@ -1,9 +1,10 @@
 #pragma once
-// Backend over one CUDA device: the first that CUDA_VISIBLE_DEVICES shows. One stream; kernels run in the order of the calls. Free of
-// CUDA's own headers.
+// Backend over one CUDA device: the first that CUDA_VISIBLE_DEVICES shows. Kernels run in the order of the calls, on one stream but for
+// branches. Free of CUDA's own headers.
 #include "../src/backend.h"
 
 struct CUstream_st;  // what cudaStream_t points to
+struct CUevent_st;   // cudaEvent_t
 
 namespace hk {
 
@@ -23,13 +24,15 @@ class CudaBackend final : public Backend {
   void synchronize() override;
   size_t free_memory() const override;
 #if !defined(HK_CUDA_ON_HOST)
-  std::unique_ptr<Recording> record(std::function<void()> calls) override;
+  std::unique_ptr<Recording> record(std::vector<Calls> turns) override;
   void play(Recording& recording, uint32_t times) override;
 #endif
+  void branches(const std::vector<Calls>& all) override;
 
   void sample(const Sample& a) override;
   void group_rows(const GroupRows& a) override;
   void head_lists(const HeadLists& a) override;
+  void head_weights(const HeadWeights& a) override;
   void adam_replay(const AdamReplay& a) override;
   void neighborhood(const Neighborhood& a) override;
   void ranking_loss(const RankingLoss& a) override;
@@ -48,7 +51,20 @@ class CudaBackend final : public Backend {
   void top_k(const TopK& a) override;
 
  private:
-  CUstream_st* stream_ = nullptr;
+  struct Unopened {};
+  explicit CudaBackend(Unopened) {}
+
+  // A stream for calls that run beside others, and the event that says how far it has come.
+  struct Side {
+    CUstream_st* stream = nullptr;
+    CUevent_st* event = nullptr;
+  };
+  static constexpr uint32_t kSides = 6;  // branches at a time, those within others included, beyond the first of each
+
+  CUstream_st* stream_ = nullptr;  // of the calls now
+  CUevent_st* forked_ = nullptr;
+  Side sides_[kSides];
+  uint32_t sides_in_use_ = 0;
 };
 
 }  // namespace hk

@@ -1,9 +1,8 @@
 // head_lists on the GPU: one block runs through the heads a tile at a time (a batch has a few thousand), then a warp per head marks
 // its tails.
 //   launch   1 block of (32, 16); blocks of (32, 8), grid-stride
-//   traffic  about 40 bytes per head; 5 per triple, scattered
+//   traffic  about 24 bytes per head; 5 per triple, scattered
 //   sync     block barriers of the running sum; every mark is the same byte 1, so that their order does not show
-#include "../src/ball.h"
 #include "cuda_backend.h"
 #include "warp.cuh"
 
@@ -22,8 +21,6 @@ __global__ void head_lists_kernel(HeadLists a) {
     if (i < heads) {
       const uint32_t head = a.heads[i];
       own = {a.graph.offsets[head + 1] - a.graph.offsets[head], a.group_counts[head]};
-      const double count = a.occurrence_offsets ? a.occurrence_offsets[i + 1] - a.occurrence_offsets[i] : 1;
-      a.weight[i] = count * (a.beta ? sigmoid(static_cast<double>(a.beta[head])) : a.fixed_weight);
     }
     const Pair at = base + block_scan(own, shared, total);
     if (i < heads) a.triple_offsets[i] = at.first, a.group_offsets[i] = at.second;

@@ -13,7 +13,7 @@ constexpr uint32_t kThreads = 256;
 
 __global__ void sample_kernel(Sample a, Shuffle plain) {
   __shared__ Shuffle shared;
-  const uint32_t epoch = a.state->epoch, start = a.state->first;
+  const uint32_t epoch = a.state->epoch, start = a.state->first + a.ahead * a.count;
   if (threadIdx.x == 0) shared = with_keys(plain, a.seed, epoch);
   __syncthreads();
   const Shuffle shuffle = shared;

@@ -7,19 +7,22 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "kernels.h"
 
 namespace hk {
 
-// Kernel calls that are made many times over with the same arguments, as those of a training step. Dies before its backend and before any
-// memory that the calls use.
+using Calls = std::function<void()>;
+
+// Kernel calls that are made many times over with the same arguments, as those of a training step. Several take turns where steps differ,
+// by their buffers say. Dies before its backend and before any memory that the calls use.
 class Recording {
  public:
-  Recording(std::function<void()> calls, uint32_t at_once) : calls(std::move(calls)), at_once(at_once) {}
+  Recording(std::vector<Calls> turns, uint32_t at_once) : turns(std::move(turns)), at_once(at_once) {}
   virtual ~Recording() = default;
-  const std::function<void()> calls;
-  const uint32_t at_once;  // plays that are best asked for together
+  const std::vector<Calls> turns;
+  const uint32_t at_once;  // plays that are best asked for together: a multiple of the turns
 };
 
 class Backend {
@@ -41,15 +44,25 @@ class Backend {
 
   // Here: to be called again at every play. A backend with launches worth saving makes the calls once and replays what they started; they
   // may then neither allocate nor copy from or to the host.
-  virtual std::unique_ptr<Recording> record(std::function<void()> calls) { return std::make_unique<Recording>(std::move(calls), 1); }
+  virtual std::unique_ptr<Recording> record(std::vector<Calls> turns) {
+    const uint32_t at_once = static_cast<uint32_t>(turns.size());
+    return std::make_unique<Recording>(std::move(turns), at_once);
+  }
+  // `times` plays, beginning with the first of the turns.
   virtual void play(Recording& recording, uint32_t times) {
-    for (uint32_t i = 0; i < times; ++i) recording.calls();
+    for (uint32_t i = 0; i < times; ++i) recording.turns[i % recording.turns.size()]();
+  }
+
+  // Makes calls that do not depend on each other; what follows sees all of them done. A backend may run them side by side.
+  virtual void branches(const std::vector<Calls>& all) {
+    for (const Calls& calls : all) calls();
   }
 
   // Kernels, in the order a training step uses them (kernels.h says what each does).
   virtual void sample(const Sample& a) = 0;
   virtual void group_rows(const GroupRows& a) = 0;
   virtual void head_lists(const HeadLists& a) = 0;
+  virtual void head_weights(const HeadWeights& a) = 0;
   virtual void adam_replay(const AdamReplay& a) = 0;
   virtual void neighborhood(const Neighborhood& a) = 0;
   virtual void ranking_loss(const RankingLoss& a) = 0;

@@ -129,11 +129,10 @@ void neighborhood_gradient(Backend& backend, Rows entities, Rows relations, uint
   heads.group(backend, keys.data(), heads_n);
   const uint32_t triples = device_graph.most_triples(heads_n), groups = device_graph.most_groups(heads_n);
   Buffer<uint32_t> triple_offsets(backend, size_t{heads_n} + 1), group_offsets(backend, size_t{heads_n} + 1);
-  Buffer<double> unused_weight(backend, heads_n);
   Buffer<uint8_t> marks(backend, entities.count);
   marks.fill(0);
-  backend.head_lists({device_graph.view(), device_graph.group_counts(), heads.rows(), heads.count(), nullptr, heads_n, nullptr, 1.0,
-                      triple_offsets.data(), group_offsets.data(), unused_weight.data(), marks.data()});
+  backend.head_lists({device_graph.view(), device_graph.group_counts(), heads.rows(), heads.count(), heads_n, triple_offsets.data(),
+                      group_offsets.data(), marks.data()});
   touched.group(backend, keys.data(), heads_n, marks.data());
 
   const size_t rows = size_t{heads_n} * dim;
@@ -182,10 +181,11 @@ void hypergradient(Backend& backend, Rows users, Rows entities, Rows relations, 
   Batch inner_batch(backend, shape.batch), outer_batch(backend, shape.batch);
   inner_batch.upload(inner.users, inner.positives, inner.negatives, inner.count);
   outer_batch.upload(outer.users, outer.positives, outer.negatives, outer.count);
+  BatchLists lists(backend, device_graph, shape, true);
   BatchRows outer_rows(backend, shape);
-  outer_rows.group(backend, outer_batch);
-  step.group(inner_batch), step.weigh(tables, inner_batch), step.inner(tables, inner_batch, false);
-  step.outer(tables, outer_batch, outer_rows);
+  lists.build(backend, device_graph, inner_batch), outer_rows.group(backend, outer_batch);
+  step.inner(tables, inner_batch, lists, false);
+  step.look_ahead(tables, lists, outer_rows), step.outer(tables, lists, outer_batch, outer_rows);
 
   const auto check_inside = [&](const RowList& list, const double* gap) {
     uint32_t count = 0;
@@ -197,10 +197,10 @@ void hypergradient(Backend& backend, Rows users, Rows entities, Rows relations, 
   };
   check_inside(outer_rows.users, step.lookahead_gap_users()), check_inside(outer_rows.items, step.lookahead_gap_items());
   uint32_t heads = 0;
-  backend.download(&heads, step.heads().count(), sizeof(heads));
+  backend.download(&heads, lists.heads().count(), sizeof(heads));
   std::vector<uint32_t> ids(heads);
   std::vector<float> values(heads);
-  backend.download(ids.data(), step.heads().rows(), heads * sizeof(uint32_t));
+  backend.download(ids.data(), lists.heads().rows(), heads * sizeof(uint32_t));
   backend.download(values.data(), step.hypergradient(), heads * sizeof(float));
   for (uint32_t i = 0; i < heads; ++i) gradient[ids[i]] = values[i];
 }

@@ -47,7 +47,7 @@ struct StepState {
 
 // ───────────────────────────── batch: samples and lists ─────────────────────────────
 
-// Samples of one batch: sample i is interaction shuffle(epoch)(first + i) with a negative drawn uniformly from the items its user
+// Samples of one batch: sample i is interaction shuffle(epoch)(first + ahead·count + i) with a negative drawn uniformly from the items its user
 // has no training interaction with. A user without any such item gives (kNone, kNone, kNone), and so does a place past the last interaction.
 struct Sample {
   const uint32_t* interaction_users;  // [interactions] user of each training interaction
@@ -56,6 +56,7 @@ struct Sample {
   uint32_t interactions, items;
   uint64_t seed;
   const StepState* state;  // [1] epoch and first
+  uint32_t ahead;          // batches after the one that `state` stands at: interactions from first + ahead·count on
   uint32_t count;
   uint32_t* users;      // [count] out
   uint32_t* positives;  // [count] out
@@ -85,21 +86,28 @@ struct GroupRows {
   uint32_t count;
 };
 
-// For the distinct positive items (heads) of a batch: where their triples and relation groups start among those of the batch,
-// and their weights σ(β_v)·count_v. Marks heads' tails.
+// For the distinct positive items (heads) of a batch: where their triples and relation groups start among those of the batch. Marks
+// heads' tails.
 struct HeadLists {
   GraphView graph;
   const uint32_t* group_counts;  // [items] relation groups (runs of one relation) of each item
   const uint32_t* heads;         // [capacity] ascending
   const uint32_t* head_count;    // [1]
-  const uint32_t* occurrence_offsets;  // [head_count + 1] occurrences of each head among the positives; null: 1 each
   uint32_t capacity;
-  const float* beta;       // [items], or null: every weight is fixed_weight
-  double fixed_weight;
   uint32_t* triple_offsets;  // [capacity + 1] out
   uint32_t* group_offsets;   // [capacity + 1] out
-  double* weight;            // [capacity] out
   uint8_t* marks;            // [entities] out: 1 for each tail; may be null
+};
+
+// weight of head v: σ(β_v)·count_v, or fixed_weight·count_v.
+struct HeadWeights {
+  const uint32_t* heads;               // [capacity]
+  const uint32_t* head_count;          // [1]
+  const uint32_t* occurrence_offsets;  // [head_count + 1] occurrences of each head among the positives; null: 1 each
+  uint32_t capacity;
+  const float* beta;  // [items], or null: every weight is fixed_weight
+  double fixed_weight;
+  double* weight;  // [capacity] out
 };
 
 // ───────────────────────────── geometry ─────────────────────────────

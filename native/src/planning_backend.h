@@ -26,6 +26,7 @@ class PlanningBackend final : public Backend {
   void sample(const Sample&) override {}
   void group_rows(const GroupRows&) override {}
   void head_lists(const HeadLists&) override {}
+  void head_weights(const HeadWeights&) override {}
   void adam_replay(const AdamReplay&) override {}
   void neighborhood(const Neighborhood&) override {}
   void ranking_loss(const RankingLoss&) override {}

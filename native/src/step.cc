@@ -42,34 +42,44 @@ void BatchRows::group(Backend& backend, const Batch& batch, RowList* heads) {
   backend.group_rows(all);
 }
 
-Step::Step(Backend& backend, const DeviceGraph& graph, const StepShape& shape, const StepOptions& options)
-    : backend_(backend),
-      graph_(graph),
-      shape_(shape),
-      options_(options),
+BatchLists::BatchLists(Backend& backend, const DeviceGraph& graph, const StepShape& shape, bool knowledge)
+    : knowledge_(knowledge),
       rows_(backend, shape),
-      heads_(backend, options.knowledge ? shape.items : 1, shape.batch, shape.batch),
-      touched_(backend, options.knowledge ? shape.entities : 1, options.knowledge ? 2 * shape.batch + graph.most_triples(shape.batch) : 1,
-               2 * shape.batch) {
+      heads_(backend, knowledge ? shape.items : 1, shape.batch, shape.batch),
+      touched_(backend, knowledge ? shape.entities : 1, knowledge ? 2 * shape.batch + graph.most_triples(shape.batch) : 1, 2 * shape.batch),
+      marks_(backend, knowledge ? shape.entities : 1),
+      triple_offsets_(backend, knowledge ? size_t{heads_.capacity()} + 1 : 1),
+      group_offsets_(backend, knowledge ? size_t{heads_.capacity()} + 1 : 1) {
+  marks_.fill(0);
+}
+
+void BatchLists::build(Backend& backend, const DeviceGraph& graph, const Batch& batch) {
+  rows_.group(backend, batch, knowledge_ ? &heads_ : nullptr);
+  if (!knowledge_) return;
+  backend.head_lists({graph.view(), graph.group_counts(), heads_.rows(), heads_.count(), heads_.capacity(), triple_offsets_.data(),
+                      group_offsets_.data(), marks_.data()});
+  touched_.group(backend, batch.item_keys.data(), 2 * batch.count, marks_.data());
+}
+
+Step::Step(Backend& backend, const DeviceGraph& graph, const StepShape& shape, const StepOptions& options)
+    : backend_(backend), graph_(graph), shape_(shape), options_(options) {
   const size_t dim = shape.dim, batch = shape.batch;
-  const size_t heads = options.knowledge ? heads_.capacity() : 0, triples = options.knowledge ? graph.most_triples(shape.batch) : 0;
+  const size_t users = std::min(shape.users, shape.batch), items = std::min(shape.entities, 2 * shape.batch);
+  const size_t heads = options.knowledge ? std::min(shape.items, shape.batch) : 0;
+  const size_t triples = options.knowledge ? graph.most_triples(shape.batch) : 0;
   const size_t groups = options.knowledge && options.attention ? graph.most_groups(shape.batch) : 0;
-  marks_ = {backend, options.knowledge ? shape.entities : 1}, marks_.fill(0);
-  triple_offsets_ = {backend, heads + 1}, group_offsets_ = {backend, heads + 1};
   weight_ = {backend, heads}, head_distance_ = {backend, heads};
   tape_head_gradient_ = {backend, heads * dim}, tape_midpoint_gradient_ = {backend, heads * dim};
   tape_scale_gradient_ = {backend, heads}, tape_triples_ = {backend, triples}, tape_relation_gradient_ = {backend, groups * dim};
   loss_ = {backend, batch}, ranking_tape_ = {backend, batch}, sample_scale_gradient_ = {backend, batch};
-  user_gradient_ = {backend, rows_.users.capacity() * dim}, item_gradient_ = {backend, rows_.items.capacity() * dim};
-  if (options.knowledge) entity_gradient_ = {backend, touched_.capacity() * dim};
+  user_gradient_ = {backend, users * dim}, item_gradient_ = {backend, items * dim};
+  if (options.knowledge) entity_gradient_ = {backend, std::min<size_t>(shape.entities, 2 * batch + triples) * dim};
   relation_gradient_ = {backend, shape.relations * dim}, relation_gradient_.fill(0);
   hypergradient_ = {backend, heads};
-  partial_ = {backend, std::max(graph.in_edges().chunks, graph.relation_groups().chunks) * dim};
-  ahead_users_ = {backend, rows_.users.capacity() * dim}, ahead_user_points_ = {backend, rows_.users.capacity() * dim};
-  ahead_user_gap_ = {backend, rows_.users.capacity()};
-  ahead_items_ = {backend, rows_.items.capacity() * dim}, ahead_item_points_ = {backend, rows_.items.capacity() * dim};
-  ahead_item_gap_ = {backend, rows_.items.capacity()}, outer_gradient_ = {backend, rows_.items.capacity() * dim};
-  outer_tape_ = {backend, batch};
+  entity_partial_ = {backend, graph.in_edges().chunks * dim}, relation_partial_ = {backend, graph.relation_groups().chunks * dim};
+  ahead_users_ = {backend, users * dim}, ahead_user_points_ = {backend, users * dim}, ahead_user_gap_ = {backend, users};
+  ahead_items_ = {backend, items * dim}, ahead_item_points_ = {backend, items * dim}, ahead_item_gap_ = {backend, items};
+  outer_gradient_ = {backend, items * dim}, outer_tape_ = {backend, batch};
 }
 
 NeighborhoodTape Step::tape() {
@@ -77,66 +87,83 @@ NeighborhoodTape Step::tape() {
           options_.attention ? tape_relation_gradient_.data() : nullptr, tape_scale_gradient_.data()};
 }
 
-void Step::group(const Batch& batch) {
-  rows_.group(backend_, batch, options_.knowledge ? &heads_ : nullptr);
-}
-
-void Step::weigh(const StepTables& tables, const Batch& batch) {
-  if (!options_.knowledge) return;
-  backend_.head_lists({graph_.view(), graph_.group_counts(), heads_.rows(), heads_.count(), heads_.offsets(), heads_.capacity(), tables.beta,
-                       options_.knowledge_weight, triple_offsets_.data(), group_offsets_.data(), weight_.data(), marks_.data()});
-  touched_.group(backend_, batch.item_keys.data(), 2 * batch.count, marks_.data());
-}
-
-void Step::inner(const StepTables& tables, const Batch& batch, bool learn_scale) {
+void Step::inner(const StepTables& tables, const Batch& batch, const BatchLists& lists, bool learn_scale) {
   const uint32_t dim = shape_.dim;
-  const float* relations = options_.attention ? tables.relations.points : nullptr;
   const PointTable users{tables.users.points, nullptr, tables.users.gap, nullptr};
   const PointTable items{tables.entities.points, nullptr, tables.entities.gap, nullptr};
-  backend_.ranking_loss({users, items, batch.users.data(), batch.positives.data(), batch.negatives.data(), batch.count, dim,
-                         options_.curvature, tables.scale, loss_.data(), ranking_tape_.data(),
-                         learn_scale ? sample_scale_gradient_.data() : nullptr});
   const auto gradient = [&](bool of_users, const RowList& list, float* out) {
     backend_.ranking_gradient({users, items, batch.users.data(), batch.positives.data(), batch.negatives.data(), ranking_tape_.data(), of_users,
                                list.rows(), list.count(), list.offsets(), list.order(), list.capacity(), dim, out, nullptr});
   };
-  gradient(true, rows_.users, user_gradient_.data());
-  gradient(false, rows_.items, item_gradient_.data());
-  if (!options_.knowledge) return;
+  const auto rank = [&] {
+    backend_.ranking_loss({users, items, batch.users.data(), batch.positives.data(), batch.negatives.data(), batch.count, dim,
+                           options_.curvature, tables.scale, loss_.data(), ranking_tape_.data(),
+                           learn_scale ? sample_scale_gradient_.data() : nullptr});
+    backend_.branches({[&] { gradient(true, lists.rows().users, user_gradient_.data()); },
+                       [&] { gradient(false, lists.rows().items, item_gradient_.data()); }});
+  };
+  if (!options_.knowledge) return rank();
 
-  backend_.neighborhood({tables.entities.points, tables.entities.gap, relations, tables.relations.gap, graph_.view(), heads_.rows(),
-                         heads_.count(), heads_.capacity(), triple_offsets_.data(), group_offsets_.data(), dim, options_.curvature,
-                         tables.scale, options_.attention, nullptr, nullptr, head_distance_.data(), tape()});
-  backend_.entity_gradient({tables.entities.points, relations, graph_.view(), graph_.in_edges(), heads_.slot(), triple_offsets_.data(),
-                            weight_.data(), tape(), rows_.items.slot(), item_gradient_.data(), touched_.rows(), touched_.count(),
-                            touched_.slot(), touched_.capacity(), shape_.items, dim, partial_.data(), entity_gradient_.data()});
+  const RowList &heads = lists.heads(), &touched = lists.touched();
+  const float* relations = options_.attention ? tables.relations.points : nullptr;
+  const auto neighborhoods = [&] {
+    backend_.neighborhood({tables.entities.points, tables.entities.gap, relations, tables.relations.gap, graph_.view(), heads.rows(),
+                           heads.count(), heads.capacity(), lists.triple_offsets(), lists.group_offsets(), dim, options_.curvature,
+                           tables.scale, options_.attention, nullptr, nullptr, head_distance_.data(), tape()});
+  };
+  const auto weigh = [&] {
+    backend_.head_weights(
+        {heads.rows(), heads.count(), heads.offsets(), heads.capacity(), tables.beta, options_.knowledge_weight, weight_.data()});
+  };
+  backend_.branches({neighborhoods, rank, weigh});
+
+  const auto of_entities = [&] {
+    backend_.entity_gradient({tables.entities.points, relations, graph_.view(), graph_.in_edges(), heads.slot(), lists.triple_offsets(),
+                              weight_.data(), tape(), lists.rows().items.slot(), item_gradient_.data(), touched.rows(), touched.count(),
+                              touched.slot(), touched.capacity(), shape_.items, dim, entity_partial_.data(), entity_gradient_.data()});
+  };
+  const auto of_relations = [&] {
+    backend_.relation_gradient({graph_.relation_groups(), heads.slot(), lists.group_offsets(), weight_.data(), tape_relation_gradient_.data(),
+                                dim, relation_partial_.data(), relation_gradient_.data()});
+  };
   if (options_.attention)
-    backend_.relation_gradient({graph_.relation_groups(), heads_.slot(), group_offsets_.data(), weight_.data(),
-                                tape_relation_gradient_.data(), dim, partial_.data(), relation_gradient_.data()});
+    backend_.branches({of_entities, of_relations});
+  else
+    of_entities();
 }
 
-void Step::outer(const StepTables& tables, const Batch& outer, const BatchRows& rows) {
-  const uint32_t dim = shape_.dim;
+void Step::look_ahead(const StepTables& tables, const BatchLists& lists, const BatchRows& outer) {
   const auto ahead = [&](const AdamTable& table, const RowList& list, const uint32_t* gradient_slot, const float* gradient,
                          Buffer<double>& parameters, Buffer<double>& points, Buffer<double>& gap) {
     backend_.lookahead({table.parameters, list.rows(), list.count(), gradient_slot, gradient, options_.inner_learning_rate, list.capacity(),
-                        dim, options_.curvature, options_.tangent, options_.project, parameters.data(), points.data(), gap.data()});
+                        shape_.dim, options_.curvature, options_.tangent, options_.project, parameters.data(), points.data(), gap.data()});
   };
-  ahead(tables.users, rows.users, rows_.users.slot(), user_gradient(), ahead_users_, ahead_user_points_, ahead_user_gap_);
-  ahead(tables.entities, rows.items, touched().slot(), entity_gradient(), ahead_items_, ahead_item_points_, ahead_item_gap_);
-  const PointTable users{nullptr, ahead_user_points_.data(), ahead_user_gap_.data(), rows.users.slot()};
-  const PointTable items{nullptr, ahead_item_points_.data(), ahead_item_gap_.data(), rows.items.slot()};
-  backend_.ranking_loss({users, items, outer.users.data(), outer.positives.data(), outer.negatives.data(), outer.count, dim,
+  backend_.branches({[&] {
+                       ahead(tables.entities, outer.items, lists.touched().slot(), entity_gradient(), ahead_items_, ahead_item_points_,
+                             ahead_item_gap_);
+                     },
+                     [&] {
+                       ahead(tables.users, outer.users, lists.rows().users.slot(), user_gradient(), ahead_users_, ahead_user_points_,
+                             ahead_user_gap_);
+                     }});
+}
+
+void Step::outer(const StepTables& tables, const BatchLists& lists, const Batch& batch, const BatchRows& outer) {
+  const uint32_t dim = shape_.dim;
+  const RowList& heads = lists.heads();
+  const PointTable users{nullptr, ahead_user_points_.data(), ahead_user_gap_.data(), outer.users.slot()};
+  const PointTable items{nullptr, ahead_item_points_.data(), ahead_item_gap_.data(), outer.items.slot()};
+  backend_.ranking_loss({users, items, batch.users.data(), batch.positives.data(), batch.negatives.data(), batch.count, dim,
                          options_.curvature, tables.scale, nullptr, outer_tape_.data(), nullptr});
-  backend_.ranking_gradient({users, items, outer.users.data(), outer.positives.data(), outer.negatives.data(), outer_tape_.data(), false,
-                             rows.items.rows(), rows.items.count(), rows.items.offsets(), rows.items.order(), rows.items.capacity(), dim,
+  backend_.ranking_gradient({users, items, batch.users.data(), batch.positives.data(), batch.negatives.data(), outer_tape_.data(), false,
+                             outer.items.rows(), outer.items.count(), outer.items.offsets(), outer.items.order(), outer.items.capacity(), dim,
                              nullptr, outer_gradient_.data()});
   if (options_.tangent)
-    backend_.lookahead_gradient({tables.entities.parameters, rows.items.rows(), rows.items.count(), rows.items.capacity(), dim,
+    backend_.lookahead_gradient({tables.entities.parameters, outer.items.rows(), outer.items.count(), outer.items.capacity(), dim,
                                  options_.curvature, ahead_items_.data(), outer_gradient_.data()});
-  backend_.hypergradient({tables.entities.points, options_.attention ? tables.relations.points : nullptr, graph_.view(), heads_.rows(),
-                          heads_.count(), heads_.offsets(), triple_offsets_.data(), tape(), tables.beta, options_.inner_learning_rate,
-                          rows.items.slot(), outer_gradient_.data(), heads_.capacity(), shape_.items, dim, hypergradient_.data()});
+  backend_.hypergradient({tables.entities.points, options_.attention ? tables.relations.points : nullptr, graph_.view(), heads.rows(),
+                          heads.count(), heads.offsets(), lists.triple_offsets(), tape(), tables.beta, options_.inner_learning_rate,
+                          outer.items.slot(), outer_gradient_.data(), heads.capacity(), shape_.items, dim, hypergradient_.data()});
 }
 
 }  // namespace hk

@@ -65,25 +65,38 @@ struct BatchRows {
   RowList users, items;  // items: rows of the entity table
 };
 
+// Everything a step needs to know of its batch that no parameter has a part in, so that it can be built beside the step before.
+class BatchLists {
+ public:
+  BatchLists(Backend& backend, const DeviceGraph& graph, const StepShape& shape, bool knowledge);
+  void build(Backend& backend, const DeviceGraph& graph, const Batch& batch);
+
+  const BatchRows& rows() const { return rows_; }
+  const RowList& heads() const { return heads_; }  // distinct positive items; empty without knowledge
+  // Rows of the entity table that have a gradient: items of the batch and, with knowledge, tails of its heads.
+  const RowList& touched() const { return knowledge_ ? touched_ : rows_.items; }
+  const uint32_t* triple_offsets() const { return triple_offsets_.data(); }  // [heads + 1]
+  const uint32_t* group_offsets() const { return group_offsets_.data(); }
+
+ private:
+  bool knowledge_;
+  BatchRows rows_;
+  RowList heads_, touched_;
+  Buffer<uint8_t> marks_;
+  Buffer<uint32_t> triple_offsets_, group_offsets_;
+};
+
 class Step {
  public:
   Step(Backend& backend, const DeviceGraph& graph, const StepShape& shape, const StepOptions& options);
 
-  // Lists: distinct users, items, heads (with knowledge). After it, `heads()` names the β rows that `weigh` reads.
-  void group(const Batch& batch);
-  // Head weights σ(β_v)·count_v, where each head's triples start, and all entities that the step touches.
-  void weigh(const StepTables& tables, const Batch& batch);
   // ∇J_inner of every touched row, in point coordinates, and the losses.
-  void inner(const StepTables& tables, const Batch& batch, bool learn_scale);
-  // Θ̃, ∇J_outer(Θ̃) on the items of the outer batch, and the hypergradient of every head. `rows` lists the outer batch.
-  void outer(const StepTables& tables, const Batch& outer, const BatchRows& rows);
-  // The same with the batch of `inner` itself.
-  void outer(const StepTables& tables, const Batch& batch) { outer(tables, batch, rows_); }
+  void inner(const StepTables& tables, const Batch& batch, const BatchLists& lists, bool learn_scale);
+  // Θ̃ on the rows of the outer batch, which `outer` lists, after `inner` of the batch that `lists` lists.
+  void look_ahead(const StepTables& tables, const BatchLists& lists, const BatchRows& outer);
+  // ∇J_outer(Θ̃) on the items of the outer batch, and the hypergradient of every head. Reads no user parameter.
+  void outer(const StepTables& tables, const BatchLists& lists, const Batch& batch, const BatchRows& outer);
 
-  const BatchRows& rows() const { return rows_; }
-  const RowList& heads() const { return heads_; }
-  // Rows of the entity table that have a gradient: items of the batch and, with knowledge, tails of its heads.
-  const RowList& touched() const { return options_.knowledge ? touched_ : rows_.items; }
   const float* user_gradient() const { return user_gradient_.data(); }
   const float* entity_gradient() const { return options_.knowledge ? entity_gradient_.data() : item_gradient_.data(); }
   const float* relation_gradient() const { return relation_gradient_.data(); }
@@ -104,10 +117,6 @@ class Step {
   const DeviceGraph& graph_;
   StepShape shape_;
   StepOptions options_;
-  BatchRows rows_;
-  RowList heads_, touched_;
-  Buffer<uint8_t> marks_;
-  Buffer<uint32_t> triple_offsets_, group_offsets_;
   Buffer<double> weight_, head_distance_;
   Buffer<float> tape_relation_gradient_;
   Buffer<double> tape_head_gradient_, tape_midpoint_gradient_, tape_scale_gradient_;
@@ -116,7 +125,7 @@ class Step {
   Buffer<RankingTape> ranking_tape_;
   Buffer<double> sample_scale_gradient_;
   Buffer<float> user_gradient_, item_gradient_, entity_gradient_, relation_gradient_, hypergradient_;
-  Buffer<double> partial_;
+  Buffer<double> entity_partial_, relation_partial_;
   // the lookahead, float64
   Buffer<double> ahead_users_, ahead_user_points_, ahead_user_gap_, ahead_items_, ahead_item_points_, ahead_item_gap_, outer_gradient_;
   Buffer<RankingTape> outer_tape_;

@@ -31,6 +31,7 @@ class TimedBackend final : public Backend {
   void sample(const Sample& a) override { run("sample", &Backend::sample, a); }
   void group_rows(const GroupRows& a) override { run("group_rows", &Backend::group_rows, a); }
   void head_lists(const HeadLists& a) override { run("head_lists", &Backend::head_lists, a); }
+  void head_weights(const HeadWeights& a) override { run("head_weights", &Backend::head_weights, a); }
   void adam_replay(const AdamReplay& a) override { run("adam_replay", &Backend::adam_replay, a); }
   void neighborhood(const Neighborhood& a) override { run("neighborhood", &Backend::neighborhood, a); }
   void ranking_loss(const RankingLoss& a) override { run(a.users.f ? "ranking_loss" : "ranking_loss ahead", &Backend::ranking_loss, a); }

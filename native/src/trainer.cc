@@ -35,21 +35,31 @@ Trainer::Trainer(std::unique_ptr<Backend> backend, TrainerOptions options) : opt
   options_.batch = std::max(1u, std::min(options_.batch, interactions));
   model_ = std::make_unique<Model>(*backend_, m);
   graph_ = std::make_unique<DeviceGraph>(*backend_, options_.graph, m.entities, m.relations);
-  step_ = std::make_unique<Step>(*backend_, *graph_, StepShape{m.users, m.items, m.entities, m.relations, m.dim, options_.batch}, options_.step);
-  batch_ = std::make_unique<Batch>(*backend_, options_.batch);
+  const StepShape shape{m.users, m.items, m.entities, m.relations, m.dim, options_.batch};
+  step_ = std::make_unique<Step>(*backend_, *graph_, shape, options_.step);
+  for (auto& turn : turns_) {
+    turn.reset(new Turn{{*backend_, options_.batch}, {*backend_, *graph_, shape, options_.step.knowledge}});
+    turn->batch.count = options_.batch;
+  }
   std::vector<uint32_t> interaction_users(interactions);
   for (uint32_t user = 0; user < m.users; ++user)
     std::fill(interaction_users.begin() + options_.train_offsets[user], interaction_users.begin() + options_.train_offsets[user + 1], user);
   train_offsets_ = {*backend_, options_.train_offsets}, train_items_ = {*backend_, options_.train_items};
   interaction_users_ = {*backend_, interaction_users};
   totals_ = {*backend_, 2}, state_ = {*backend_, 1};
-  batch_->count = options_.batch;
 }
 
-void Trainer::draw() {
+// The samples of the batch that comes `ahead` batches after the one that the state stands at.
+void Trainer::draw(Turn& turn, uint32_t ahead) {
+  Batch& batch = turn.batch;
   backend_->sample({interaction_users_.data(), train_offsets_.data(), train_items_.data(), static_cast<uint32_t>(options_.train_items.size()),
-                    options_.model.items, options_.seed, state_.data(), batch_->count, batch_->users.data(), batch_->positives.data(),
-                    batch_->negatives.data(), batch_->item_keys.data()});
+                    options_.model.items, options_.seed, state_.data(), ahead, batch.count, batch.users.data(), batch.positives.data(),
+                    batch.negatives.data(), batch.item_keys.data()});
+}
+
+void Trainer::prepare(Turn& turn, uint32_t ahead) {
+  draw(turn, ahead);
+  turn.lists.build(*backend_, *graph_, turn.batch);
 }
 
 // The first batch of an epoch is next.
@@ -65,10 +75,11 @@ Samples Trainer::samples(uint32_t epoch) {
     const uint32_t count = std::min(options_.batch, n - first);
     const StepState state{epoch, first, steps_, 1};
     state_.upload(&state);
-    draw();
-    batch_->users.download(out.users.data() + first, count);
-    batch_->positives.download(out.positives.data() + first, count);
-    batch_->negatives.download(out.negatives.data() + first, count);
+    draw(*turns_[0], 0);
+    const Batch& batch = turns_[0]->batch;
+    batch.users.download(out.users.data() + first, count);
+    batch.positives.download(out.positives.data() + first, count);
+    batch.negatives.download(out.negatives.data() + first, count);
   }
   return out;
 }
@@ -94,29 +105,50 @@ void Trainer::update(ParameterTable& table, const RowList* rows, const float* gr
                   regularised ? regularized->offsets() : nullptr, options_.regularization, state_.data(), all ? table.rows : rows->capacity()});
 }
 
-void Trainer::run_step() {
+// The step of the batch in `turn`.
+void Trainer::run_step(Turn& turn) {
   const StepOptions& o = options_.step;
   const bool exact = options_.adam == AdamKind::exact;
   const bool adaptive = o.knowledge && options_.adaptive;
   Model& model = *model_;
-  draw();
-  step_->group(*batch_);
-  if (exact && adaptive) replay(model.beta, &step_->heads());
+  const Batch& batch = turn.batch;
+  const BatchLists& lists = turn.lists;
+  if (exact) {
+    if (adaptive) replay(model.beta, &lists.heads());
+    replay(model.users, &lists.rows().users);
+    replay(model.entities, &lists.touched());
+  }
   const StepTables tables{model.users.view(), model.entities.view(), model.relations.view(),
                           adaptive ? model.beta.parameters.data() : nullptr, model.scale.data()};
-  step_->weigh(tables, *batch_);
-  if (exact) {
-    replay(model.users, &step_->rows().users);
-    replay(model.entities, &step_->touched());
-  }
-  step_->inner(tables, *batch_, options_.learn_scale);
-  if (adaptive) step_->outer(tables, *batch_);
+  step_->inner(tables, batch, lists, options_.learn_scale);
 
-  update(model.users, &step_->rows().users, step_->user_gradient(), &step_->rows().users);
-  update(model.entities, &step_->touched(), step_->entity_gradient(), &step_->rows().items);
-  if (o.knowledge && o.attention) update(model.relations, nullptr, step_->relation_gradient(), nullptr);
-  if (adaptive) update(model.beta, &step_->heads(), step_->hypergradient(), nullptr);
-  backend_->batch_totals({step_->loss(), batch_->count, step_->weight(), step_->head_distance(), step_->heads().count(), totals_.data(),
+  const auto update_users = [&] { update(model.users, &lists.rows().users, step_->user_gradient(), &lists.rows().users); };
+  const auto update_rest = [&] {
+    std::vector<Calls> updates{[&] { update(model.entities, &lists.touched(), step_->entity_gradient(), &lists.rows().items); }};
+    if (o.knowledge && o.attention) updates.push_back([&] { update(model.relations, nullptr, step_->relation_gradient(), nullptr); });
+    if (adaptive) updates.push_back([&] { update(model.beta, &lists.heads(), step_->hypergradient(), nullptr); });
+    backend_->branches(updates);
+  };
+  const auto outer = [&] { step_->outer(tables, lists, batch, lists.rows()); };
+  if (adaptive) step_->look_ahead(tables, lists, lists.rows());
+  backend_->branches({[&] {
+                        if (adaptive) outer();
+                        update_rest();
+                      },
+                      update_users});
+}
+
+// A step, and beside it the samples and lists of the next: past the last batch of an epoch these are empty.
+void Trainer::take_turn(uint32_t place) {
+  Turn &now = *turns_[place], &next = *turns_[1 - place];
+  backend_->branches({[&] { run_step(now); }, [&] { prepare(next, 1); }});
+  total(now.lists);
+}
+
+// Ends the step: its losses, and the state moved on.
+void Trainer::total(const BatchLists& lists) {
+  Model& model = *model_;
+  backend_->batch_totals({step_->loss(), options_.batch, step_->weight(), step_->head_distance(), lists.heads().count(), totals_.data(),
                           options_.learn_scale ? step_->sample_scale_gradient() : nullptr, step_->head_scale_gradient(),
                           model.scale_state.data(), model.scale.data(), options_.scale_learning_rate, state_.data()});
 }
@@ -127,13 +159,14 @@ EpochTotals Trainer::epoch(uint32_t epoch, double learning_rate_factor, const Co
   totals_.fill(0);
   if (timed_) timed_->take_seconds();
   set_state(epoch, learning_rate_factor);
-  if (!recorded_step_) recorded_step_ = backend_->record([this] { run_step(); });
+  if (!recorded_steps_) recorded_steps_ = backend_->record({[this] { take_turn(0); }, [this] { take_turn(1); }});
+  prepare(*turns_[0], 0);
   const uint32_t steps = (n + options_.batch - 1) / options_.batch;
   double totals[2] = {0, 0};
   for (uint32_t done = 0; done < steps;) {
     control.check();
-    const uint32_t several = std::min(recorded_step_->at_once, steps - done);
-    backend_->play(*recorded_step_, several);
+    const uint32_t several = std::min(recorded_steps_->at_once, steps - done);
+    backend_->play(*recorded_steps_, several);
     done += several, steps_ += several;
   }
   if (options_.adam == AdamKind::exact) {

@@ -63,8 +63,16 @@ class Trainer {
   const TrainerOptions& options() const { return options_; }
 
  private:
-  void run_step();
-  void draw();
+  // A batch and its lists: one is trained on while the next is made.
+  struct Turn {
+    Batch batch;
+    BatchLists lists;
+  };
+  void draw(Turn& turn, uint32_t ahead);
+  void prepare(Turn& turn, uint32_t ahead);
+  void run_step(Turn& turn);
+  void total(const BatchLists& lists);
+  void take_turn(uint32_t place);
   void set_state(uint32_t epoch, double learning_rate_factor);
   AdamOptions adam_options(const ParameterTable& table) const;
   void replay(ParameterTable& table, const RowList* rows);
@@ -78,11 +86,11 @@ class Trainer {
   std::unique_ptr<Model> model_;
   std::unique_ptr<DeviceGraph> graph_;
   std::unique_ptr<Step> step_;
-  std::unique_ptr<Batch> batch_;
+  std::unique_ptr<Turn> turns_[2];
   Buffer<uint32_t> train_offsets_, train_items_, interaction_users_;
   Buffer<double> totals_;
   Buffer<StepState> state_;
-  std::unique_ptr<Recording> recorded_step_;  // made by the first epoch
+  std::unique_ptr<Recording> recorded_steps_;  // one of each turn, made by the first epoch
   uint32_t steps_ = 0;  // Adam steps so far
 };
 

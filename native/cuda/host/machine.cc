@@ -239,6 +239,24 @@ uint64_t schedule_seed() {
   return text && *text ? std::strtoull(text, nullptr, 10) : 1;
 }
 
+// Numbers for the next launch; false where the order is to be ascending. Under the machine's lock.
+bool start_random(Random& random) {
+  static uint64_t launches = 0, last_seed = 0;
+  const uint64_t seed = schedule_seed();
+  if (seed != last_seed) launches = 0, last_seed = seed;
+  random = Random{seed * 0x2545F4914F6CDD1Du + ++launches};
+  return seed != 0;
+}
+
+template <class T>
+std::vector<T> order_of(T count, bool shuffled, Random& random) {
+  std::vector<T> order(count);
+  std::iota(order.begin(), order.end(), T{0});
+  if (shuffled)
+    for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random() % i]);
+  return order;
+}
+
 // One block, from its first thread's start to its last one's end.
 void run_block(Random* random) {
   const Index3 block = now.block;
@@ -293,6 +311,13 @@ void forget_frames() {
 
 }  // namespace
 
+std::vector<uint32_t> order_of(uint32_t count) {
+  const std::lock_guard<std::mutex> lock(machine.mutex);
+  Random random{0};
+  const bool shuffled = start_random(random);
+  return order_of<uint32_t>(count, shuffled, random);
+}
+
 void run(const char* kernel, Index3 grid, Index3 block, size_t shared_bytes, void (*body)(void*), void* argument) {
   const std::lock_guard<std::mutex> lock(machine.mutex);
   const uint32_t count = block.x * block.y * block.z;
@@ -300,15 +325,9 @@ void run(const char* kernel, Index3 grid, Index3 block, size_t shared_bytes, voi
           std::string("kernel ") + kernel + ": a block of " + std::to_string(count) + " threads is not whole warps, 1024 at most");
   prepare_stacks();
   machine.kernel = kernel, machine.error.clear(), machine.body = body, machine.argument = argument, machine.count = count;
-  static uint64_t launches = 0, last_seed = 0;
-  const uint64_t seed = schedule_seed();
-  if (seed != last_seed) launches = 0, last_seed = seed;
-  Random random{seed * 0x2545F4914F6CDD1Du + ++launches};
-
-  std::vector<uint64_t> blocks(uint64_t{grid.x} * grid.y * grid.z);
-  std::iota(blocks.begin(), blocks.end(), uint64_t{0});
-  if (seed)
-    for (size_t i = blocks.size(); i > 1; --i) std::swap(blocks[i - 1], blocks[random() % i]);
+  Random random{0};
+  const bool shuffled = start_random(random);
+  const auto blocks = order_of<uint64_t>(uint64_t{grid.x} * grid.y * grid.z, shuffled, random);
   char* shared = guarded_allocate(shared_bytes);
   require(shared != nullptr, "ERR_HK_MEMORY", "no memory for " + std::to_string(shared_bytes) + " bytes of shared memory");
   for (const uint64_t b : blocks) {
@@ -316,7 +335,7 @@ void run(const char* kernel, Index3 grid, Index3 block, size_t shared_bytes, voi
     now.block_index = {static_cast<uint32_t>(b % grid.x), static_cast<uint32_t>(b / grid.x % grid.y),
                        static_cast<uint32_t>(b / (uint64_t{grid.x} * grid.y))};
     std::memset(shared, 0xff, shared_bytes);
-    run_block(seed ? &random : nullptr);
+    run_block(shuffled ? &random : nullptr);
     if (machine.error.empty())
       if (const ptrdiff_t offset = written_outside(shared, shared_bytes))
         machine.error = outside_message(machine.kernel, "its shared memory", shared_bytes, offset);

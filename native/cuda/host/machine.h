@@ -1,7 +1,7 @@
 #pragma once
 // A CUDA device made of host memory and one fiber per CUDA thread: it runs the kernels of native/cuda without a card, to test them.
 //
-// Blocks run one after another in shuffled order. Within a block every thread runs alone until its next rendezvous (block barrier or
+// Blocks run one after another in shuffled order, and so do the branches of a step. Within a block every thread runs alone until its next rendezvous (block barrier or
 // warp collective); whose turn it is next is drawn anew at every round from the seed HYPER_KNOW_HOST_SCHEDULE (0 = ascending order, the
 // default is 1). A kernel that lacks a barrier, or sums in an order it should not, therefore changes its result with the seed.
 //
@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <source_location>
+#include <vector>
 
 namespace hk::host {
 
@@ -32,6 +33,9 @@ extern Now now;
 
 // Runs body(context) once per thread of the grid.
 void run(const char* kernel, Index3 grid, Index3 block, size_t shared_bytes, void (*body)(void*), void* context);
+
+// The numbers below `count` in an order drawn from the seed: that of calls which may run side by side.
+std::vector<uint32_t> order_of(uint32_t count);
 
 // Called by kernels.
 void meet_block(const std::source_location& where);

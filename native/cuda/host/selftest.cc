@@ -262,19 +262,20 @@ Results exercise(Backend& b, const Case& c, const World& w) {
   const Buffer<float> beta(b, w.beta);
   for (uint32_t epoch = 0; epoch < 2; ++epoch) {
     const std::string at = " " + std::to_string(epoch);
-    b.sample({interaction_users.data(), train_offsets.data(), train_items.data(), interactions, c.items, 99, state.at(epoch, epoch ? interactions - n / 2 : 3, 0), n,
+    b.sample({interaction_users.data(), train_offsets.data(), train_items.data(), interactions, c.items, 99, state.at(epoch, epoch ? interactions - n - n / 2 : 3, 0), epoch, n,
               user_keys.data(), positives.data(), negatives.data(), item_keys.data()});
     keep(out, "sample.users" + at, user_keys, n, kExact), keep(out, "sample.positives" + at, positives, n, kExact);
     keep(out, "sample.negatives" + at, negatives, n, kExact), keep(out, "sample.item_keys" + at, item_keys, 2 * n, kExact);
     b.group_rows({{user_list.groups(user_keys.data(), n), item_list.groups(item_keys.data(), 2 * n), heads.groups(positives.data(), n)}, 3});
     user_list.keep_all(out, "group_rows users" + at, n), item_list.keep_all(out, "group_rows items" + at, 2 * n);
-    b.head_lists({graph.view(), graph.group_counts(), heads.unique.data(), heads.count.data(), epoch ? heads.offsets.data() : nullptr,
-                  heads.capacity, epoch ? beta.data() : nullptr, 0.25, triple_offsets.data(), group_offsets.data(), weight.data(),
-                  marks.data()});
+    b.head_lists({graph.view(), graph.group_counts(), heads.unique.data(), heads.count.data(), heads.capacity, triple_offsets.data(),
+                  group_offsets.data(), marks.data()});
+    b.head_weights({heads.unique.data(), heads.count.data(), epoch ? heads.offsets.data() : nullptr, heads.capacity,
+                    epoch ? beta.data() : nullptr, 0.25, weight.data()});
     const uint32_t count = heads.count.first();
     keep(out, "head_lists.triple_offsets" + at, triple_offsets, count + 1, kExact);
     keep(out, "head_lists.group_offsets" + at, group_offsets, count + 1, kExact);
-    keep(out, "head_lists.weight" + at, weight, count, kDouble), keep(out, "head_lists.marks" + at, marks, c.entities, kExact);
+    keep(out, "head_weights" + at, weight, count, kDouble), keep(out, "head_lists.marks" + at, marks, c.entities, kExact);
     b.group_rows({{touched.groups(item_keys.data(), 2 * n, marks.data())}, 1});
     touched.keep_all(out, "group_rows touched" + at, 2 * n), keep(out, "group_rows marks" + at, marks, c.entities, kExact);
   }

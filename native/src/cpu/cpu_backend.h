@@ -22,6 +22,7 @@ class CpuBackend final : public Backend {
   void sample(const Sample& a) override;
   void group_rows(const GroupRows& a) override;
   void head_lists(const HeadLists& a) override;
+  void head_weights(const HeadWeights& a) override;
   void adam_replay(const AdamReplay& a) override;
   void neighborhood(const Neighborhood& a) override;
   void ranking_loss(const RankingLoss& a) override;

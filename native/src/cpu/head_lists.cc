@@ -1,7 +1,6 @@
 // head_lists on the CPU: two running sums on one thread, then heads over threads. Several heads may mark the same tail, with the same byte.
 #include <atomic>
 
-#include "../ball.h"
 #include "cpu_backend.h"
 
 namespace hk {
@@ -15,16 +14,12 @@ void CpuBackend::head_lists(const HeadLists& a) {
     triples += a.graph.offsets[head + 1] - a.graph.offsets[head], groups += a.group_counts[head];
   }
   a.triple_offsets[heads] = triples, a.group_offsets[heads] = groups;
+  if (!a.marks) return;
 
   pool_.run(heads, 256, [&](uint64_t begin, uint64_t end, int) {
-    for (uint64_t i = begin; i < end; ++i) {
-      const uint32_t head = a.heads[i];
-      const double count = a.occurrence_offsets ? a.occurrence_offsets[i + 1] - a.occurrence_offsets[i] : 1;
-      a.weight[i] = count * (a.beta ? sigmoid(static_cast<double>(a.beta[head])) : a.fixed_weight);
-      if (!a.marks) continue;
-      for (uint32_t t = a.graph.offsets[head]; t < a.graph.offsets[head + 1]; ++t)
+    for (uint64_t i = begin; i < end; ++i)
+      for (uint32_t t = a.graph.offsets[a.heads[i]]; t < a.graph.offsets[a.heads[i] + 1]; ++t)
         std::atomic_ref<uint8_t>(a.marks[a.graph.tails[t]]).store(1, std::memory_order_relaxed);
-    }
   });
 }
 

@@ -8,7 +8,7 @@
 namespace hk {
 
 void CpuBackend::sample(const Sample& a) {
-  const uint32_t epoch = a.state->epoch, first = a.state->first;
+  const uint32_t epoch = a.state->epoch, first = a.state->first + a.ahead * a.count;
   const Shuffle shuffle = with_keys(shuffle_of(a.interactions), a.seed, epoch);
   const uint64_t present = std::min<uint64_t>(a.count, a.interactions - std::min(first, a.interactions));
   constexpr uint64_t kBlock = 64;
