@@ -24,19 +24,23 @@ __device__ inline Rates rates(const AdamOptions& o, const StepState& state, uint
 }
 
 // The rows of one table that a warp works on.
+template <class Dim>
 struct RowStep {
   const AdamTable& table;
   const AdamOptions& options;
+  const Dim dim;
 
-  __device__ float* row(float* rows, uint32_t i) const { return rows + size_t{i} * table.dim; }
+  __device__ RowStep(const AdamTable& table, const AdamOptions& options) : table(table), options(options), dim(table.dim) {}
+
+  __device__ float* row(float* rows, uint32_t i) const { return rows + size_t{i} * dim; }
   __device__ double most() const { return options.tangent ? kMaxTangentNorm : kMaxNorm; }
 
   // Keeps √c‖w‖ ≤ most.
   __device__ void keep_within(uint32_t i) const {
     if (!table.points) return;
     float* w = row(table.parameters, i);
-    const double sqnorm = options.curvature * row_dot(w, w, table.dim);
-    if (sqnorm > most() * most()) row_scale(w, most() / std::sqrt(sqnorm), w, table.dim);
+    const double sqnorm = options.curvature * row_dot(w, w, dim);
+    if (sqnorm > most() * most()) row_scale(w, most() / std::sqrt(sqnorm), w, dim);
   }
 
   // One step; g(k) is the gradient of column k.
@@ -47,13 +51,13 @@ struct RowStep {
     float* w = row(table.parameters, i);
     float* first = row(table.first, i);
     float* second = row(table.second, i);
-    for (uint32_t k = lane_id(); k < table.dim; k += kWarp) {
+    for_columns(dim, [&](uint32_t k) {
       const float gk = g(k);
       const float m = __fmaf_rn(beta1, first[k], __fmul_rn(rest1, gk));
       const float v = __fmaf_rn(beta2, second[k], __fmul_rn(__fmul_rn(rest2, gk), gk));
       first[k] = m, second[k] = v;
       w[k] = __fsub_rn(w[k], __fdiv_rn(__fmul_rn(r.rate, m), __fadd_rn(__fsqrt_rn(v), r.epsilon)));
-    }
+    });
     keep_within(i);
   }
 
@@ -63,20 +67,22 @@ struct RowStep {
     float* points = row(table.points, i);
     if (options.tangent) {
       const float* w = row(table.parameters, i);
-      row_scale(points, exp_map_origin(row_dot(w, w, table.dim), options.curvature).across, w, table.dim);
+      row_scale(points, exp_map_origin(row_dot(w, w, dim), options.curvature).across, w, dim);
     }
-    const double sqnorm = row_dot(points, points, table.dim);
+    const double sqnorm = row_dot(points, points, dim);
     if (lane_id() == 0) table.gap[i] = std::fma(-options.curvature, sqnorm, 1.0);
   }
 };
 
+template <class Dim>
 __global__ void adam_kernel(Adam a) {
   __shared__ Rates shared;
   if (threadIdx.x == 0 && threadIdx.y == 0) shared = rates(a.options, *a.state, a.state->steps + 1);
   __syncthreads();
   const Rates r = shared;
-  const RowStep rows{a.table, a.options};
-  const uint32_t dim = a.table.dim, count = a.rows ? *a.row_count : a.table.rows;
+  const RowStep<Dim> rows(a.table, a.options);
+  const Dim dim(a.table.dim);
+  const uint32_t count = a.rows ? *a.row_count : a.table.rows;
   for (uint32_t i = first_of_warp(); i < count; i += warps_of_grid()) {
     const uint32_t row = a.rows ? a.rows[i] : i, slot = a.gradient_slot ? a.gradient_slot[row] : i;
     if (slot == kNone) {
@@ -99,8 +105,9 @@ __global__ void adam_kernel(Adam a) {
   }
 }
 
+template <class Dim>
 __global__ void adam_replay_kernel(AdamReplay a) {
-  const RowStep rows{a.table, a.options};
+  const RowStep<Dim> rows(a.table, a.options);
   const uint32_t count = a.rows ? *a.row_count : a.table.rows, steps = a.state->steps;
   for (uint32_t i = first_of_warp(); i < count; i += warps_of_grid()) {
     const uint32_t row = a.rows ? a.rows[i] : i, done = a.table.step[row];
@@ -122,18 +129,22 @@ __global__ void adam_replay_kernel(AdamReplay a) {
 __global__ void map_parameters_kernel(MapParameters a) {
   AdamOptions options{};
   options.curvature = a.curvature, options.tangent = a.tangent;
-  const RowStep rows{a.table, options};
+  const RowStep<AnyDim> rows(a.table, options);
   for (uint32_t row = first_of_warp(); row < a.table.rows; row += warps_of_grid()) rows.keep_within(row), rows.map(row);
 }
 
 }  // namespace
 
 void CudaBackend::adam(const Adam& a) {
-  launch("adam", adam_kernel, blocks_for(a.rows ? a.capacity : a.table.rows, kWarps), dim3(kWarp, kWarps), 0, stream_, a);
+  with_dim(a.table.dim, [&](auto dim) {
+    launch("adam", adam_kernel<decltype(dim)>, blocks_for(a.rows ? a.capacity : a.table.rows, kWarps), dim3(kWarp, kWarps), 0, stream_, a);
+  });
 }
 
 void CudaBackend::adam_replay(const AdamReplay& a) {
-  launch("adam_replay", adam_replay_kernel, blocks_for(a.rows ? a.capacity : a.table.rows, kWarps), dim3(kWarp, kWarps), 0, stream_, a);
+  with_dim(a.table.dim, [&](auto dim) {
+    launch("adam_replay", adam_replay_kernel<decltype(dim)>, blocks_for(a.rows ? a.capacity : a.table.rows, kWarps), dim3(kWarp, kWarps), 0, stream_, a);
+  });
 }
 
 void CudaBackend::map_parameters(const MapParameters& a) {

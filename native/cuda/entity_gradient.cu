@@ -11,9 +11,9 @@ namespace hk {
 namespace {
 
 // sum += Σ over the incidences [begin, end) of weight·(on_midpoint·g_M + on_head·v + on_relation·r + on_tail·t)
-template <int C>
-__device__ void gather(const EntityGradient& a, uint32_t entity, uint32_t begin, uint32_t end, uint32_t base, Columns<C>& sum) {
-  const uint32_t dim = a.dim;
+template <class Dim>
+__device__ void gather(const EntityGradient& a, uint32_t entity, uint32_t begin, uint32_t end, uint32_t base, Columns<Dim>& sum) {
+  const Dim dim(a.dim);
   double on_tail = 0;
   for (uint32_t first = begin; first < end; first += kWarp) {
     const uint32_t k = first + lane_id();
@@ -42,30 +42,31 @@ __device__ void gather(const EntityGradient& a, uint32_t entity, uint32_t begin,
   sum.add(warp_sum(on_tail), a.entities + size_t{entity} * dim, base, dim);
 }
 
-template <int C>
+template <class Dim>
 __global__ void entity_chunks_kernel(EntityGradient a) {
+  const Dim dim(a.dim);
   for (uint32_t chunk = first_of_warp(); chunk < a.in_edges.chunks; chunk += warps_of_grid()) {
     const uint32_t entity = a.in_edges.chunk_rows[chunk];
     if (a.row_slot[entity] == kNone) continue;
     const uint32_t begin = a.in_edges.offsets[entity] + (chunk - a.in_edges.chunk_offsets[entity]) * kChunk;
     const uint32_t last = a.in_edges.offsets[entity + 1], end = last - begin < kChunk ? last : begin + kChunk;
-    for (uint32_t base = 0; base < a.dim; base += C * kWarp) {
-      Columns<C> sum;
+    for (uint32_t base = 0; base < dim; base += Columns<Dim>::kAtOnce) {
+      Columns<Dim> sum;
       gather(a, entity, begin, end, base, sum);
-      sum.store(a.partial + size_t{chunk} * a.dim, base, a.dim);
+      sum.store(a.partial + size_t{chunk} * dim, base, dim);
     }
   }
 }
 
-template <int C>
+template <class Dim>
 __global__ void entity_rows_kernel(EntityGradient a) {
-  const uint32_t dim = a.dim;
+  const Dim dim(a.dim);
   for (uint32_t i = first_of_warp(); i < *a.row_count; i += warps_of_grid()) {
     const uint32_t entity = a.rows[i], chunk_begin = a.in_edges.chunk_offsets[entity], chunk_end = a.in_edges.chunk_offsets[entity + 1];
     const bool is_item = entity < a.items;
     const uint32_t head = is_item ? a.head_slot[entity] : kNone, item = is_item && a.item_slot ? a.item_slot[entity] : kNone;
-    for (uint32_t base = 0; base < dim; base += C * kWarp) {
-      Columns<C> sum;
+    for (uint32_t base = 0; base < dim; base += Columns<Dim>::kAtOnce) {
+      Columns<Dim> sum;
       if (chunk_begin == chunk_end) gather(a, entity, a.in_edges.offsets[entity], a.in_edges.offsets[entity + 1], base, sum);
       for (uint32_t chunk = chunk_begin; chunk < chunk_end; ++chunk) sum.add(1.0, a.partial + size_t{chunk} * dim, base, dim);
       if (head != kNone) sum.add(a.weight[head], a.tape.head_gradient + size_t{head} * dim, base, dim);
@@ -78,10 +79,10 @@ __global__ void entity_rows_kernel(EntityGradient a) {
 }  // namespace
 
 void CudaBackend::entity_gradient(const EntityGradient& a) {
-  with_columns(a.dim, [&](auto columns) {
-    constexpr int C = decltype(columns)::value;
-    launch("entity_gradient: chunks", entity_chunks_kernel<C>, blocks_for(a.in_edges.chunks, kWarps), dim3(kWarp, kWarps), 0, stream_, a);
-    launch("entity_gradient: rows", entity_rows_kernel<C>, blocks_for(a.capacity, kWarps), dim3(kWarp, kWarps), 0, stream_, a);
+  with_dim(a.dim, [&](auto dim) {
+    using Dim = decltype(dim);
+    launch("entity_gradient: chunks", entity_chunks_kernel<Dim>, blocks_for(a.in_edges.chunks, kWarps), dim3(kWarp, kWarps), 0, stream_, a);
+    launch("entity_gradient: rows", entity_rows_kernel<Dim>, blocks_for(a.capacity, kWarps), dim3(kWarp, kWarps), 0, stream_, a);
   });
 }
 

@@ -11,8 +11,10 @@
 namespace hk {
 namespace {
 
+template <class Dim>
 __global__ void hypergradient_kernel(Hypergradient a) {
-  const uint32_t dim = a.dim, lane = lane_id();
+  const Dim dim(a.dim);
+  const uint32_t lane = lane_id();
   for (uint32_t i = first_of_warp(); i < *a.head_count; i += warps_of_grid()) {
     const uint32_t head = a.heads[i], begin = a.graph.offsets[head], end = a.graph.offsets[head + 1];
     const float* v = a.entities + size_t{head} * dim;
@@ -21,7 +23,7 @@ __global__ void hypergradient_kernel(Hypergradient a) {
     if (a.outer_slot[head] != kNone) {
       const double* outer = a.outer_gradient + size_t{a.outer_slot[head]} * dim;
       const double* own = a.tape.head_gradient + size_t{i} * dim;
-      for (uint32_t k = lane; k < dim; k += kWarp) product += outer[k] * own[k];
+      for_columns(dim, [&](uint32_t k) { product += outer[k] * own[k]; });
     }
     for (uint32_t first = begin; first < end; first += kWarp) {
       const uint32_t t = first + lane, tail = t < end ? a.graph.tails[t] : kNone;
@@ -40,8 +42,9 @@ __global__ void hypergradient_kernel(Hypergradient a) {
         const float* x = a.entities + size_t{__shfl_sync(kAllLanes, tail, j)} * dim;
         const uint32_t relation_of_hit = __shfl_sync(kAllLanes, relation, j);
         const float* r = a.relations ? a.relations + size_t{relation_of_hit} * dim : nullptr;
-        for (uint32_t k = lane; k < dim; k += kWarp)
+        for_columns(dim, [&](uint32_t k) {
           product += outer[k] * (on_midpoint * g_m[k] + on_tail * x[k] + on_head * v[k] + (r ? on_relation * r[k] : 0.0));
+        });
       }
     }
     product = warp_sum(product);
@@ -55,7 +58,9 @@ __global__ void hypergradient_kernel(Hypergradient a) {
 }  // namespace
 
 void CudaBackend::hypergradient(const Hypergradient& a) {
-  launch("hypergradient", hypergradient_kernel, blocks_for(a.capacity, kWarps), dim3(kWarp, kWarps), 0, stream_, a);
+  with_dim(a.dim, [&](auto dim) {
+    launch("hypergradient", hypergradient_kernel<decltype(dim)>, blocks_for(a.capacity, kWarps), dim3(kWarp, kWarps), 0, stream_, a);
+  });
 }
 
 }  // namespace hk

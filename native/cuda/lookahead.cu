@@ -10,8 +10,9 @@
 namespace hk {
 namespace {
 
+template <class Dim>
 __global__ void lookahead_kernel(Lookahead a) {
-  const uint32_t dim = a.dim;
+  const Dim dim(a.dim);
   const double c = a.curvature;
   for (uint32_t i = first_of_warp(); i < *a.row_count; i += warps_of_grid()) {
     const float* w = a.parameters + size_t{a.rows[i]} * dim;
@@ -38,8 +39,9 @@ __global__ void lookahead_kernel(Lookahead a) {
   }
 }
 
+template <class Dim>
 __global__ void lookahead_gradient_kernel(LookaheadGradient a) {
-  const uint32_t dim = a.dim;
+  const Dim dim(a.dim);
   for (uint32_t i = first_of_warp(); i < *a.row_count; i += warps_of_grid()) {
     const float* w = a.parameters + size_t{a.rows[i]} * dim;
     const double* ahead = a.lookahead_parameters + size_t{i} * dim;
@@ -54,11 +56,15 @@ __global__ void lookahead_gradient_kernel(LookaheadGradient a) {
 }  // namespace
 
 void CudaBackend::lookahead(const Lookahead& a) {
-  launch("lookahead", lookahead_kernel, blocks_for(a.capacity, kWarps), dim3(kWarp, kWarps), 0, stream_, a);
+  with_dim(a.dim, [&](auto dim) {
+    launch("lookahead", lookahead_kernel<decltype(dim)>, blocks_for(a.capacity, kWarps), dim3(kWarp, kWarps), 0, stream_, a);
+  });
 }
 
 void CudaBackend::lookahead_gradient(const LookaheadGradient& a) {
-  launch("lookahead_gradient", lookahead_gradient_kernel, blocks_for(a.capacity, kWarps), dim3(kWarp, kWarps), 0, stream_, a);
+  with_dim(a.dim, [&](auto dim) {
+    launch("lookahead_gradient", lookahead_gradient_kernel<decltype(dim)>, blocks_for(a.capacity, kWarps), dim3(kWarp, kWarps), 0, stream_, a);
+  });
 }
 
 }  // namespace hk

@@ -27,21 +27,23 @@ struct TripleScore {
 static_assert(sizeof(TripleScore) == sizeof(TripleGradient));
 
 // One head of the batch, as a block sees it.
+template <class Dim>
 struct Head {
   const Neighborhood& a;
+  const Dim dim;
   uint32_t i, begin, degree;  // place among the heads, first triple in the graph, triples
   const float* v;
   double v_gap;
 
-  __device__ Head(const Neighborhood& arguments, uint32_t place) : a(arguments), i(place) {
+  __device__ Head(const Neighborhood& arguments, uint32_t place) : a(arguments), dim(arguments.dim), i(place) {
     const uint32_t head = a.heads[i];
     begin = a.graph.offsets[head], degree = a.graph.offsets[head + 1] - begin;
-    v = a.entities + size_t{head} * a.dim, v_gap = a.entity_gap[head];
+    v = a.entities + size_t{head} * dim, v_gap = a.entity_gap[head];
   }
-  __device__ const float* tail(uint32_t t) const { return a.entities + size_t{a.graph.tails[begin + t]} * a.dim; }
+  __device__ const float* tail(uint32_t t) const { return a.entities + size_t{a.graph.tails[begin + t]} * dim; }
   __device__ double tail_gap(uint32_t t) const { return a.entity_gap[a.graph.tails[begin + t]]; }
   __device__ uint32_t relation(uint32_t t) const { return a.graph.relations[begin + t]; }
-  __device__ const float* relation_row(uint32_t r) const { return a.relations + size_t{r} * a.dim; }
+  __device__ const float* relation_row(uint32_t r) const { return a.relations + size_t{r} * dim; }
   __device__ double relation_sqnorm(uint32_t r) const { return a.curvature > 0 ? (1.0 - a.relation_gap[r]) / a.curvature : 0.0; }
   __device__ TripleScore* scores() const { return reinterpret_cast<TripleScore*>(a.tape.triples + a.triple_offsets[i]); }
 
@@ -49,10 +51,10 @@ struct Head {
   __device__ MobiusSum add_relation(uint32_t r) const {
     const float* row = relation_row(r);
     double sum = 0;
-    for (uint32_t k = lane_id(); k < a.dim; k += kWarp) {
+    for_columns(dim, [&](uint32_t k) {
       const double s = static_cast<double>(v[k]) + static_cast<double>(row[k]);
       sum += s * s;
-    }
+    });
     return mobius_add(warp_sum(sum), relation_sqnorm(r), v_gap, a.relation_gap[r], a.curvature);
   }
 
@@ -68,10 +70,10 @@ struct Head {
       const float* row = relation_row(r);
       const float* t = tail(first + j);
       double sqdist = 0;
-      for (uint32_t k = lane_id(); k < a.dim; k += kWarp) {
+      for_columns(dim, [&](uint32_t k) {
         const double difference = sum.on_v * v[k] + sum.on_r * row[k] - t[k];
         sqdist += difference * difference;
-      }
+      });
       sqdist = warp_sum(sqdist);
       if (lane_id() == j) own.sqdist = sqdist, own_gap = sum.gap;
     }
@@ -81,27 +83,26 @@ struct Head {
 };
 
 // row += Σ_j coefficient of lane j · tail (first + j)
-__device__ void add_tails(const Head& head, uint32_t first, uint32_t count, double coefficient, double* row) {
-  for (uint32_t base = 0; base < head.a.dim; base += 2 * kWarp) {
-    Columns<2> sum;
-    for (uint32_t j = 0; j < count; ++j) sum.add(__shfl_sync(kAllLanes, coefficient, j), head.tail(first + j), base, head.a.dim);
-    for (uint32_t i = 0; i < 2; ++i) {
-      const uint32_t k = base + i * kWarp + lane_id();
-      if (k < head.a.dim) row[k] += sum.sum[i];
-    }
+template <class Dim>
+__device__ void add_tails(const Head<Dim>& head, uint32_t first, uint32_t count, double coefficient, double* row) {
+  for (uint32_t base = 0; base < head.dim; base += Columns<Dim>::kAtOnce) {
+    Columns<Dim> sum;
+    for (uint32_t j = 0; j < count; ++j) sum.add(__shfl_sync(kAllLanes, coefficient, j), head.tail(first + j), base, head.dim);
+    sum.each(base, head.dim, [&](double own, uint32_t k) { row[k] += own; });
   }
 }
 
 // ‖t − o‖² of the triples first … first + count − 1, one per lane
-__device__ double delta_sqnorm(const Head& head, const float* o, uint32_t first, uint32_t count) {
+template <class Dim>
+__device__ double delta_sqnorm(const Head<Dim>& head, const float* o, uint32_t first, uint32_t count) {
   double own = 0;
   for (uint32_t j = 0; j < count; ++j) {
     const float* t = head.tail(first + j);
     double sum = 0;
-    for (uint32_t k = lane_id(); k < head.a.dim; k += kWarp) {
+    for_columns(head.dim, [&](uint32_t k) {
       const double delta = static_cast<double>(t[k]) - static_cast<double>(o[k]);
       sum += delta * delta;
-    }
+    });
     sum = warp_sum(sum);
     if (lane_id() == j) own = sum;
   }
@@ -109,11 +110,16 @@ __device__ double delta_sqnorm(const Head& head, const float* o, uint32_t first,
 }
 
 // row += Σ_j coefficient of lane j · (tail (first + j) − o)
-__device__ void add_deltas(const Head& head, const float* o, uint32_t first, uint32_t count, double coefficient, double* row) {
-  for (uint32_t j = 0; j < count; ++j) {
-    const double c = __shfl_sync(kAllLanes, coefficient, j);
-    const float* t = head.tail(first + j);
-    for (uint32_t k = lane_id(); k < head.a.dim; k += kWarp) row[k] += c * (static_cast<double>(t[k]) - static_cast<double>(o[k]));
+template <class Dim>
+__device__ void add_deltas(const Head<Dim>& head, const float* o, uint32_t first, uint32_t count, double coefficient, double* row) {
+  for (uint32_t base = 0; base < head.dim; base += Columns<Dim>::kAtOnce) {
+    Columns<Dim> sum;
+    for (uint32_t j = 0; j < count; ++j) {
+      const double c = __shfl_sync(kAllLanes, coefficient, j);
+      const float* t = head.tail(first + j);
+      sum.each(base, head.dim, [&](double& own, uint32_t k) { own += c * (static_cast<double>(t[k]) - static_cast<double>(o[k])); });
+    }
+    sum.each(base, head.dim, [&](double own, uint32_t k) { row[k] += own; });
   }
 }
 
@@ -131,7 +137,8 @@ struct Run {
 __device__ inline uint32_t shorter(uint32_t x, uint32_t y) { return x < y ? x : y; }
 
 // The first triple from `t` on that starts a relation group, or `end`; by the warp.
-__device__ uint32_t next_group(const Head& head, uint32_t t, uint32_t end) {
+template <class Dim>
+__device__ uint32_t next_group(const Head<Dim>& head, uint32_t t, uint32_t end) {
   for (; t < end; t += kWarp) {
     const uint32_t own = t + lane_id();
     const bool starts = own < end && (own == 0 || head.relation(own) != head.relation(own - 1));
@@ -142,7 +149,8 @@ __device__ uint32_t next_group(const Head& head, uint32_t t, uint32_t end) {
 }
 
 // Groups that start in a run; by the warp.
-__device__ uint32_t count_groups(const Head& head, Run run) {
+template <class Dim>
+__device__ uint32_t count_groups(const Head<Dim>& head, Run run) {
   uint32_t count = 0;
   for (uint32_t t = run.begin; t < run.end; t += kWarp) {
     const uint32_t own = t + lane_id();
@@ -154,15 +162,17 @@ __device__ uint32_t count_groups(const Head& head, Run run) {
 
 // Writes the TripleGradients of [run.begin, run.end), all of one relation (any where there is no attention), and adds up, for this warp,
 // ∂L_K/∂v over them in `on_v` and ∂L_K/∂r in `on_r`. Returns this lane's part of ∂L_K/∂scale.
-__device__ double gradient_of_run(const Head& head, Run run, const Frame& frame, double* on_x_row, double* on_v, float* on_r) {
+template <class Dim>
+__device__ double gradient_of_run(const Head<Dim>& head, Run run, const Frame& frame, double* on_x_row, double* on_v, float* on_r) {
   const Neighborhood& a = head.a;
-  const uint32_t dim = a.dim, lane = lane_id();
+  const Dim dim = head.dim;
+  const uint32_t lane = lane_id();
   const double c = a.curvature, scale = *a.scale;
   const uint32_t r = a.attention ? head.relation(run.begin) : 0;
   MobiusSum sum{};
   if (a.attention) {
     sum = head.add_relation(r);
-    for (uint32_t k = lane; k < dim; k += kWarp) on_x_row[k] = 0;
+    for_columns(dim, [&](uint32_t k) { on_x_row[k] = 0; });
   }
   double on_x = 0, on_scale = 0;
   for (uint32_t first = run.begin; first < run.end; first += kWarp) {
@@ -171,7 +181,7 @@ __device__ double gradient_of_run(const Head& head, Run run, const Frame& frame,
     for (uint32_t j = 0; j < count; ++j) {
       const float* t = head.tail(first + j);
       double dot = 0;
-      for (uint32_t k = lane; k < dim; k += kWarp) dot += (static_cast<double>(t[k]) - static_cast<double>(frame.o[k])) * frame.g_m[k];
+      for_columns(dim, [&](uint32_t k) { dot += (static_cast<double>(t[k]) - static_cast<double>(frame.o[k])) * frame.g_m[k]; });
       dot = warp_sum(dot);
       if (lane == j) delta_dot_g = dot;
     }
@@ -200,24 +210,25 @@ __device__ double gradient_of_run(const Head& head, Run run, const Frame& frame,
   on_x = warp_sum(on_x);
   const float* row = head.relation_row(r);
   double dot_v = 0, dot_r = 0;
-  for (uint32_t k = lane; k < dim; k += kWarp) {
+  for_columns(dim, [&](uint32_t k) {
     const double g = on_x_row[k] + on_x * (sum.on_v * head.v[k] + sum.on_r * row[k]);
     on_x_row[k] = g, dot_v += g * head.v[k], dot_r += g * row[k];
-  }
+  });
   const MobiusGradient back =
       mobius_add_gradient(sum, warp_sum(dot_v), warp_sum(dot_r), head.relation_sqnorm(r), head.v_gap, a.relation_gap[r], c);
-  for (uint32_t k = lane; k < dim; k += kWarp) {
+  for_columns(dim, [&](uint32_t k) {
     on_v[k] += back.v_on_g * on_x_row[k] + back.v_on_v * head.v[k] + back.v_on_r * row[k];
     on_r[k] = static_cast<float>(back.r_on_g * on_x_row[k] + back.r_on_v * head.v[k] + back.r_on_r * row[k]);
-  }
+  });
   return on_scale;
 }
 
 // A head without triples.
-__device__ void empty_head(const Head& head, uint32_t thread, uint32_t threads) {
+template <class Dim>
+__device__ void empty_head(const Head<Dim>& head, uint32_t thread, uint32_t threads) {
   const Neighborhood& a = head.a;
-  const size_t at = size_t{head.i} * a.dim;
-  for (uint32_t k = thread; k < a.dim; k += threads) {
+  const size_t at = size_t{head.i} * head.dim;
+  for (uint32_t k = thread; k < head.dim; k += threads) {
     if (a.midpoint) a.midpoint[at + k] = head.v[k];
     if (a.tape.head_gradient) a.tape.head_gradient[at + k] = 0, a.tape.midpoint_gradient[at + k] = 0;
   }
@@ -226,11 +237,13 @@ __device__ void empty_head(const Head& head, uint32_t thread, uint32_t threads) 
 }
 
 // Four blocks per multiprocessor leave it 128 registers; with fewer the compiler spills.
+template <class Dim>
 __global__ void __launch_bounds__(kHeadThreads, 4) neighborhood_kernel(Neighborhood a) {
   HK_DYNAMIC_SHARED(double, rows);  // [warps, dim], and with a tape again [warps, dim]
   __shared__ double sums[kHeadWarps];
   __shared__ uint32_t groups_of_warp[kHeadWarps];
-  const uint32_t dim = a.dim, lane = lane_id(), warp = threadIdx.y, warps = blockDim.y, thread = warp * kWarp + lane,
+  const Dim dim(a.dim);
+  const uint32_t lane = lane_id(), warp = threadIdx.y, warps = blockDim.y, thread = warp * kWarp + lane,
                  threads = warps * kWarp;
   const double c = a.curvature, scale = *a.scale;
   const bool tape = a.tape.head_gradient != nullptr;
@@ -238,7 +251,7 @@ __global__ void __launch_bounds__(kHeadThreads, 4) neighborhood_kernel(Neighborh
   double* const head_rows = rows + size_t{warps} * dim;
 
   for (uint32_t i = blockIdx.x; i < *a.head_count; i += gridDim.x) {
-    const Head head(a, i);
+    const Head<Dim> head(a, i);
     if (head.degree == 0) {
       empty_head(head, thread, threads);
       continue;
@@ -279,7 +292,7 @@ __global__ void __launch_bounds__(kHeadThreads, 4) neighborhood_kernel(Neighborh
     // from the frame below.
     const size_t at = size_t{i} * dim;
     if (a.midpoint) {
-      for (uint32_t k = lane; k < dim; k += kWarp) own_row[k] = 0;
+      for_columns(dim, [&](uint32_t k) { own_row[k] = 0; });
       for (uint32_t t = run.begin; t < run.end; t += kWarp) {
         const uint32_t count = shorter(run.end - t, kWarp);
         const TripleScore score = weigh(t, count);
@@ -295,7 +308,7 @@ __global__ void __launch_bounds__(kHeadThreads, 4) neighborhood_kernel(Neighborh
     }
 
     // The sums in the frame of the origin tail: m′ by warp, then over the warps.
-    for (uint32_t k = lane; k < dim; k += kWarp) own_row[k] = 0;
+    for_columns(dim, [&](uint32_t k) { own_row[k] = 0; });
     double m0 = 0, weight_sum = 0, on_origin = 0, lorentz_sum = 0;
     for (uint32_t t = run.begin; t < run.end; t += kWarp) {
       const uint32_t count = shorter(run.end - t, kWarp);
@@ -410,7 +423,9 @@ void CudaBackend::neighborhood(const Neighborhood& a) {
   const auto shared = [&](uint32_t warps) { return (a.tape.head_gradient ? 2 : 1) * warps * row; };
   uint32_t warps = kHeadWarps;
   while (warps > 1 && shared(warps) > kMostShared - 1024) warps /= 2;
-  launch("neighborhood", neighborhood_kernel, blocks_for(a.capacity, 1), dim3(kWarp, warps), shared(warps), stream_, a);
+  with_dim(a.dim, [&](auto dim) {
+    launch("neighborhood", neighborhood_kernel<decltype(dim)>, blocks_for(a.capacity, 1), dim3(kWarp, warps), shared(warps), stream_, a);
+  });
 }
 
 }  // namespace hk

@@ -34,8 +34,9 @@ __device__ double* gradient_of<double>(const RankingGradient& a) {
   return a.gradient64;
 }
 
-template <class T>
+template <class T, class Dim>
 __global__ void ranking_loss_kernel(RankingLoss a) {
+  const Dim dim(a.dim);
   const double c = a.curvature, scale = *a.scale;
   const T* users = points_of<T>(a.users);
   const T* items = points_of<T>(a.items);
@@ -48,8 +49,8 @@ __global__ void ranking_loss_kernel(RankingLoss a) {
       continue;
     }
     const size_t u = row_of(a.users, a.user_rows[i]), p = row_of(a.items, a.positive_rows[i]), n = row_of(a.items, a.negative_rows[i]);
-    const T* user = users + u * a.dim;
-    const double p_sqdist = row_sqdist(user, items + p * a.dim, a.dim), n_sqdist = row_sqdist(user, items + n * a.dim, a.dim);
+    const T* user = users + u * dim;
+    const double p_sqdist = row_sqdist(user, items + p * dim, dim), n_sqdist = row_sqdist(user, items + n * dim, dim);
     if (lane_id() != 0) continue;
     const double u_gap = a.users.gap[u], p_gap = a.items.gap[p], n_gap = a.items.gap[n];
     const double difference = poincare_distance(p_sqdist, u_gap, p_gap, c) - poincare_distance(n_sqdist, u_gap, n_gap, c);
@@ -62,9 +63,10 @@ __global__ void ranking_loss_kernel(RankingLoss a) {
 }
 
 // A row's gradient is on_self·row − Σ slope·(the other point).
-template <class T, int C>
+template <class T, class Dim>
 __global__ void ranking_gradient_kernel(RankingGradient a) {
-  const uint32_t dim = a.dim, lane = lane_id();
+  const Dim dim(a.dim);
+  const uint32_t lane = lane_id();
   const T* users = points_of<T>(a.users);
   const T* items = points_of<T>(a.items);
   T* gradient = gradient_of<T>(a);
@@ -73,8 +75,8 @@ __global__ void ranking_gradient_kernel(RankingGradient a) {
     const size_t row = row_of(own, a.rows[i]);
     const double gap = own.gap[row];
     const T* self = (a.of_users ? users : items) + row * dim;
-    for (uint32_t base = 0; base < dim; base += C * kWarp) {
-      Columns<C> sum;
+    for (uint32_t base = 0; base < dim; base += Columns<Dim>::kAtOnce) {
+      Columns<Dim> sum;
       double on_self = 0;
       for (uint32_t first = a.offsets[i]; first < a.offsets[i + 1]; first += kWarp) {
         const uint32_t count = a.offsets[i + 1] - first < kWarp ? a.offsets[i + 1] - first : kWarp;
@@ -118,14 +120,17 @@ __global__ void ranking_gradient_kernel(RankingGradient a) {
 }  // namespace
 
 void CudaBackend::ranking_loss(const RankingLoss& a) {
-  launch("ranking_loss", a.users.f ? ranking_loss_kernel<float> : ranking_loss_kernel<double>, blocks_for(a.count, kWarps),
-         dim3(kWarp, kWarps), 0, stream_, a);
+  with_dim(a.dim, [&](auto dim) {
+    using Dim = decltype(dim);
+    launch("ranking_loss", a.users.f ? ranking_loss_kernel<float, Dim> : ranking_loss_kernel<double, Dim>, blocks_for(a.count, kWarps),
+           dim3(kWarp, kWarps), 0, stream_, a);
+  });
 }
 
 void CudaBackend::ranking_gradient(const RankingGradient& a) {
-  with_columns(a.dim, [&](auto columns) {
-    constexpr int C = decltype(columns)::value;
-    launch("ranking_gradient", a.users.f ? ranking_gradient_kernel<float, C> : ranking_gradient_kernel<double, C>,
+  with_dim(a.dim, [&](auto dim) {
+    using Dim = decltype(dim);
+    launch("ranking_gradient", a.users.f ? ranking_gradient_kernel<float, Dim> : ranking_gradient_kernel<double, Dim>,
            blocks_for(a.capacity, kWarps), dim3(kWarp, kWarps), 0, stream_, a);
   });
 }

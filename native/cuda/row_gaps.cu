@@ -11,7 +11,7 @@ namespace {
 __global__ void row_gaps_kernel(RowGaps a) {
   for (uint32_t row = first_of_warp(); row < a.rows; row += warps_of_grid()) {
     const float* x = a.points + size_t{row} * a.dim;
-    const double sqnorm = row_dot(x, x, a.dim);
+    const double sqnorm = row_dot(x, x, AnyDim(a.dim));
     if (lane_id() == 0) a.gap[row] = 1.0 - a.curvature * sqnorm;
   }
 }

@@ -74,8 +74,8 @@ __global__ void pack_kernel(TopK a, PackedItems packed) {
   const double keep = 1.0 - (a.dim + 16) * 0x1p-23, unit = to_unit(a);
   for (uint32_t item = first_of_warp(); item < a.item_count; item += warps_of_grid()) {
     const float* v = a.items + size_t{item} * a.dim;
-    const double sqnorm = row_dot(v, v, a.dim), gap = 1.0 - a.curvature * sqnorm, b = 1.0 / gap;
-    row_scale(packed.rows + size_t{item} * a.dim, b * unit, v, a.dim);
+    const double sqnorm = row_dot(v, v, AnyDim(a.dim)), gap = 1.0 - a.curvature * sqnorm, b = 1.0 / gap;
+    row_scale(packed.rows + size_t{item} * a.dim, b * unit, v, AnyDim(a.dim));
     if (lane_id() != 0) continue;
     packed.gap[item] = gap, packed.on_user[item] = static_cast<float>(keep * b);
     packed.fixed[item] = static_cast<float>(keep * b * (unit * unit * sqnorm) - (a.dim + 16) * 0x1p-126);
@@ -118,7 +118,7 @@ __global__ void __launch_bounds__(kThreads, 4)
 
   for (uint32_t u = warp; u < kTile; u += kBlockWarps) {
     const float* user = a.users + size_t{first + u < end_user ? first + u : first} * a.dim;
-    const double sqnorm = row_dot(user, user, a.dim);
+    const double sqnorm = row_dot(user, user, AnyDim(a.dim));
     if (lane == 0) {
       user_sqnorm[u] = static_cast<float>(unit * unit * sqnorm), heap_size[u] = 0;
       threshold[u] = first + u < end_user ? kInfinity : -kInfinity;
@@ -157,7 +157,7 @@ __global__ void __launch_bounds__(kThreads, 4)
         for (uint32_t bits = hits[u][word]; bits != 0; bits &= bits - 1) {
           const uint32_t item = base + word * 32 + static_cast<uint32_t>(__ffs(bits)) - 1;
           if (is_excluded(a, user, item)) continue;
-          const double key = row_sqdist(a.users + size_t{user} * a.dim, a.items + size_t{item} * a.dim, a.dim) / packed.gap[item];
+          const double key = row_sqdist(a.users + size_t{user} * a.dim, a.items + size_t{item} * a.dim, AnyDim(a.dim)) / packed.gap[item];
           if (lane != 0) continue;
           Heap heap{heap_keys + size_t{user - first_user} * a.k, a.out_items + size_t{user} * a.k, heap_size[u]};
           if (heap.size < a.k)
@@ -182,7 +182,7 @@ __global__ void __launch_bounds__(kThreads, 4)
     const uint32_t user = first + u;
     if (user >= end_user) break;
     const float* x = a.users + size_t{user} * a.dim;
-    const double u_gap = 1.0 - a.curvature * row_dot(x, x, a.dim);
+    const double u_gap = 1.0 - a.curvature * row_dot(x, x, AnyDim(a.dim));
     for (uint32_t rank = lane; rank < a.k; rank += kWarp) {
       double distance = kInfinity;
       if (rank < heap_size[u]) {

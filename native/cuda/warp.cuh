@@ -75,69 +75,94 @@ __device__ inline Pair block_scan(Pair value, Pair* shared, Pair& total) {
   return {base.first + sum.first - value.first, base.second + sum.second - value.second};
 }
 
-// Rows of `dim` numbers, float32 or float64, summed in float64: lane l takes the columns l, l + 32, … The multiply-add is explicit: Adam
-// and its replay must not round differently because a compiler joined them differently.
-template <class X, class Y>
-__device__ inline double row_dot(const X* x, const Y* y, uint32_t dim) {
+// Numbers in a row: known to the compiler for the sizes that people train with, so that loops over columns unroll, loads go out together
+// and nothing is tested; otherwise read from the arguments.
+template <uint32_t D>
+struct FixedDim {
+  static constexpr uint32_t kColumns = D / kWarp;  // per lane
+  __host__ __device__ explicit FixedDim(uint32_t) {}
+  __host__ __device__ constexpr operator uint32_t() const { return D; }
+};
+struct AnyDim {
+  static constexpr uint32_t kColumns = 8;  // at a time
+  __host__ __device__ explicit AnyDim(uint32_t dim) : value(dim) {}
+  __host__ __device__ constexpr operator uint32_t() const { return value; }
+  uint32_t value;
+};
+// Calls f with `dim` as one of these types.
+template <class F>
+void with_dim(uint32_t dim, const F& f) {
+  switch (dim) {
+    case 32: return f(FixedDim<32>(dim));
+    case 64: return f(FixedDim<64>(dim));
+    case 128: return f(FixedDim<128>(dim));
+    default: return f(AnyDim(dim));
+  }
+}
+
+// f(k) for the columns k of this lane: lane l has l, l + 32, …
+template <uint32_t D, class F>
+__device__ inline void for_columns(FixedDim<D>, const F& f) {
+  HK_UNROLL
+  for (uint32_t i = 0; i < D / kWarp; ++i) f(i * kWarp + lane_id());
+}
+template <class F>
+__device__ inline void for_columns(AnyDim dim, const F& f) {
+  for (uint32_t k = lane_id(); k < dim; k += kWarp) f(k);
+}
+
+// Rows of `dim` numbers, float32 or float64, summed in float64. The multiply-add is explicit: Adam and its replay must not round differently
+// because a compiler joined them differently.
+template <class X, class Y, class Dim>
+__device__ inline double row_dot(const X* x, const Y* y, Dim dim) {
   double sum = 0;
-  for (uint32_t k = lane_id(); k < dim; k += kWarp) sum = std::fma(static_cast<double>(x[k]), static_cast<double>(y[k]), sum);
+  for_columns(dim, [&](uint32_t k) { sum = std::fma(static_cast<double>(x[k]), static_cast<double>(y[k]), sum); });
   return warp_sum(sum);
 }
 // ‖x − y‖²
-template <class X, class Y>
-__device__ inline double row_sqdist(const X* x, const Y* y, uint32_t dim) {
+template <class X, class Y, class Dim>
+__device__ inline double row_sqdist(const X* x, const Y* y, Dim dim) {
   double sum = 0;
-  for (uint32_t k = lane_id(); k < dim; k += kWarp) {
+  for_columns(dim, [&](uint32_t k) {
     const double difference = static_cast<double>(x[k]) - static_cast<double>(y[k]);
     sum = std::fma(difference, difference, sum);
-  }
+  });
   return warp_sum(sum);
 }
 // out = a·x
-template <class O, class X>
-__device__ inline void row_scale(O* out, double a, const X* x, uint32_t dim) {
-  for (uint32_t k = lane_id(); k < dim; k += kWarp) out[k] = static_cast<O>(a * x[k]);
+template <class O, class X, class Dim>
+__device__ inline void row_scale(O* out, double a, const X* x, Dim dim) {
+  for_columns(dim, [&](uint32_t k) { out[k] = static_cast<O>(a * x[k]); });
 }
 // out = a·x + b·y
-template <class O, class X, class Y>
-__device__ inline void row_combine(O* out, double a, const X* x, double b, const Y* y, uint32_t dim) {
-  for (uint32_t k = lane_id(); k < dim; k += kWarp) out[k] = static_cast<O>(a * x[k] + b * y[k]);
+template <class O, class X, class Y, class Dim>
+__device__ inline void row_combine(O* out, double a, const X* x, double b, const Y* y, Dim dim) {
+  for_columns(dim, [&](uint32_t k) { out[k] = static_cast<O>(a * x[k] + b * y[k]); });
 }
 
-// A warp's accumulators for C·32 columns of a row, from column `base` on: lane l holds base + l, base + l + 32, …
-template <int C>
+// A warp's accumulators for as many columns of a row as its lanes hold at a time, from column `base` on; a row of fixed length whole.
+template <class Dim>
 struct Columns {
-  double sum[C] = {};
+  static constexpr uint32_t kAtOnce = Dim::kColumns * kWarp;
+  double sum[Dim::kColumns] = {};
 
-  template <class X>
-  __device__ void add(double a, const X* x, uint32_t base, uint32_t dim) {
-    for (int i = 0; i < C; ++i) {
+  // f(sum, column) for each
+  template <class F>
+  __device__ void each(uint32_t base, Dim dim, const F& f) {
+    HK_UNROLL
+    for (uint32_t i = 0; i < Dim::kColumns; ++i) {
       const uint32_t k = base + i * kWarp + lane_id();
-      if (k < dim) sum[i] += a * x[k];
+      if (dim == kAtOnce || k < dim) f(sum[i], k);
     }
+  }
+  template <class X>
+  __device__ void add(double a, const X* x, uint32_t base, Dim dim) {
+    each(base, dim, [&](double& own, uint32_t k) { own += a * x[k]; });
   }
   template <class O>
-  __device__ void store(O* out, uint32_t base, uint32_t dim) const {
-    for (int i = 0; i < C; ++i) {
-      const uint32_t k = base + i * kWarp + lane_id();
-      if (k < dim) out[k] = static_cast<O>(sum[i]);
-    }
+  __device__ void store(O* out, uint32_t base, Dim dim) {
+    each(base, dim, [&](double own, uint32_t k) { out[k] = static_cast<O>(own); });
   }
 };
-
-template <int C>
-struct ColumnCount {
-  static constexpr int value = C;
-};
-// Calls f(ColumnCount<C>) with the smallest C that holds `dim` columns at once; wider rows are taken 256 columns at a time.
-template <class F>
-void with_columns(uint32_t dim, const F& f) {
-  if (dim <= 2 * kWarp)
-    f(ColumnCount<2>{});
-  else if (dim <= 4 * kWarp)
-    f(ColumnCount<4>{});
-  else
-    f(ColumnCount<8>{});
-}
 
 }  // namespace hk

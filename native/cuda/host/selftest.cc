@@ -262,7 +262,8 @@ Results exercise(Backend& b, const Case& c, const World& w) {
   const Buffer<float> beta(b, w.beta);
   for (uint32_t epoch = 0; epoch < 2; ++epoch) {
     const std::string at = " " + std::to_string(epoch);
-    b.sample({interaction_users.data(), train_offsets.data(), train_items.data(), interactions, c.items, 99, state.at(epoch, epoch ? interactions - n - n / 2 : 3, 0), epoch, n,
+    b.sample({interaction_users.data(), train_offsets.data(), train_items.data(), interactions, c.items, 99, state.at(epoch, epoch ? interactions - n - n / 2 : 3, 0),
+              epoch, n,
               user_keys.data(), positives.data(), negatives.data(), item_keys.data()});
     keep(out, "sample.users" + at, user_keys, n, kExact), keep(out, "sample.positives" + at, positives, n, kExact);
     keep(out, "sample.negatives" + at, negatives, n, kExact), keep(out, "sample.item_keys" + at, item_keys, 2 * n, kExact);
@@ -550,6 +551,8 @@ int selftest(bool print_errors) {
       {"odd, on the ball", 3, 0.7, false, true, 20, 24, 60, 4, 50, 8, 9},
       {"Euclidean", 33, 0.0, true, true, 20, 24, 50, 3, 40, 8, 9},
       {"64 columns", 64, 1.0, true, true, 70, 130, 200, 5, 64, 10, 9},
+      {"32 columns", 32, 0.5, false, true, 20, 24, 60, 4, 40, 40, 9},
+      {"128 columns", 128, 1.0, true, true, 20, 24, 60, 4, 40, 40, 9},
       {"no attention", 64, 1.0, true, false, 30, 24, 60, 5, 50, 10, 9},
       {"hub, long rows", 8, 1.0, true, true, 9, 620, 680, 2, 1500, 3, 900},
       {"wide", 300, 2.0, false, true, 10, 16, 40, 3, 20, 6, 8},
