@@ -39,6 +39,14 @@ export function checkOneOf<T extends string>(argument: string, value: unknown, a
   return value as T;
 }
 
+/** One card a process: which one is CUDA's own business. */
+export function checkBackend<T extends string>(value: unknown, allowed: readonly T[]): T {
+  const card = typeof value === 'string' ? /^cuda:(\d+)$/.exec(value)?.[1] : undefined;
+  if (card !== undefined)
+    throw argumentError('range', 'backend', `cannot name a card: set CUDA_VISIBLE_DEVICES=${card} and ask for 'cuda', got ${show(value)}`);
+  return checkOneOf('backend', value, allowed);
+}
+
 export function checkFloat32Array(argument: string, value: unknown): Float32Array {
   if (!(value instanceof Float32Array)) throw argumentError('type', argument, `must be a Float32Array, got ${show(value)}`);
   return value;

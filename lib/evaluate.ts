@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { checkInteger, checkOneOf, checkOptions, show } from './check.ts';
+import { checkBackend, checkInteger, checkOneOf, checkOptions, show } from './check.ts';
 import { hasInteraction, type Interactions } from './data/csr.ts';
 import type { Dataset } from './data/dataset.ts';
 import { argumentError } from './errors.ts';
@@ -89,7 +89,7 @@ export async function evaluatePerUser(model: Model, dataset: Dataset, options?: 
     ['items', itemIds.length, dataset.items],
   ] as const)
     if (ours !== theirs) throw argumentError('range', 'dataset', `has ${theirs} ${what}, the model ${ours}`);
-  const name = resolveBackend(checkOneOf('backend', backend, ['cpu', 'cuda', 'auto']));
+  const name = resolveBackend(checkBackend(backend, ['cpu', 'cuda', 'auto']));
   const count = threads === undefined ? availableParallelism() : checkInteger('threads', threads, 1, 1024);
   const items = entities.subarray(0, itemIds.length * dim);
   return evaluateRanking(

@@ -5,7 +5,7 @@
  * Every function throws a `TypeError` or `RangeError` that names the argument before it computes anything, and a `HyperKnowError`
  * ERR_HK_BACKEND if the backend asked for cannot run here.
  */
-import { checkFloat32Array, checkInteger, checkNumber, checkOneOf, checkOptions, checkUint32Array, show } from './check.ts';
+import { checkBackend, checkFloat32Array, checkInteger, checkNumber, checkOptions, checkUint32Array, show } from './check.ts';
 import { argumentError } from './errors.ts';
 import { backends, native, resolveBackend } from './native.ts';
 
@@ -86,7 +86,7 @@ export interface TopKArguments {
 function settings(options: KernelOptions | undefined): { backend: string; curvature: number } {
   const { backend = 'auto', curvature = 1 } = checkOptions('options', options, ['backend', 'curvature']);
   checkNumber('curvature', curvature, 0, Number.MAX_VALUE, true);
-  checkOneOf('backend', backend, ['auto', ...backends().map(({ name }) => name)]);
+  checkBackend(backend, ['auto', ...backends().map(({ name }) => name)]);
   return { backend: resolveBackend(backend), curvature };
 }
 

@@ -79,6 +79,10 @@ export interface EpochResult {
   scale: number;
   /** Kernel → seconds in this epoch; empty unless kernels are timed. */
   kernelSeconds: Record<string, number>;
+  /** Of `seconds`, those in which the GPU worked; NaN on the CPU, and where kernels are timed. */
+  busySeconds: number;
+  /** What training holds of the GPU's memory; 0 on the CPU. */
+  memoryBytes: number;
 }
 
 /** The trained embeddings, in ball coordinates of radius 1/√curvature (euclidean: curvature 0, plain coordinates). */

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { checkBoolean, checkInteger, checkNumber, checkOneOf, checkOptions, show } from './check.ts';
+import { checkBackend, checkBoolean, checkInteger, checkNumber, checkOneOf, checkOptions, show } from './check.ts';
 import { argumentError } from './errors.ts';
 import type { Metrics } from './evaluate.ts';
 import { type Hyperparameters, PRESETS, type PresetName } from './presets.ts';
@@ -22,6 +22,8 @@ export interface EpochEvent {
   curvature: number;
   /** Kernel → seconds, where the environment has HYPER_KNOW_TIME_KERNELS=1: every kernel is then waited for. */
   kernelSeconds?: Record<string, number>;
+  /** On a GPU: those of `seconds` in which it worked, and what training holds of its memory. */
+  device?: { busySeconds: number; memoryBytes: number };
   /** Validation metrics, in the epochs that were evaluated. */
   metrics?: Metrics;
   /** Quantiles of the weight σ(β_v) over the items, in the epochs that were evaluated; only where β is learned. */
@@ -201,7 +203,7 @@ export function resolveOptions(options: TrainOptions | undefined, interactions: 
     innerLearningRate: innerLearningRate === 'learningRate' ? learningRate : checkNumber('innerLearningRate', innerLearningRate, 0),
     earlyStopping: earlyStopping !== false && validated,
     seed: checkInteger('seed', given.seed ?? 1, 0),
-    backend: checkOneOf('backend', given.backend ?? 'auto', ['cpu', 'cuda', 'auto']),
+    backend: checkBackend(given.backend ?? 'auto', ['cpu', 'cuda', 'auto']),
     threads: checkInteger('threads', given.threads ?? availableParallelism(), 1, 1024),
   };
   if (given.checkpoint !== undefined) {

@@ -166,10 +166,15 @@ class Training {
     return result;
   }
 
-  #eventOf(epoch: number, { rankingLoss, knowledgeLoss, seconds, scale, kernelSeconds }: EpochResult): EpochEvent {
+  #eventOf(epoch: number, result: EpochResult): EpochEvent {
+    const { rankingLoss, knowledgeLoss, seconds, scale, kernelSeconds, busySeconds, memoryBytes } = result;
     const curvature = this.#options.variant.geometry === 'euclidean' ? 0 : 1 / (scale * scale);
     const event = { epoch, step: this.#steps, loss: rankingLoss + knowledgeLoss, rankingLoss, knowledgeLoss, seconds, curvature };
-    return Object.keys(kernelSeconds).length > 0 ? { ...event, kernelSeconds } : event;
+    return {
+      ...event,
+      ...(Object.keys(kernelSeconds).length > 0 ? { kernelSeconds } : {}),
+      ...(Number.isNaN(busySeconds) ? {} : { device: { busySeconds, memoryBytes } }),
+    };
   }
 
   /** Adds what validation finds to the event, and keeps the parameters if they are the best so far. */

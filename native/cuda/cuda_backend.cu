@@ -117,7 +117,29 @@ std::unique_ptr<Recording> CudaBackend::record(std::vector<Calls> turns) {
 }
 
 void CudaBackend::play(Recording& recording, uint32_t times) {
-  if (times) HK_CUDA_CHECK(cudaGraphLaunch(static_cast<GraphRecording&>(recording).repeated(times), stream_));
+  if (times == 0) return;
+  const cudaGraphExec_t ready = static_cast<GraphRecording&>(recording).repeated(times);
+  if (spans_in_use_ == spans_.size()) {
+    spans_.emplace_back();  // the destructor finds what there is of it
+    HK_CUDA_CHECK(cudaEventCreate(&spans_.back().begin)), HK_CUDA_CHECK(cudaEventCreate(&spans_.back().end));
+  }
+  const Span& span = spans_[spans_in_use_];
+  HK_CUDA_CHECK(cudaEventRecord(span.begin, stream_));
+  HK_CUDA_CHECK(cudaGraphLaunch(ready, stream_));
+  HK_CUDA_CHECK(cudaEventRecord(span.end, stream_));
+  ++spans_in_use_;
+}
+
+double CudaBackend::take_busy_seconds() {
+  synchronize();
+  double milliseconds = 0;
+  for (size_t i = 0; i < spans_in_use_; ++i) {
+    float span = 0;
+    HK_CUDA_CHECK(cudaEventElapsedTime(&span, spans_[i].begin, spans_[i].end));
+    milliseconds += span;
+  }
+  spans_in_use_ = 0;
+  return milliseconds / 1000;
 }
 
 // The first branch stays on the stream of the calls now. Events order the others: what came before is done when they begin, and they are done
@@ -176,6 +198,10 @@ CudaBackend::~CudaBackend() {
   if (stream_) cudaStreamSynchronize(stream_), cudaStreamDestroy(stream_);
 #if !defined(HK_CUDA_ON_HOST)
   if (forked_) cudaEventDestroy(forked_);
+  for (const Span& span : spans_) {
+    if (span.begin) cudaEventDestroy(span.begin);
+    if (span.end) cudaEventDestroy(span.end);
+  }
   for (const Side& side : sides_) {
     if (side.stream) cudaStreamDestroy(side.stream);
     if (side.event) cudaEventDestroy(side.event);

@@ -26,6 +26,7 @@ class CudaBackend final : public Backend {
 #if !defined(HK_CUDA_ON_HOST)
   std::unique_ptr<Recording> record(std::vector<Calls> turns) override;
   void play(Recording& recording, uint32_t times) override;
+  double take_busy_seconds() override;
 #endif
   void branches(const std::vector<Calls>& all) override;
 
@@ -59,12 +60,18 @@ class CudaBackend final : public Backend {
     CUstream_st* stream = nullptr;
     CUevent_st* event = nullptr;
   };
+  // Two events around a play, so that the device says how long it was busy.
+  struct Span {
+    CUevent_st *begin = nullptr, *end = nullptr;
+  };
   static constexpr uint32_t kSides = 6;  // branches at a time, those within others included, beyond the first of each
 
   CUstream_st* stream_ = nullptr;  // of the calls now
   CUevent_st* forked_ = nullptr;
   Side sides_[kSides];
   uint32_t sides_in_use_ = 0;
+  std::vector<Span> spans_;
+  size_t spans_in_use_ = 0;
 };
 
 }  // namespace hk

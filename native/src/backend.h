@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
@@ -52,6 +53,9 @@ class Backend {
   virtual void play(Recording& recording, uint32_t times) {
     for (uint32_t i = 0; i < times; ++i) recording.turns[i % recording.turns.size()]();
   }
+
+  // How long the device has been busy with plays since the last call; NaN where device and host are one. Waits for them to end.
+  virtual double take_busy_seconds() { return std::numeric_limits<double>::quiet_NaN(); }
 
   // Makes calls that do not depend on each other; what follows sees all of them done. A backend may run them side by side.
   virtual void branches(const std::vector<Calls>& all) {

@@ -22,9 +22,9 @@ size_t Trainer::bytes_needed(const TrainerOptions& options) {
 
 Trainer::Trainer(std::unique_ptr<Backend> backend, TrainerOptions options) : options_(std::move(options)), backend_(std::move(backend)) {
   if (const size_t free = backend_->free_memory(); free != SIZE_MAX) {
-    const size_t needed = bytes_needed(options_);
-    require(needed <= free, "ERR_HK_MEMORY",
-            "training needs " + std::to_string(needed) + " bytes of the backend's memory, " + std::to_string(free) + " are free");
+    memory_bytes_ = bytes_needed(options_);
+    require(memory_bytes_ <= free, "ERR_HK_MEMORY",
+            "training needs " + std::to_string(memory_bytes_) + " bytes of the backend's memory, " + std::to_string(free) + " are free");
   }
   if (options_.time_kernels) {
     auto timed = std::make_unique<TimedBackend>(std::move(backend_));
@@ -175,8 +175,9 @@ EpochTotals Trainer::epoch(uint32_t epoch, double learning_rate_factor, const Co
   }
   totals_.download(totals);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const double busy_seconds = backend_->take_busy_seconds();
   const double samples = std::max(1u, n);
-  return {steps,   n, totals[0] / samples, totals[1] / samples, seconds, model_->scale.first(),
+  return {steps,   n, totals[0] / samples, totals[1] / samples, seconds, model_->scale.first(), busy_seconds, memory_bytes_,
           timed_ ? timed_->take_seconds() : std::map<std::string, double>{}};
 }
 

@@ -38,6 +38,8 @@ struct EpochTotals {
   uint32_t steps, samples;
   double ranking_loss, knowledge_loss;  // means over the samples
   double seconds, scale;
+  double busy_seconds;  // of `seconds`, those in which the device worked; NaN where device and host are one
+  size_t memory_bytes;  // that training holds on the device; 0 there
   std::map<std::string, double> kernel_seconds;  // empty without time_kernels
 };
 
@@ -81,6 +83,7 @@ class Trainer {
   TrainerOptions options_;
   static size_t bytes_needed(const TrainerOptions& options);
 
+  size_t memory_bytes_ = 0;
   std::unique_ptr<Backend> backend_;
   TimedBackend* timed_ = nullptr;  // backend_, where kernels are timed
   std::unique_ptr<Model> model_;

@@ -146,7 +146,7 @@ const REFUSALS: readonly Refusal[] = [
   { path: 'exclude.items', values: [...NOT_IDS, u32(4), u32(0xffffffff)] },
   { path: 'options', values: [null, 3, 'cpu'] },
   { path: 'options.curvature', name: 'curvature', values: [0, -0, -1, ...NOT_FINITE, '1', 1n, null] },
-  { path: 'options.backend', name: 'backend', values: ['gpu', 'CPU', '', 0, null] },
+  { path: 'options.backend', name: 'backend', values: ['gpu', 'CPU', '', 'cuda:1', 0, null] },
   { path: 'options.backEnd', values: ['cpu', undefined] },
   { path: 'options.c', values: [1] },
 ];

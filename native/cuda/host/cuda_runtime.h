@@ -27,6 +27,10 @@ struct dim3 : hk::host::Index3 {
 #define blockDim (::hk::host::now.block)
 #define gridDim (::hk::host::now.grid)
 
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+
 // ───────────────────────────── rendezvous ─────────────────────────────
 
 using SourceLocation = std::source_location;
@@ -89,6 +93,11 @@ inline float __double2float_ru(double x) {  // rounded up
 }
 inline uint32_t atomicAdd(uint32_t* address, uint32_t value) {
   const uint32_t old = *address;
+  *address = old + value;
+  return old;
+}
+inline float atomicAdd(float* address, float value) {
+  const float old = *address;
   *address = old + value;
   return old;
 }

@@ -159,6 +159,7 @@ Napi::Value TrainerWrap::epoch(const Napi::CallbackInfo& info) {
           Napi::Object kernels = Napi::Object::New(env);
           for (const auto& [kernel, seconds] : totals->kernel_seconds) kernels.Set(kernel, seconds);
           out.Set("kernelSeconds", kernels);
+          out.Set("busySeconds", totals->busy_seconds), out.Set("memoryBytes", static_cast<double>(totals->memory_bytes));
           return out;
         });
   });
