@@ -46,13 +46,23 @@ export interface TrainOptions {
   batchSize?: number;
   /** Adam's rate for users, entities and relations. */
   learningRate?: number;
+  /**
+   * L_R of a sample (u, v). 'bpr': Eq. 3, against one item v′ that u has not in training. 'sampled-softmax':
+   * ln(1 + Σ_j exp(d(u, v) − d(u, v′_j))), against uniform items v′_j that the whole batch shares, those left out that u has in training.
+   */
+  loss?: 'bpr' | 'sampled-softmax';
+  /** How many items a batch shares as negatives, 1 to 65536; all items at most. Has no meaning with 'bpr'. */
+  negatives?: number;
   /** 'decay': the rates of Θ and β fall over the second half of the epochs. */
   schedule?: Schedule;
   betaLearningRate?: number;
   curvatureLearningRate?: number;
   /** α of the lookahead Θ̃ = Θ − α ∇J_inner. Default: the learning rate. */
   innerLearningRate?: number;
-  /** λ: weight of ‖u‖² + ‖v‖² + ‖v′‖² of every sample (u, v, v′), in the coordinates that are trained. */
+  /**
+   * λ: weight of ‖u‖² + ‖v‖² + ‖v′‖² of every sample (u, v, v′), in the coordinates that are trained; of negatives that a batch shares, once for
+   * the batch.
+   */
   regularization?: number;
   /** 'touched' moves the rows of a batch; 'exact' equals 'dense' bit for bit, which moves all rows at every step. */
   adam?: 'touched' | 'exact' | 'dense';
@@ -113,6 +123,8 @@ const KNOWN = [
   'epochs',
   'batchSize',
   'learningRate',
+  'loss',
+  'negatives',
   'schedule',
   'betaLearningRate',
   'curvatureLearningRate',
@@ -188,6 +200,8 @@ export function resolveOptions(options: TrainOptions | undefined, interactions: 
       epochs,
       batchSize,
       learningRate,
+      loss: checkOneOf('loss', given.loss ?? preset.loss, ['bpr', 'sampled-softmax']),
+      negatives: checkInteger('negatives', given.negatives ?? preset.negatives, 1, 1 << 16),
       schedule: checkOneOf('schedule', given.schedule ?? preset.schedule, ['constant', 'decay']),
       betaLearningRate: notNegative('betaLearningRate', preset.betaLearningRate),
       curvatureLearningRate: notNegative('curvatureLearningRate', preset.curvatureLearningRate),

@@ -268,6 +268,7 @@ class Training {
       attention: variant.attention,
       adaptive,
       knowledgeWeight: h.knowledgeWeight,
+      sharedNegatives: h.loss === 'bpr' ? 0 : h.negatives,
       learningRate: h.learningRate,
       betaLearningRate: h.betaLearningRate,
       curvatureLearningRate: h.curvatureLearningRate,

@@ -27,6 +27,7 @@ struct TrainerOptions {
   HostGraph graph;
   std::vector<uint32_t> train_offsets, train_items;  // CSR by user, ascending
   uint32_t batch;
+  uint32_t negatives;  // 0: Eq. 3; else sampled softmax over as many negatives as the batch shares, all items at most
   uint64_t seed;
   bool adaptive, learn_scale;
   double learning_rate, beta_learning_rate, scale_learning_rate, regularization;
@@ -45,6 +46,7 @@ struct EpochTotals {
 
 struct Samples {
   std::vector<uint32_t> users, positives, negatives;
+  std::vector<uint32_t> shared;  // negatives of each batch, batch after batch
 };
 
 class Trainer {

@@ -234,6 +234,63 @@ void exercise_adam(Backend& b, const Case& c, const World& w, const AdamOptions&
         std::string(b.name()) + " " + c.name + ": touched rows with replay end like dense Adam, bit for bit");
 }
 
+// Sampled softmax: the shared negatives, the loss and its gradients, on float32 tables with points near the boundary and on float64 ones.
+void exercise_softmax(Backend& b, const Case& c, const Table& users, const Table& entities, const PointTable& user_points,
+                      const PointTable& item_points, const Buffer<uint32_t>& train_offsets, const Buffer<uint32_t>& train_items,
+                      const Buffer<uint32_t>& user_keys, const Buffer<uint32_t>& positives, const List& user_list,
+                      const Buffer<double>& scale, Results& out) {
+  const uint32_t dim = c.dim, n = c.batch;
+  State state(b);
+  for (const uint32_t wanted : {1u, 32u, 70u}) {
+    const uint32_t negatives = std::min(wanted, c.items), pitch = (negatives + 31) / 32 * 32, keys = n + negatives;
+    const std::string at = " " + std::to_string(negatives);
+    Buffer<uint32_t> item_keys(b, keys), left_out(b, size_t{n} * pitch / 32);
+    b.shared_negatives({train_offsets.data(), train_items.data(), user_keys.data(), positives.data(), c.items, 99, state.at(3, 17, 0), 1, n,
+                        negatives, pitch, item_keys.data(), left_out.data()});
+    keep(out, "shared_negatives.item_keys" + at, item_keys, keys, kExact);
+    keep(out, "shared_negatives.left_out" + at, left_out, left_out.size(), kExact);
+    List items(b, c.entities, std::min(keys, c.entities), keys);
+    b.group_rows({{items.groups(item_keys.data(), keys)}, 1});
+    const uint32_t user_count = user_list.count.first(), item_count = items.count.first();
+    Buffer<float> sqdist(b, size_t{n} * pitch), slope(b, size_t{n} * pitch), loss(b, n);
+    Buffer<SoftmaxTape> tape(b, n);
+    Buffer<double> scale_gradient(b, n), partial(b, size_t{(n + kSampleChunk - 1) / kSampleChunk} * negatives * (dim + 2));
+    const uint32_t* negative_rows = item_keys.data() + n;
+    const auto gradient = [&](const PointTable& u, const PointTable& v, bool of_users, const List& list, float* gradient32, double* gradient64) {
+      b.softmax_gradient({u, v, user_keys.data(), positives.data(), negative_rows, sqdist.data(), slope.data(), tape.data(), n, negatives,
+                          pitch, of_users, list.unique.data(), list.count.data(), list.offsets.data(), list.order.data(), list.capacity, dim,
+                          c.curvature, partial.data(), gradient32, gradient64});
+    };
+    b.softmax_loss({user_points, item_points, user_keys.data(), positives.data(), negative_rows, left_out.data(), n, negatives, pitch, dim,
+                    c.curvature, scale.data(), sqdist.data(), slope.data(), loss.data(), tape.data(), scale_gradient.data()});
+    keep(out, "softmax_loss" + at, loss, n, kFloat), keep(out, "softmax_loss.scale_gradient" + at, scale_gradient, n, kFloat);
+    keep(out, "softmax_loss.sqdist" + at, sqdist, size_t{n} * pitch, kFloat), keep(out, "softmax_loss.slope" + at, slope, size_t{n} * pitch, 1e-5);
+    Buffer<float> user_gradient(b, size_t{user_list.capacity} * dim), item_gradient(b, size_t{items.capacity} * dim);
+    gradient(user_points, item_points, true, user_list, user_gradient.data(), nullptr);
+    gradient(user_points, item_points, false, items, item_gradient.data(), nullptr);
+    keep(out, "softmax_gradient users" + at, user_gradient, size_t{user_count} * dim, 1e-5);
+    keep(out, "softmax_gradient items" + at, item_gradient, size_t{item_count} * dim, 1e-5);
+
+    // Compact float64 tables, as the lookahead makes them.
+    Buffer<double> user_rows(b, size_t{user_list.capacity} * dim), user_gap(b, user_list.capacity), unused_users(b, size_t{user_list.capacity} * dim);
+    Buffer<double> item_rows(b, size_t{items.capacity} * dim), item_gap(b, items.capacity), unused_items(b, size_t{items.capacity} * dim);
+    const auto ahead = [&](const Table& table, const List& list, const float* of, Buffer<double>& unused, Buffer<double>& rows, Buffer<double>& gap) {
+      b.lookahead({table.parameters.data(), list.unique.data(), list.count.data(), list.slot.data(), of, 1e-2, list.capacity, dim, c.curvature,
+                   c.tangent, true, unused.data(), rows.data(), gap.data()});
+    };
+    ahead(users, user_list, user_gradient.data(), unused_users, user_rows, user_gap);
+    ahead(entities, items, item_gradient.data(), unused_items, item_rows, item_gap);
+    const PointTable u64{nullptr, user_rows.data(), user_gap.data(), user_list.slot.data()};
+    const PointTable v64{nullptr, item_rows.data(), item_gap.data(), items.slot.data()};
+    b.softmax_loss({u64, v64, user_keys.data(), positives.data(), negative_rows, left_out.data(), n, negatives, pitch, dim, c.curvature,
+                    scale.data(), sqdist.data(), slope.data(), nullptr, tape.data(), nullptr});
+    Buffer<double> user_gradient64(b, user_rows.size()), item_gradient64(b, item_rows.size());
+    gradient(u64, v64, true, user_list, nullptr, user_gradient64.data()), gradient(u64, v64, false, items, nullptr, item_gradient64.data());
+    keep(out, "softmax_gradient users float64" + at, user_gradient64, size_t{user_count} * dim, 2e-5);
+    keep(out, "softmax_gradient items float64" + at, item_gradient64, size_t{item_count} * dim, 2e-5);
+  }
+}
+
 // Every kernel, in the order of a training step, each fed with what this backend computed before.
 Results exercise(Backend& b, const Case& c, const World& w) {
   Results out;
@@ -303,6 +360,8 @@ Results exercise(Backend& b, const Case& c, const World& w) {
   ranking_gradient(user_points, item_points, tape, false, item_list, item_gradient.data(), nullptr);
   keep(out, "ranking_gradient users", user_gradient, size_t{user_count} * dim, kFloat);
   keep(out, "ranking_gradient items", item_gradient, size_t{item_count} * dim, kFloat);
+
+  exercise_softmax(b, c, users, entities, user_points, item_points, train_offsets, train_items, user_keys, positives, user_list, scale, out);
 
   // Eq. 4–7 and their gradient.
   const uint32_t triples = graph.most_triples(heads.capacity), groups = graph.most_groups(heads.capacity);
