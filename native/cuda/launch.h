@@ -27,15 +27,17 @@ inline uint32_t blocks_for(uint64_t work, uint32_t per_block) {
   return static_cast<uint32_t>(blocks < kMostBlocks ? blocks : kMostBlocks);
 }
 
-// Dynamic shared memory as an array of T; a function that is compiled once, not into each of its callers; a loop of known length that is
-// written out.
+// Dynamic shared memory as an array of T; a function that is compiled once, not into each of its callers; a loop that is
+// written out, and one that is not.
 #if defined(HK_CUDA_ON_HOST)
 #define HK_NOINLINE __attribute__((noinline))
 #define HK_UNROLL
+#define HK_ROLLED
 #define HK_DYNAMIC_SHARED(T, name) T* const name = static_cast<T*>(::hk::host::now.dynamic_shared)
 #else
 #define HK_NOINLINE __noinline__
 #define HK_UNROLL _Pragma("unroll")
+#define HK_ROLLED _Pragma("unroll 1")
 #define HK_DYNAMIC_SHARED(T, name)                                \
   extern __shared__ __align__(16) unsigned char dynamic_shared[]; \
   T* const name = reinterpret_cast<T*>(dynamic_shared)
