@@ -25,6 +25,7 @@ const nativeGroups: readonly (readonly string[])[] = [
   ['native/cuda/host/machine.h', 'native/cuda/host/machine.cc'],
   ['native/cuda/cuda_check.h', 'native/cuda/host/cuda_runtime.h'],
   ['native/cuda/launch.h'],
+  ['native/cuda/warp.cuh'],
   ['native/cuda/*.h', 'native/cuda/*.cuh'],
   ['native/cuda/*.cu'],
   ['native/src/backends.cc'],
