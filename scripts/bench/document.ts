@@ -114,12 +114,19 @@ export interface Document extends Machine {
   [result: string]: unknown;
 }
 
-/** Prints the document's tables and writes it to --json. */
-export function report(
-  document: Document,
-  { json, markdown = false }: { json?: string | undefined; markdown?: boolean | undefined },
-): void {
-  console.log(markdown ? `${sentence(document)}\n` : sentence(document));
+interface Destination {
+  json?: string | undefined;
+  markdown?: boolean | undefined;
+}
+
+/** Prints the machine and the document's tables, and writes the document to --json. */
+export function report(document: Document, to: Destination): void {
+  console.log(to.markdown ? `${sentence(document)}\n` : sentence(document));
+  write(document, to);
+}
+
+/** The same without the machine. */
+export function write(document: { tables: readonly Table[]; [result: string]: unknown }, { json, markdown = false }: Destination): void {
   for (const table of document.tables) console.log(markdown ? markdownOf(table) : textOf(table));
   if (json === undefined) return;
   mkdirSync(dirname(json), { recursive: true });
@@ -173,6 +180,9 @@ export function showSpread({ median, smallest, largest }: Spread, factor = 1): s
 export function showRatio({ middle, smallest, largest }: { middle: number; smallest: number; largest: number }): string {
   return `${digits(middle)}× (${digits(smallest)} – ${digits(largest)})`;
 }
+
+/** Whether the module is the program that was started, by itself or through scripts/bench.ts, and not one that a test imports. */
+export const isMain = (module: string): boolean => process.argv[1] === fileURLToPath(module);
 
 /** Runs a benchmark. A bad argument is one line and exit status 2, not a stack trace. */
 export async function command(main: () => Promise<number | undefined> | number | undefined): Promise<void> {
