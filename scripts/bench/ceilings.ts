@@ -8,7 +8,7 @@ import { availableParallelism } from 'node:os';
 import { command, digits, integer, machine, options, report } from './document.ts';
 import { measureProcessor, type ProcessorCeilings, rateOf } from './limits.ts';
 
-await command(async () => {
+async function main(): Promise<number> {
   const values = options({ threads: { type: 'string', default: String(availableParallelism()) } });
   const threads = integer('threads', values.threads, 1, 1024);
   const described = machine('cpu');
@@ -20,7 +20,7 @@ await command(async () => {
   const document = { benchmark: 'ceilings', ...described, backend: 'cpu', threads, ceilings, tables: [table(ceilings, threads)] };
   report(document, values);
   return 0;
-});
+}
 
 function table(ceilings: ProcessorCeilings, threads: number) {
   return {
@@ -33,3 +33,5 @@ function table(ceilings: ProcessorCeilings, threads: number) {
     }),
   };
 }
+
+await command(main);

@@ -24,7 +24,7 @@ import { type Ceilings, countEpoch, type Floor, floorOf, type Work, workOf } fro
 /** Table 4 of the paper: seconds per epoch on one V100. Cited, not measured here. */
 const TABLE_4: Readonly<Record<string, number>> = { 'amazon-book': 15, 'last-fm': 22, yelp2018: 20 };
 
-await command(async () => {
+async function main(): Promise<number> {
   const values = options({
     data: { type: 'string' },
     shape: { type: 'string' },
@@ -111,7 +111,7 @@ await command(async () => {
     values,
   );
   return 0;
-});
+}
 
 async function ceilingsFor(option: string | undefined, threads: number): Promise<Ceilings | undefined> {
   if (option === undefined) return undefined;
@@ -189,3 +189,5 @@ function kernelTable(kernels: Record<string, Spread>, epoch: Spread): Table {
       .map(([name, time]) => [name, showSpread(time, 1000), `${((100 * time.median) / epoch.median).toFixed(1)} %`]),
   };
 }
+
+await command(main);

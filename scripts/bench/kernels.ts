@@ -31,7 +31,7 @@ const BATCH = 4096;
 const QUERIES = 4096;
 const PEER = 'poincareDistance in plain JavaScript';
 
-await command(async () => {
+async function main(): Promise<number> {
   const values = options({
     backend: { type: 'string', default: 'auto' },
     repeats: { type: 'string', default: '9' },
@@ -78,7 +78,7 @@ await command(async () => {
     values,
   );
   return 0;
-});
+}
 
 /** `work` in `unit`s a call; `bytes` that a call must at least move, each input read and each output written once. */
 function kernelsOf(options: KernelOptions): { name: string; unit: string; work: number; bytes: number; run: () => unknown }[] {
@@ -139,3 +139,5 @@ function kernelsOf(options: KernelOptions): { name: string; unit: string; work: 
     },
   ];
 }
+
+await command(main);

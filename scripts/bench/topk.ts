@@ -18,7 +18,7 @@ import { points, pointsNear } from './points.ts';
 const TURN_SECONDS = 0.3;
 const CENTERS = 400;
 
-await command(async () => {
+async function main(): Promise<number> {
   const values = options({
     users: { type: 'string', default: '4096' },
     items: { type: 'string', default: '24915' },
@@ -113,7 +113,7 @@ await command(async () => {
     values,
   );
   return measured[0]!.differing === 0 ? 0 : 1;
-});
+}
 
 interface Result {
   name: string;
@@ -179,3 +179,5 @@ function compare(found: ArrayLike<number | bigint>, expected: Uint32Array, k: nu
   }
   return { differing, recall: hits / expected.length };
 }
+
+await command(main);
