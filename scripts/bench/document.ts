@@ -5,7 +5,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, release, totalmem } from 'node:os';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { checkInteger, checkNumber, checkOneOf, show } from '../../lib/check.ts';
@@ -119,10 +119,31 @@ interface Destination {
   markdown?: boolean | undefined;
 }
 
-/** Prints the machine and the document's tables, and writes the document to --json. */
+/** Prints the machine and the document's tables, and writes the document to --json, with the command that made it. */
 export function report(document: Document, to: Destination): void {
   console.log(to.markdown ? `${sentence(document)}\n` : sentence(document));
-  write(document, to);
+  write({ command: literalCommand(document.benchmark), ...document }, to);
+}
+
+/** How this process was called, without where its output goes; of paths only the last part, which means the same elsewhere. */
+function literalCommand(benchmark: string): string {
+  const words: string[] = [];
+  const rest = process.argv.slice(2);
+  for (let i = 0; i < rest.length; ++i) {
+    const word = rest[i]!;
+    if (word === '--markdown' || word.startsWith('--json=')) continue;
+    if (word === '--json') ++i;
+    else
+      words.push(
+        word.startsWith('--')
+          ? word
+          : word
+              .split(',')
+              .map((part) => basename(part))
+              .join(','),
+      );
+  }
+  return ['npm run bench --', benchmark, ...words].join(' ');
 }
 
 /** The same without the machine. */

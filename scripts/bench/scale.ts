@@ -52,7 +52,7 @@ async function main(): Promise<number> {
       threads: own,
       data: `synthetic, ${USERS} users, ${ITEMS} items, ${batches} batches of ${BATCH}`,
       ...{ growth, threading, identical: digests.size === 1, neighbour },
-      tables: [growthTable(growth, own), threadTable(threading, digests.size === 1), neighbourTable(neighbour, own)],
+      tables: [growthTable(growth, own), threadTable(threading, digests.size === 1), neighbourTable(neighbour, own, described.processors)],
     },
     values,
   );
@@ -234,7 +234,7 @@ function threadTable(results: readonly Threading[], identical: boolean): Table {
   };
 }
 
-function neighbourTable(result: Neighbour | string, threads: number): Table {
+function neighbourTable(result: Neighbour | string, threads: number, processors: number): Table {
   const title = `A neighbour that keeps one core busy, ${threads} threads, ${digits(THREADS_AT)} triples`;
   if (typeof result === 'string') return { title, columns: [''], rows: [], notes: [`Left out: ${result}.`] };
   return {
@@ -244,7 +244,9 @@ function neighbourTable(result: Neighbour | string, threads: number): Table {
       ['without it', showSpread(result.quiet, 1000)],
       ['with it', showSpread(result.busy, 1000)],
     ],
-    notes: [`It takes ${showRatio(result.busyOverQuiet)} as long.`],
+    notes: [
+      `It takes ${showRatio(result.busyOverQuiet)} as long; were the processors shared out evenly, ${digits(Math.max(1, (threads + 1) / processors))}×.`,
+    ],
   };
 }
 

@@ -4,7 +4,7 @@
  * It computes all of Algorithm 1 as the presets have it, and the same as the package's trainer: tangent parameters at fixed curvature; ranking
  * loss and its gradient; attention, Einstein midpoint and L_K of every distinct positive, once, with its gradient into item, tails and
  * relations; λ on the rows of the batch; the lookahead, the outer gradient on the inner batch and the exact ∂J_outer/∂β; Adam on touched rows.
- * Arithmetic in float64, tables in float32. It shares no code with the package, and `checkJavaScript` of ../peers.ts compares the two.
+ * Arithmetic in float64, tables in float32. It shares no formula with the package; agreement.ts compares the two.
  */
 import type { Graph, Interactions } from '../../../lib/data/csr.ts';
 import { Random } from '../../../lib/data/random.ts';
