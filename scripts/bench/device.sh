@@ -77,12 +77,14 @@ phase_ceilings() {
 phase_epoch() {
   local shapes=(last-fm amazon-book yelp2018)
   [ -n "$rehearse" ] && shapes=(last-fm)
+  local ceilings=()
+  [ ! -f "$out/ceilings.json" ] || ceilings=(--ceilings "$out/ceilings.json")
   for shape in "${shapes[@]}"; do
-    step "epoch-$shape" node --import tsx scripts/bench/epoch.ts --shape "$shape" --backend "$backend" --epochs "$epochs" --json "$out/epoch-$shape.json"
+    step "epoch-$shape" node --import tsx scripts/bench/epoch.ts --shape "$shape" --backend "$backend" --epochs "$epochs" "${ceilings[@]}" --json "$out/epoch-$shape.json"
     step "kernels-$shape" node --import tsx scripts/bench/epoch.ts --shape "$shape" --backend "$backend" --epochs 3 --kernels --json "$out/kernels-$shape.json"
   done
   for data in ${DATA:-}; do
-    step "epoch-$(basename "$data")" node --import tsx scripts/bench/epoch.ts --data "$data" --backend "$backend" --epochs "$epochs" --json "$out/epoch-$(basename "$data").json"
+    step "epoch-$(basename "$data")" node --import tsx scripts/bench/epoch.ts --data "$data" --backend "$backend" --epochs "$epochs" "${ceilings[@]}" --json "$out/epoch-$(basename "$data").json"
   done
 }
 
