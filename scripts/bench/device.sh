@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that wants a GPU, phase by phase: build, test, sanitise, measure. Raw results go to a folder, one log a phase, JSON where there
 # are numbers; a phase that fails is named at the end and does not stop the others.
-#   scripts/bench/device.sh OUT [PHASE …]         PHASE: build test sanitize ceilings epoch peers profile; default: all, in this order
+#   scripts/bench/device.sh OUT [PHASE …]         PHASE: build test sanitize ceilings hubs epoch peers profile; default: all, in this order
 #   DATA="FOLDER …" scripts/bench/device.sh …     times epochs on these data sets too
 #   REHEARSE=1 scripts/bench/device.sh OUT        where there is no GPU: the CUDA sources on the host, the CPU backend in their place
 # Needs nvcc, CMake, Node and node_modules (scripts/device-pack.sh); uses compute-sanitizer, ncu and Python with PyTorch where they are.
@@ -11,9 +11,9 @@ cd "$(dirname "$0")/../.."
 out=${1:?usage: scripts/bench/device.sh OUT [PHASE …]}
 shift
 phases=("$@")
-[ ${#phases[@]} -gt 0 ] || phases=(build test sanitize ceilings epoch peers profile)
+[ ${#phases[@]} -gt 0 ] || phases=(build test sanitize ceilings hubs epoch peers profile)
 for phase in "${phases[@]}"; do
-  case $phase in build | test | sanitize | ceilings | epoch | peers | profile) ;; *) echo "device: there is no phase $phase" >&2 && exit 2 ;; esac
+  case $phase in build | test | sanitize | ceilings | hubs | epoch | peers | profile) ;; *) echo "device: there is no phase $phase" >&2 && exit 2 ;; esac
 done
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
@@ -46,6 +46,7 @@ phase_build() {
   step build-configure cmake_js configure --CDHK_CUDA=ON "--CDCMAKE_CUDA_ARCHITECTURES=${generation}-real" --CDHK_CUDA_ON_HOST=ON
   step build cmake_js build
   step build-selftest cmake_js build --target "$selftest"
+  step build-hubs cmake_js build --target "hub_tails${rehearse:+_on_host}"
   step build-on-host cmake_js build --target hyper_know_on_host
 }
 
@@ -72,6 +73,12 @@ phase_ceilings() {
   step ceilings-build nvcc -O3 -std=c++20 "-arch=$([ -n "$rehearse" ] && echo sm_90 || echo native)" scripts/bench/ceilings.cu -o "$out/ceilings"
   if [ -n "$rehearse" ]; then missing ceilings 'there is no GPU'; else step ceilings "$out/ceilings" "$out/ceilings.json"; fi
   rm -f "$out/ceilings"
+}
+
+phase_hubs() {
+  local program=build/Release/hub_tails
+  [ -z "$rehearse" ] || program=.host/build/Release/hub_tails_on_host
+  step hubs "$program" "$out/hub-tails.json"
 }
 
 phase_epoch() {

@@ -68,6 +68,8 @@ export interface Table {
 export interface Machine {
   /** Commit that is measured, marked where the tree differs from it; absent outside a checkout. */
   commit?: string;
+  /** Of the card, in measurements on one. */
+  driver?: string;
   /** Of the backend: processor or card, with the instruction set in use. */
   device: string;
   processor: string;
@@ -93,10 +95,22 @@ function commit(): string | undefined {
   }
 }
 
+/** Version of the NVIDIA driver, where its own program says it. */
+function driver(): string | undefined {
+  try {
+    const all = execFileSync('nvidia-smi', ['--query-gpu=driver_version', '--format=csv,noheader'], { encoding: 'utf8', stdio: 'pipe' });
+    return all.split('\n')[0];
+  } catch {
+    return undefined;
+  }
+}
+
 export function machine(backend: string): Machine {
   const own = commit();
+  const ownDriver = backend === 'cuda' ? driver() : undefined;
   return {
     ...(own === undefined ? {} : { commit: own }),
+    ...(ownDriver === undefined ? {} : { driver: ownDriver }),
     device: backends().find(({ name }) => name === backend)!.device,
     processor: cpus()[0]!.model,
     processors: availableParallelism(),

@@ -50,11 +50,16 @@ async function main(): Promise<number> {
   if (values.kernels) process.env.HYPER_KNOW_TIME_KERNELS = '1';
   const seconds: number[] = [];
   const kernelSeconds: Record<string, number>[] = [];
+  const gaps: number[] = [];
+  let deviceBytes = 0;
   const own = { variant, backend, threads, seed: 1 };
   const run = train(dataset, { ...own, epochs: epochs + 1, evaluateEvery: epochs + 1, earlyStopping: false });
   for await (const event of run) {
     seconds.push(event.seconds);
     if (event.kernelSeconds) kernelSeconds.push(event.kernelSeconds);
+    if (!event.device) continue;
+    gaps.push(event.seconds - event.device.busySeconds);
+    deviceBytes = event.device.memoryBytes;
   }
   const model = await run;
   const epoch = spread(seconds.slice(1));
@@ -66,6 +71,7 @@ async function main(): Promise<number> {
   const { counts, work } = workOfEpoch(dataset, own);
   const floor = ceilings && floorOf(work, counts.batches, 4 * model.dim * dataset.entities, ceilings);
   const times = { load: spread(loading), epoch, evaluation: spread(evaluating) };
+  const onDevice = gaps.length > 1 ? { hostGaps: spread(gaps.slice(1)), memoryBytes: deviceBytes } : undefined;
   const samplesPerSecond = dataset.train.items.length / epoch.median;
   const peakResidentBytes = process.resourceUsage().maxRSS * 1024;
   const cited = values.data === undefined ? TABLE_4[values.shape ?? 'last-fm'] : undefined;
@@ -73,6 +79,7 @@ async function main(): Promise<number> {
   const rows = [
     [values.data === undefined ? 'generate' : 'load', ...timeCells(times.load), ''],
     ['epoch', ...timeCells(epoch), `${digits(samplesPerSecond)} samples/s`],
+    ...(onDevice ? [['of it, the card waits for the host', ...timeCells(onDevice.hostGaps), '']] : []),
     ['evaluation, all users', ...timeCells(times.evaluation), ''],
   ];
   const tables: Table[] = [
@@ -80,7 +87,10 @@ async function main(): Promise<number> {
       title: `${dataset.label}, ${variant}: ${digits(dataset.train.items.length)} samples, ${digits(dataset.graph.tails.length)} triples of items`,
       columns: ['what', 'seconds (smallest – largest)', 'quartiles', 'runs', ''],
       rows,
-      notes: [`${digits(peakResidentBytes / 2 ** 20)} MiB resident at most.`],
+      notes: [
+        `${digits(peakResidentBytes / 2 ** 20)} MiB resident at most.`,
+        ...(onDevice ? [`${digits(onDevice.memoryBytes / 2 ** 20)} MiB of the card's memory.`] : []),
+      ],
     },
     workTable(counts, work, epoch, model.dim),
     ...(floor === undefined || ceilings === undefined ? [] : [floorTable(floor, ceilings, epoch)]),
@@ -102,6 +112,7 @@ async function main(): Promise<number> {
       ...(values.kernels ? { kernels } : {}),
       samplesPerSecond,
       peakResidentBytes,
+      ...(onDevice ? { onDevice } : {}),
       counts,
       work,
       ...(floor === undefined ? {} : { ceilings, floor, ratioToFloor: epoch.median / floor.seconds }),
