@@ -75,7 +75,7 @@ struct Head {
   // f(round, j) for the rounds that show each part of the warp, in turn, the triples j of a window
   template <class F>
   __device__ void rounds(const Window& w, const F& f) const {
-    HK_ROLLED
+    HK_UNROLL_BY(1)
     for (uint32_t round = 0; round * P::kRows < w.count; ++round) f(round, round * P::kRows + part.place);
   }
   // `own` becomes the value that a round had for this lane's triple.

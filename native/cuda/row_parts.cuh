@@ -35,7 +35,7 @@ struct Part {
     if constexpr (kWhole)
       f(0u);
     else
-      HK_ROLLED for (uint32_t base = 0; base < dim; base += kWarp * kColumns) f(base);
+      HK_UNROLL_BY(1) for (uint32_t base = 0; base < dim; base += kWarp * kColumns) f(base);
   }
   // f(i, k) for the i-th of this lane's columns, k
   template <class F>

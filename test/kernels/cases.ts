@@ -519,6 +519,24 @@ addTopK('no users', true, (random) => ranking(random, 0, 10, 8, 3));
 addTopK('no items', true, (random) => ranking(random, 3, 0, 8, 3));
 addTopK('fewer candidates than k', true, (random) => ({ ...ranking(random, 6, 12, 7, 20), exclude: excluding(random, 6, 12, 40) }));
 addTopK('k 1', true, (random) => ranking(random, 70, 65, 5, 1));
+addTopK('several tiles of users and items', true, (random) => ({
+  ...ranking(random, 130, 260, 16, 20),
+  exclude: excluding(random, 130, 260, 40),
+}));
+for (const [dim, k] of [
+  [1, 32],
+  [3, 33],
+  [31, 100],
+  [64, 20],
+  [65, 1],
+  [100, 32],
+  [256, 33],
+] as const)
+  addTopK(`every item stands twice, dim ${dim}, k ${k}`, true, (random) => {
+    const args = ranking(random, 5, 150, dim, k);
+    args.items.copyWithin(75 * dim, 0, 75 * dim);
+    return { ...args, exclude: excluding(random, 5, 150, 30) };
+  });
 for (const c of [1e-36, 1e-30, 1e30]) addTopK(`all items in order, c ${c}`, true, (random) => ranking(random, 5, 90, 8, 90, c));
 addTopK('all items in order', true, (random) => ranking(random, 3, 100, 33, 100));
 addTopK('every item stands four times', true, (random) => {

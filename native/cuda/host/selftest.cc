@@ -470,6 +470,64 @@ void compare_schedules_and_cpu(const Case& c, bool print_errors) {
   }
 }
 
+// Sizes around the tiles of top_k, lists that stay in shared memory and those that do not, exact ties.
+void compare_top_k() {
+  struct TopKCase {
+    uint32_t users, items, dim, k;
+    double curvature;
+    uint32_t distinct;  // items that are not copies of others
+    bool exclude;
+  };
+  const TopKCase cases[] = {
+      {260, 300, 64, 20, 1.0, 300, true},   {129, 129, 32, 33, 1.0, 129, false},  {17, 400, 3, 1, 1.0, 400, true},
+      {3, 700, 1, 20, 1.0, 40, true},       {40, 257, 31, 32, 1.0, 257, false},   {20, 130, 33, 100, 1.0, 65, true},
+      {17, 140, 65, 20, 1e-36, 140, true},  {5, 128, 100, 33, 1e30, 128, false},  {20, 200, 128, 20, 1.0, 50, true},
+      {17, 140, 256, 20, 1.0, 140, false},  {9, 140, 256, 100, 0.0, 140, true},   {1, 1500, 64, 20, 1.0, 1500, false},
+      {2, 300, 8, 400, 1.0, 100, true},     {20, 500, 16, 20, 1.0, 1, true},      {140, 120, 4, 1, 1e30, 120, false},
+      {140, 260, 5, 100, 1e-36, 260, true},
+  };
+  CpuBackend cpu(2);
+  const std::unique_ptr<Backend> cuda = make_cuda_backend();
+  for (const TopKCase& c : cases) {
+    Random random{c.items + 1000 * c.dim};
+    const std::vector<float> users = random_rows(random, c.users, c.dim, c.curvature, 1 - 1e-5);
+    std::vector<float> items = random_rows(random, c.items, c.dim, c.curvature, 1 - 1e-5);
+    for (uint32_t i = c.distinct; i < c.items; ++i)
+      std::copy_n(items.begin() + size_t{i % c.distinct} * c.dim, c.dim, items.begin() + size_t{i} * c.dim);
+    std::vector<uint32_t> offsets{0}, excluded;
+    for (uint32_t user = 0; user < c.users; ++user) {  // few, none, all
+      for (uint32_t item = user % 8 == 7 ? 0 : random.integer(c.items); user % 8 != 6 && item < c.items;
+           item += user % 8 == 7 ? 1 : 1 + random.integer(60))
+        excluded.push_back(item);
+      offsets.push_back(static_cast<uint32_t>(excluded.size()));
+    }
+    excluded.push_back(kNone);  // never read
+    const auto rank = [&](Backend& b) {
+      const Buffer<float> u(b, users), v(b, items);
+      const Buffer<uint32_t> at(b, offsets), ids(b, excluded);
+      Buffer<uint32_t> found(b, size_t{c.users} * c.k);
+      Buffer<float> distances(b, size_t{c.users} * c.k);
+      b.top_k({u.data(), v.data(), c.users, c.items, c.dim, c.k, c.curvature, 1.5, c.exclude ? at.data() : nullptr, ids.data(),
+               found.data(), distances.data()});
+      Results out;
+      keep(out, "ids", found, size_t{c.users} * c.k, kExact), keep(out, "distances", distances, size_t{c.users} * c.k, kFloat);
+      return out;
+    };
+    const std::string name = "top_k of " + std::to_string(c.users) + " users, " + std::to_string(c.items) + " items, dim " +
+                             std::to_string(c.dim) + ", k " + std::to_string(c.k) + ": ";
+    const Results expected = rank(cpu);
+    std::vector<unsigned char> distances;
+    for (uint64_t seed = 0; seed <= 2; ++seed) {
+      set_schedule(seed);
+      const Results found = rank(*cuda);
+      check(found[0].bytes == expected[0].bytes, name + "the items are the CPU's");
+      check(error_of(found[1], expected[1]) <= kFloat, name + "the distances are the CPU's");
+      if (seed == 0) distances = found[1].bytes;
+      check(found[1].bytes == distances, name + "schedule " + std::to_string(seed) + " gives the same bits");
+    }
+  }
+}
+
 // ───────────────────────────── planted faults ─────────────────────────────
 
 #if defined(HK_CUDA_ON_HOST)
@@ -565,6 +623,7 @@ int selftest(bool print_errors) {
     if (print_errors) std::printf("%s\n", c.name.c_str());
     compare_schedules_and_cpu(c, print_errors);
   }
+  compare_top_k();
   std::printf("%s: %d checks, %d failed\n", kWhat, checks, failures);
   return failures == 0 ? 0 : 1;
 }
