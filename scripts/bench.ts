@@ -1,7 +1,7 @@
 // One entry to the benchmarks: npm run bench -- NAME [OPTION …]; each is a file of scripts/bench and says on top what it takes and prints.
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
-const NAMES = ['all', 'ceilings', 'compare', 'epoch', 'kernels', 'load', 'peers', 'scale', 'topk'];
+const NAMES = ['all', 'backends', 'ceilings', 'compare', 'epoch', 'kernels', 'load', 'peers', 'scale', 'topk'];
 
 const [name, ...rest] = process.argv.slice(2);
 if (name === undefined || !NAMES.includes(name)) {

@@ -8,7 +8,7 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { argumentError } from '../../lib/errors.ts';
-import { COMMON, command, digits, isMain, type Table, write } from './document.ts';
+import { command, COMMON, digits, isMain, percent, type Table, write } from './document.ts';
 
 export interface Change {
   /** Where the median stands in both documents. */
@@ -64,13 +64,6 @@ export function changes(before: Fields, after: Fields): Change[] {
   });
 }
 
-/** `5%` or `0.05`. */
-export function share(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)(%?)$/.exec(text.trim());
-  if (match === null) throw argumentError('range', '--fail-above', `must be a share such as 5%, got ${JSON.stringify(text)}`);
-  return Number(match[1]) / (match[2] === '%' ? 100 : 1);
-}
-
 function read(file: string): Fields {
   let content: Json;
   try {
@@ -108,7 +101,7 @@ export function main(args: readonly string[]): number {
   const [first, second] = positionals;
   if (first === undefined || second === undefined || positionals.length > 2)
     throw argumentError('range', 'FILE', `two results are compared, got ${positionals.length}`);
-  const limit = share(values['fail-above']);
+  const limit = percent('fail-above', values['fail-above']);
   const [before, after] = [read(first), read(second)];
   const apart = differences(before, after);
   if (apart.length > 0 && !values.force) {

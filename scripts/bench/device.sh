@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that wants a GPU, phase by phase: build, test, sanitise, measure. Raw results go to a folder, one log a phase, JSON where there
 # are numbers; a phase that fails is named at the end and does not stop the others.
-#   scripts/bench/device.sh OUT [PHASE …]         PHASE: build test sanitize ceilings hubs epoch peers profile; default: all, in this order
+#   scripts/bench/device.sh OUT [PHASE …]         PHASE: build test sanitize ceilings hubs epoch metrics peers profile; default: all, in this order
 #   DATA="FOLDER …" scripts/bench/device.sh …     times epochs on these data sets too
 #   REHEARSE=1 scripts/bench/device.sh OUT        where there is no GPU: the CUDA sources on the host, the CPU backend in their place
 # Needs nvcc, CMake, Node and node_modules (scripts/device-pack.sh); uses compute-sanitizer, ncu and Python with PyTorch where they are.
@@ -11,9 +11,9 @@ cd "$(dirname "$0")/../.."
 out=${1:?usage: scripts/bench/device.sh OUT [PHASE …]}
 shift
 phases=("$@")
-[ ${#phases[@]} -gt 0 ] || phases=(build test sanitize ceilings hubs epoch peers profile)
+[ ${#phases[@]} -gt 0 ] || phases=(build test sanitize ceilings hubs epoch metrics peers profile)
 for phase in "${phases[@]}"; do
-  case $phase in build | test | sanitize | ceilings | hubs | epoch | peers | profile) ;; *) echo "device: there is no phase $phase" >&2 && exit 2 ;; esac
+  case $phase in build | test | sanitize | ceilings | hubs | epoch | metrics | peers | profile) ;; *) echo "device: there is no phase $phase" >&2 && exit 2 ;; esac
 done
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
@@ -92,6 +92,15 @@ phase_epoch() {
   done
   for data in ${DATA:-}; do
     step "epoch-$(basename "$data")" node --import tsx scripts/bench/epoch.ts --data "$data" --backend "$backend" --epochs "$epochs" "${ceilings[@]}" --json "$out/epoch-$(basename "$data").json"
+  done
+}
+
+phase_metrics() {
+  local how=()
+  [ -n "$rehearse" ] && how=(--seeds 2 --epochs 5)
+  for data in "" ${DATA:-}; do
+    local name=metrics${data:+-$(basename "$data")}
+    step "$name" node --import tsx scripts/bench/backends.ts ${data:+--data "$data"} --against "$backend" "${how[@]}" --json "$out/$name.json"
   done
 }
 

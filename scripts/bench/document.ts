@@ -46,6 +46,13 @@ export function oneOf<T extends string>(name: string, text: string, allowed: rea
   return checkOneOf(`--${name}`, text, allowed);
 }
 
+/** `5%` or `0.05`. */
+export function percent(name: string, text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(%?)$/.exec(text.trim());
+  if (match === null) throw argumentError('range', `--${name}`, `must be a share such as 5%, got ${JSON.stringify(text)}`);
+  return Number(match[1]) / (match[2] === '%' ? 100 : 1);
+}
+
 /** Values separated by commas. */
 export function list(text: string): string[] {
   return text

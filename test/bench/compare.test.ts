@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Change, changes, differences, medians, share } from '../../scripts/bench/compare.ts';
+import { type Change, changes, differences, medians } from '../../scripts/bench/compare.ts';
+import { percent } from '../../scripts/bench/document.ts';
 import { temporaryFolder } from '../helpers.ts';
 
 const compare = suite('bench compare');
@@ -52,9 +53,9 @@ compare('the commit may differ, the machine and the data may not', () => {
 });
 
 compare('a limit is a share, with or without a percent sign', () => {
-  assert.is(share('5%'), 0.05);
-  assert.is(share('0.1'), 0.1);
-  assert.throws(() => share('much'), /--fail-above: must be a share/);
+  assert.is(percent('limit', '5%'), 0.05);
+  assert.is(percent('limit', '0.1'), 0.1);
+  assert.throws(() => percent('limit', 'much'), /--limit: must be a share/);
 });
 
 const a = file('a.json', before);
