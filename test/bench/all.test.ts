@@ -21,7 +21,7 @@ for (const [args, expected] of [
   [['scale', '--triples', '1e5,1'], /^--triples: must be an integer from 1000 /],
   [['load', '--shapes', 'small'], /^--shapes: must be one of /],
   [['kernels', '--repeat', '3'], /^Unknown option '--repeat'/],
-  [['nothing'], /^usage: npm run bench -- all \| ceilings/],
+  [['nothing'], /^usage: npm run bench -- all \| backends \| ceilings/],
 ] as [string[], RegExp][])
   all(`bad usage: ${args.join(' ')}`, () => {
     const { status, stderr } = bench(...args);
