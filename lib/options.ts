@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import { checkBackend, checkBoolean, checkInteger, checkNumber, checkOneOf, checkOptions, show } from './check.ts';
 import { argumentError } from './errors.ts';
 import type { Metrics } from './evaluate.ts';
-import { type Hyperparameters, PRESETS, type PresetName } from './presets.ts';
+import { AVERAGING, type Hyperparameters, PRESETS, type PresetName } from './presets.ts';
 import type { Schedule } from './schedule.ts';
 import { VARIANTS, type Variant, type VariantName } from './variants.ts';
 
@@ -56,6 +56,14 @@ export interface TrainOptions {
   regularization?: number;
   /** 'touched' moves the rows of a batch; 'exact' equals 'dense' bit for bit, which moves all rows at every step. */
   adam?: 'touched' | 'exact' | 'dense';
+  /**
+   * The model is a moving average of users, entities and relations, in the coordinates that are trained, taken every `every` steps (default 8)
+   * with weight `decay` (default 0.95) for what was before; true stands for the defaults. Steps of stochastic gradients go on wandering around
+   * a minimum, and the mean of where they were is nearer to it than the last of them (Polyak and Juditsky, 1992). Training itself goes on
+   * from the last iterate; β and a learned curvature are not averaged: distances keep their order whatever they are. Validation, the best
+   * epoch and the saved model see the average. Not with `adam: 'exact'`; 'dense' trains the same parameters.
+   */
+  averaging?: boolean | { decay?: number; every?: number };
   /** Where the weight σ(β_v) starts, in (0, 1), or the fixed weight of a variant that does not learn it; the defaults of the two differ. */
   knowledgeWeight?: number;
   /** Parameters start uniform in [−initScale, initScale]. */
@@ -119,6 +127,7 @@ const KNOWN = [
   'innerLearningRate',
   'regularization',
   'adam',
+  'averaging',
   'knowledgeWeight',
   'initScale',
   'parameters',
@@ -174,6 +183,14 @@ export function resolveOptions(options: TrainOptions | undefined, interactions: 
     typeof earlyStopping === 'boolean' ? preset.patience : (earlyStopping.patience ?? preset.patience),
     1,
   );
+  const adam = checkOneOf('adam', given.adam ?? preset.adam, ['touched', 'exact', 'dense']);
+  const averaging = resolveAveraging(given.averaging ?? preset.averaging);
+  if (averaging && adam === 'exact')
+    throw argumentError(
+      'range',
+      'averaging',
+      "must be false with adam 'exact', whose rows wait for their steps; 'dense' trains the same parameters",
+    );
   if (given.deterministic !== undefined) checkBoolean('deterministic', given.deterministic);
   const innerLearningRate = given.innerLearningRate ?? preset.innerLearningRate;
 
@@ -193,7 +210,8 @@ export function resolveOptions(options: TrainOptions | undefined, interactions: 
       curvatureLearningRate: notNegative('curvatureLearningRate', preset.curvatureLearningRate),
       innerLearningRate,
       regularization: notNegative('regularization', preset.regularization),
-      adam: checkOneOf('adam', given.adam ?? preset.adam, ['touched', 'exact', 'dense']),
+      adam,
+      averaging,
       knowledgeWeight,
       initScale: checkNumber('initScale', given.initScale ?? preset.initScale, 0, 1),
       evaluateEvery: checkInteger('evaluateEvery', given.evaluateEvery ?? Math.max(1, Math.round(epochs / evaluations)), 1),
@@ -220,6 +238,12 @@ export function resolveOptions(options: TrainOptions | undefined, interactions: 
     resolved.onEpoch = given.onEpoch;
   }
   return resolved;
+}
+
+function resolveAveraging(value: boolean | { decay?: number; every?: number }): Hyperparameters['averaging'] {
+  if (typeof value === 'boolean') return value && { ...AVERAGING };
+  const { decay, every } = { ...AVERAGING, ...checkOptions('averaging', value, ['decay', 'every']) };
+  return { decay: checkNumber('averaging.decay', decay, 0, 1 - 1e-9), every: checkInteger('averaging.every', every, 1, 1 << 30) };
 }
 
 function checkPath(argument: string, value: unknown): string {

@@ -14,6 +14,7 @@ export interface Hyperparameters {
   innerLearningRate: number | 'learningRate';
   regularization: number;
   adam: 'touched' | 'exact' | 'dense';
+  averaging: false | { decay: number; every: number };
   knowledgeWeight: number;
   initScale: number;
   evaluateEvery: number;
@@ -34,6 +35,9 @@ export interface Preset extends Omit<Hyperparameters, 'epochs' | 'evaluateEvery'
   euclidean: Partial<Hyperparameters>;
 }
 
+/** Averaging where it is on and nothing is said about it: over about 1 / (1 − decay) · every = 160 steps. */
+export const AVERAGING: Readonly<{ decay: number; every: number }> = { decay: 0.95, every: 8 };
+
 export type PresetName = 'tuned' | 'paper';
 
 const tuned: Preset = {
@@ -51,6 +55,7 @@ const tuned: Preset = {
   innerLearningRate: 'learningRate',
   regularization: 0.03,
   adam: 'touched',
+  averaging: false,
   knowledgeWeight: 0.15,
   fixedKnowledgeWeight: 0.3,
   initScale: 0.01,
@@ -67,5 +72,5 @@ const tuned: Preset = {
  */
 export const PRESETS: Readonly<Record<PresetName, Readonly<Preset>>> = {
   tuned,
-  paper: { ...tuned, curvature: 1, adam: 'exact', schedule: 'constant', learningRate: 0.002 },
+  paper: { ...tuned, curvature: 1, adam: 'exact', averaging: false, schedule: 'constant', learningRate: 0.002 },
 };

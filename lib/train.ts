@@ -274,6 +274,8 @@ class Training {
       innerLearningRate,
       regularization: h.regularization,
       adam: h.adam,
+      averageDecay: h.averaging ? h.averaging.decay : 0,
+      averageEvery: h.averaging ? h.averaging.every : 0,
       initScale: h.initScale,
       timeKernels: process.env.HYPER_KNOW_TIME_KERNELS === '1',
     };
