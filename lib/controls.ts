@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { checkInteger, checkNumber, checkOptions } from './check.ts';
-import type { Interactions } from './data/csr.ts';
+import { Best } from './data/best.ts';
+import { type Interactions, transposed } from './data/csr.ts';
 import type { Dataset } from './data/dataset.ts';
 import { finishInTurns, type Steps } from './data/steps.ts';
 import { checkDataset, evaluateRanking, meanMetrics, type Rank } from './evaluate.ts';
@@ -79,7 +80,9 @@ export function popularity(dataset: Dataset): Scorer {
 export function itemKnn(dataset: Dataset, options?: NeighborOptions): Scorer {
   const { train, items } = checkDataset(dataset);
   const { neighbors, shrinkage } = checkNeighbors(options, { neighbors: 200, shrinkage: 10 });
-  return nearestNeighbors(dataset, () => similarities(transposed(train, items), train, null, neighbors, shrinkage));
+  return nearestNeighbors(dataset, function* () {
+    return yield* similarities(yield* transposed(train, items), train, null, neighbors, shrinkage);
+  });
 }
 
 /**
@@ -100,7 +103,7 @@ export function attributeKnn(dataset: Dataset, options?: NeighborOptions): Score
     });
     yield;
     const byItem = { offsets: graph.offsets, items: ofItem };
-    const byAttribute = transposed(byItem, attributes.size);
+    const byAttribute = yield* transposed(byItem, attributes.size);
     const weights = Float64Array.from({ length: attributes.size }, (_, attribute) => {
       const having = byAttribute.offsets[attribute + 1]! - byAttribute.offsets[attribute]!;
       return having > items / 2 ? 0 : Math.log(items / having);
@@ -269,85 +272,6 @@ function* similarities(
     if (row % ITEMS_PER_STEP === ITEMS_PER_STEP - 1) yield;
   }
   return { offsets, items: Uint32Array.from(items), values: Float64Array.from(values) };
-}
-
-/** Column by column. */
-function transposed({ offsets, items }: Interactions, columns: number): Interactions {
-  const starts = new Uint32Array(columns + 1);
-  for (const column of items) starts[column + 1]!++;
-  for (let column = 0; column < columns; ++column) starts[column + 1]! += starts[column]!;
-  const next = starts.slice();
-  const rows = new Uint32Array(items.length);
-  for (let row = 0; row + 1 < offsets.length; ++row) for (let i = offsets[row]!; i < offsets[row + 1]!; ++i) rows[next[items[i]!]!++] = row;
-  return { offsets: starts, items: rows };
-}
-
-/** The k best of what is offered: a heap with the worst on top. Ties by smaller item. */
-class Best {
-  readonly #items: Uint32Array;
-  readonly #scores: Float64Array;
-  #size = 0;
-
-  constructor(k: number) {
-    this.#items = new Uint32Array(k);
-    this.#scores = new Float64Array(k);
-  }
-
-  get isFull(): boolean {
-    return this.#size === this.#items.length;
-  }
-
-  offer(item: number, score: number): void {
-    if (this.#size < this.#items.length) {
-      let place = this.#size++;
-      while (place > 0) {
-        const parent = (place - 1) >> 1;
-        if (!this.#isWorse(item, score, parent)) break;
-        this.#move(parent, place);
-        place = parent;
-      }
-      this.#items[place] = item;
-      this.#scores[place] = score;
-    } else if (score > this.#scores[0]! || (score === this.#scores[0] && item < this.#items[0]!)) this.#sink(item, score);
-  }
-
-  /** Hands over all that was taken, best first, and is empty again. */
-  drain(visit: (item: number, score: number, rank: number) => void): void {
-    const count = this.#size;
-    const items = new Uint32Array(count);
-    const scores = new Float64Array(count);
-    for (let rank = count - 1; rank >= 0; --rank) {
-      items[rank] = this.#items[0]!;
-      scores[rank] = this.#scores[0]!;
-      --this.#size;
-      this.#sink(this.#items[this.#size]!, this.#scores[this.#size]!);
-    }
-    for (let rank = 0; rank < count; ++rank) visit(items[rank]!, scores[rank]!, rank);
-  }
-
-  /** Puts an entry in the place of the worst. */
-  #sink(item: number, score: number): void {
-    let place = 0;
-    for (;;) {
-      let child = 2 * place + 1;
-      if (child >= this.#size) break;
-      if (child + 1 < this.#size && this.#isWorse(this.#items[child + 1]!, this.#scores[child + 1]!, child)) ++child;
-      if (this.#isWorse(item, score, child)) break;
-      this.#move(child, place);
-      place = child;
-    }
-    this.#items[place] = item;
-    this.#scores[place] = score;
-  }
-
-  #isWorse(item: number, score: number, place: number): boolean {
-    return score < this.#scores[place]! || (score === this.#scores[place] && item > this.#items[place]!);
-  }
-
-  #move(from: number, to: number): void {
-    this.#items[to] = this.#items[from]!;
-    this.#scores[to] = this.#scores[from]!;
-  }
 }
 
 function checkNeighbors(options: NeighborOptions | undefined, defaults: Required<NeighborOptions>): Required<NeighborOptions> {

@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import { checkBackend, checkBoolean, checkInteger, checkNumber, checkOneOf, checkOptions, show } from './check.ts';
 import { argumentError } from './errors.ts';
 import type { Metrics } from './evaluate.ts';
-import { AVERAGING, type Hyperparameters, PRESETS, type PresetName } from './presets.ts';
+import { AVERAGING, type Hyperparameters, PRESETS, type PresetName, SHARED_ENTITIES } from './presets.ts';
 import type { Schedule } from './schedule.ts';
 import { VARIANTS, type Variant, type VariantName } from './variants.ts';
 
@@ -66,6 +66,12 @@ export interface TrainOptions {
   averaging?: boolean | { decay?: number; every?: number };
   /** Where the weight σ(β_v) starts, in (0, 1), or the fixed weight of a variant that does not learn it; the defaults of the two differ. */
   knowledgeWeight?: number;
+  /**
+   * The graph also gets a relation 'shares rare entities with' between items: every item has it to the `perItem` (default 10) others that share
+   * most with it, Σ ln(items / n_e) over the common tails e that n_e ≤ `mostItems` (default 300) items have; true stands for the defaults.
+   * What is two steps away in the graph, by way of something rare, becomes a neighbour. Has no meaning in the variants without knowledge.
+   */
+  sharedEntities?: boolean | { mostItems?: number; perItem?: number };
   /** Parameters start uniform in [−initScale, initScale]. */
   initScale?: number;
   /** 'tangent': tangent vectors at the origin, x = exp_0(w); 'ball': coordinates, projected after every step. */
@@ -129,6 +135,7 @@ const KNOWN = [
   'adam',
   'averaging',
   'knowledgeWeight',
+  'sharedEntities',
   'initScale',
   'parameters',
   'seed',
@@ -191,6 +198,7 @@ export function resolveOptions(options: TrainOptions | undefined, interactions: 
       'averaging',
       "must be false with adam 'exact', whose rows wait for their steps; 'dense' trains the same parameters",
     );
+  const sharedEntities = resolveSharedEntities(given.sharedEntities ?? preset.sharedEntities);
   if (given.deterministic !== undefined) checkBoolean('deterministic', given.deterministic);
   const innerLearningRate = given.innerLearningRate ?? preset.innerLearningRate;
 
@@ -213,6 +221,7 @@ export function resolveOptions(options: TrainOptions | undefined, interactions: 
       adam,
       averaging,
       knowledgeWeight,
+      sharedEntities: variant.knowledge && sharedEntities,
       initScale: checkNumber('initScale', given.initScale ?? preset.initScale, 0, 1),
       evaluateEvery: checkInteger('evaluateEvery', given.evaluateEvery ?? Math.max(1, Math.round(epochs / evaluations)), 1),
       patience,
@@ -244,6 +253,15 @@ function resolveAveraging(value: boolean | { decay?: number; every?: number }): 
   if (typeof value === 'boolean') return value && { ...AVERAGING };
   const { decay, every } = { ...AVERAGING, ...checkOptions('averaging', value, ['decay', 'every']) };
   return { decay: checkNumber('averaging.decay', decay, 0, 1 - 1e-9), every: checkInteger('averaging.every', every, 1, 1 << 30) };
+}
+
+function resolveSharedEntities(value: boolean | { mostItems?: number; perItem?: number }): Hyperparameters['sharedEntities'] {
+  if (typeof value === 'boolean') return value && { ...SHARED_ENTITIES };
+  const { mostItems, perItem } = { ...SHARED_ENTITIES, ...checkOptions('sharedEntities', value, ['mostItems', 'perItem']) };
+  return {
+    mostItems: checkInteger('sharedEntities.mostItems', mostItems, 2, 1e9),
+    perItem: checkInteger('sharedEntities.perItem', perItem, 1, 1000),
+  };
 }
 
 function checkPath(argument: string, value: unknown): string {

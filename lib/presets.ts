@@ -16,6 +16,7 @@ export interface Hyperparameters {
   adam: 'touched' | 'exact' | 'dense';
   averaging: false | { decay: number; every: number };
   knowledgeWeight: number;
+  sharedEntities: false | { mostItems: number; perItem: number };
   initScale: number;
   evaluateEvery: number;
   patience: number;
@@ -38,6 +39,9 @@ export interface Preset extends Omit<Hyperparameters, 'epochs' | 'evaluateEvery'
 /** Averaging where it is on and nothing is said about it: over about 1 / (1 − decay) · every = 160 steps. */
 export const AVERAGING: Readonly<{ decay: number; every: number }> = { decay: 0.95, every: 8 };
 
+/** Neighbours by shared entities where they are on and nothing is said about them. */
+export const SHARED_ENTITIES: Readonly<{ mostItems: number; perItem: number }> = { mostItems: 300, perItem: 10 };
+
 export type PresetName = 'tuned' | 'paper';
 
 const tuned: Preset = {
@@ -58,6 +62,7 @@ const tuned: Preset = {
   averaging: false,
   knowledgeWeight: 0.15,
   fixedKnowledgeWeight: 0.3,
+  sharedEntities: false,
   initScale: 0.01,
   patience: 4000,
   euclidean: { learningRate: 0.005 },
@@ -72,5 +77,5 @@ const tuned: Preset = {
  */
 export const PRESETS: Readonly<Record<PresetName, Readonly<Preset>>> = {
   tuned,
-  paper: { ...tuned, curvature: 1, adam: 'exact', averaging: false, schedule: 'constant', learningRate: 0.002 },
+  paper: { ...tuned, curvature: 1, adam: 'exact', averaging: false, sharedEntities: false, schedule: 'constant', learningRate: 0.002 },
 };

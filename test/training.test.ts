@@ -232,7 +232,7 @@ for (const [label, options] of [
   ['touched Adam', {}],
   ['exact Adam', { adam: 'exact', batchSize: 64 }],
   ['ball coordinates, learned curvature', { parameters: 'ball', curvature: 'learned' }],
-  ['averages', { averaging: { decay: 0.9, every: 4 } }],
+  ['averages, shared entities', { averaging: true, sharedEntities: { mostItems: 20, perItem: 3 } }],
   ['averages of ball coordinates, in Euclidean space', { averaging: { every: 5 }, parameters: 'ball', variant: 'bpr-att-e' }],
 ] as [string, TrainOptions][])
   training(`resuming gives the model of the run that was never interrupted, bit for bit: ${label}`, async () => {
@@ -275,6 +275,8 @@ training('a checkpoint of other options, other data or other files is refused', 
   await refused(small, { learningRate: 0.5 }, /^other: it was made with another learningRate: 0\.003, not 0\.5/);
   await refused(small, { seed: 7 }, /another seed/);
   await refused(small, { variant: 'bpr-att-h' }, /another variant/);
+  await refused(small, { averaging: true }, /another averaging: false, not/);
+  await refused(small, { sharedEntities: true }, /another sharedEntities: false, not/);
   const twin = synthetic({ users: 120, items: 150, interactionsPerUser: [8, 14], seed: 5, validationFraction: 0.2 });
   await refused(twin, {}, /another dataset/);
   await refused(small, {}, /cannot be read/, join(folder, 'missing'));
@@ -563,6 +565,10 @@ training('bad options throw at once and name the option', () => {
     [{ averaging: { every: 0 } }, /^averaging\.every: /],
     [{ averaging: { steps: 8 } }, /^averaging\.steps: /],
     [{ averaging: true, adam: 'exact' }, /^averaging: must be false with adam 'exact'/],
+    [{ sharedEntities: 10 }, /^sharedEntities: /],
+    [{ sharedEntities: { mostItems: 1 } }, /^sharedEntities\.mostItems: /],
+    [{ sharedEntities: { perItem: 0.5 } }, /^sharedEntities\.perItem: /],
+    [{ sharedEntities: { most: 5 } }, /^sharedEntities\.most: /],
     [{ schedule: 'cosine' }, /^schedule: /],
     [{ parameters: 'lorentz' }, /^parameters: /],
     [{ preset: 'best' }, /^preset: /],
