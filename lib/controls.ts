@@ -15,6 +15,8 @@ export interface Scorer {
   add(user: number, weight: number, scores: Scores): void;
   /** All items, best first, where the order is the same for everybody. */
   order?: Uint32Array;
+  /** A faster way to rank by these scores, if there is one; called after `prepare`. */
+  rank?: Rank;
 }
 
 /** Non-negative scores of all items, of which few are above 0. */
@@ -144,19 +146,41 @@ const SHARES = [0.5, 0, 0.1, 0.3, 0.7, 0.9, 1];
 
 /** `blend` with the share that has the best validation recall@20, found by `prepare`; 0.5 where the validation split is empty. */
 export function validatedBlend(a: Scorer, b: Scorer, dataset: Dataset): Scorer {
-  let best: Scorer | undefined;
+  return bestOnValidation(
+    SHARES.map((share) => blend(a, b, share)),
+    dataset,
+  );
+}
+
+/**
+ * The candidate with the best validation recall@20, found by `prepare`: the first where several are alike, or where the validation split is
+ * empty. The test split plays no part.
+ */
+export function bestOnValidation(candidates: readonly Scorer[], dataset: Dataset): Scorer & { readonly chosen: number } {
+  let chosen = -1;
   const prepare = async () => {
-    if (best) return;
+    if (chosen >= 0) return;
+    let best = 0;
     let bestRecall = Number.NEGATIVE_INFINITY;
-    for (const share of SHARES) {
-      const candidate = blend(a, b, share);
-      const { recall } = meanMetrics(await evaluateRanking(rankBy(candidate, dataset), dataset, { split: 'validation' }));
-      if (best && !(recall[20]! > bestRecall)) continue;
-      bestRecall = recall[20]!;
-      best = candidate;
-    }
+    if (dataset.validation.items.length > 0)
+      for (const [i, candidate] of candidates.entries()) {
+        const { recall } = meanMetrics(await evaluateRanking(rankBy(candidate, dataset), dataset, { split: 'validation' }));
+        if (!(recall[20]! > bestRecall)) continue;
+        bestRecall = recall[20]!;
+        best = i;
+      }
+    await candidates[best]!.prepare();
+    chosen = best;
   };
-  return { items: a.items, prepare, add: (user, weight, scores) => best!.add(user, weight, scores) };
+  return {
+    items: dataset.items,
+    prepare,
+    add: (user, weight, scores) => candidates[chosen]!.add(user, weight, scores),
+    rank: (users, k, exclude) => rankBy(candidates[chosen]!, dataset)(users, k, exclude),
+    get chosen() {
+      return chosen;
+    },
+  };
 }
 
 /** Ranks by score, for `evaluateRanking`; ties by smaller item row. */
@@ -165,6 +189,7 @@ export function rankBy(scorer: Scorer, dataset: Dataset): Rank {
   if (scorer.order) return rankAlike(scorer.order);
   return async (users, k, exclude) => {
     await scorer.prepare();
+    if (scorer.rank) return scorer.rank(users, k, exclude);
     const scores = new Scores(items);
     const excluded = new Uint8Array(items);
     const ranked = new Uint32Array(users.length * k).fill(0xffffffff);

@@ -55,7 +55,7 @@ const libGroups: readonly (readonly string[])[] = [
   ['lib/model.ts'],
   ['lib/evaluate.ts'],
   ['lib/controls.ts', 'lib/checkpoint.ts', 'lib/options.ts'],
-  ['lib/train.ts'],
+  ['lib/train.ts', 'lib/linear-controls.ts'],
   ['lib/export/*.ts', 'lib/report/*.ts'],
   ['lib/cli/*.ts'],
   ['lib/index.ts'],
