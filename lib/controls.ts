@@ -141,22 +141,27 @@ export function blend(a: Scorer, b: Scorer, share: number = 0.5): Scorer {
   return { items: a.items, prepare, add };
 }
 
-/** Shares of a that are tried; both ends are the scorers by themselves. */
-const SHARES = [0.5, 0, 0.1, 0.3, 0.7, 0.9, 1];
+/** Shares of a that `validatedBlend` tries; both ends are the scorers by themselves. */
+export const SHARES: readonly number[] = [0.5, 0, 0.1, 0.3, 0.7, 0.9, 1];
 
-/** `blend` with the share that has the best validation recall@20, found by `prepare`; 0.5 where the validation split is empty. */
-export function validatedBlend(a: Scorer, b: Scorer, dataset: Dataset): Scorer {
+/** `blend` with the one of SHARES that has the best validation recall@20, found by `prepare`; 0.5 where the validation split is empty. */
+export function validatedBlend(a: Scorer, b: Scorer, dataset: Dataset): ChosenScorer {
   return bestOnValidation(
     SHARES.map((share) => blend(a, b, share)),
     dataset,
   );
 }
 
+export interface ChosenScorer extends Scorer {
+  /** Which of the candidates it is; −1 before `prepare`. */
+  readonly chosen: number;
+}
+
 /**
  * The candidate with the best validation recall@20, found by `prepare`: the first where several are alike, or where the validation split is
  * empty. The test split plays no part.
  */
-export function bestOnValidation(candidates: readonly Scorer[], dataset: Dataset): Scorer & { readonly chosen: number } {
+export function bestOnValidation(candidates: readonly Scorer[], dataset: Dataset): ChosenScorer {
   let chosen = -1;
   const prepare = async () => {
     if (chosen >= 0) return;

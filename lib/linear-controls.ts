@@ -13,7 +13,7 @@ import { native } from './native.ts';
 export interface AlsOptions {
   /** Size of the factors. Default 64. */
   dim?: number;
-  /** α₀: weight of each user-item pair, beside 1 for those that are interactions. Default 0.02. */
+  /** α₀·items: what all items weigh together for a user, beside 1 for each interaction. Default 80. */
   unobserved?: number;
   /** λ; a row's weight is λ times its interactions and α₀ times all that it might have had. Default 0.03. */
   regularization?: number;
@@ -49,17 +49,18 @@ const ROWS_PER_STEP = 64;
  */
 export function* alternatingLeastSquares({ users, items, train }: Dataset, options?: AlsOptions): Steps<Factors> {
   const { dim, unobserved, regularization, sweeps, steps, seed } = checkAls(options);
+  const weight = unobserved / items;
   const random = new Random(seed, FACTOR_STREAM);
   // Uniform with standard deviation 0.1/√dim.
   const start = (rows: number) => Float64Array.from({ length: rows * dim }, () => 0.1 * Math.sqrt(3 / dim) * (2 * random.uniform() - 1));
   const factors: Factors = { users: start(users), items: start(items), dim };
   const byItem = yield* transposed(train, items);
   const solve = function* (own: Float64Array, other: Float64Array, interactions: Interactions): Steps<void> {
-    const solver = new RowSolver(dim, other, yield* gramOf(other, dim, unobserved));
+    const solver = new RowSolver(dim, other, yield* gramOf(other, dim, weight));
     const others = other.length / dim;
     for (let row = 0; row + 1 < interactions.offsets.length; ++row) {
       const known = interactions.items.subarray(interactions.offsets[row], interactions.offsets[row + 1]);
-      solver.solve(own.subarray(row * dim, (row + 1) * dim), known, regularization * (known.length + unobserved * others), steps);
+      solver.solve(own.subarray(row * dim, (row + 1) * dim), known, regularization * (known.length + weight * others), steps);
       if (row % ROWS_PER_STEP === ROWS_PER_STEP - 1) yield;
     }
   };
@@ -78,7 +79,7 @@ export function implicitAls(dataset: Dataset, options?: AlsOptions): Scorer {
 
 function checkAls(options: AlsOptions | undefined): Required<AlsOptions> {
   const known = ['dim', 'unobserved', 'regularization', 'sweeps', 'steps', 'seed'] as const;
-  const defaults = { dim: 64, unobserved: 0.02, regularization: 0.03, sweeps: 12, steps: 3, seed: 1 };
+  const defaults = { dim: 64, unobserved: 80, regularization: 0.03, sweeps: 12, steps: 3, seed: 1 };
   const all = { ...defaults, ...checkOptions('options', options, known) };
   return {
     dim: checkInteger('dim', all.dim, 1, 4096),

@@ -142,11 +142,17 @@ const rowsOf = (table: Float64Array, dim: number): number[][] =>
 
 linear('iALS: what the last half-sweep solves for is a minimum of the dense objective, and in the end both sides are', () => {
   const dataset = randomData(11, 8, 3);
-  const options = { dim: 3, unobserved: 0.2, regularization: 0.05, steps: 12 };
+  const options = { dim: 3, unobserved: 1.6, regularization: 0.05, steps: 12 };
   let last = Number.POSITIVE_INFINITY;
   for (const sweeps of [1, 2, 5, 400]) {
     const { users, items } = finish(alternatingLeastSquares(dataset, { ...options, sweeps }));
-    const { value, onUsers, onItems } = objective(dataset, rowsOf(users, 3), rowsOf(items, 3), options.unobserved, options.regularization);
+    const { value, onUsers, onItems } = objective(
+      dataset,
+      rowsOf(users, 3),
+      rowsOf(items, 3),
+      options.unobserved / dataset.items,
+      options.regularization,
+    );
     for (const slope of onItems.flat()) assert.ok(Math.abs(slope) <= 1e-8, `slope ${slope} on an item after ${sweeps} sweeps`);
     if (sweeps === 400) for (const slope of onUsers.flat()) assert.ok(Math.abs(slope) <= 1e-6, `slope ${slope} on a user`);
     assert.ok(value < last, `${value} after ${last}`);
@@ -156,10 +162,10 @@ linear('iALS: what the last half-sweep solves for is a minimum of the dense obje
 
 linear('iALS: few steps of conjugate gradients come to the same', () => {
   const dataset = randomData(11, 8, 3);
-  const options = { dim: 4, unobserved: 0.2, regularization: 0.05, sweeps: 300 };
+  const options = { dim: 4, unobserved: 1.6, regularization: 0.05, sweeps: 300 };
   const lossOf = (steps: number) => {
     const { users, items } = finish(alternatingLeastSquares(dataset, { ...options, steps }));
-    return objective(dataset, rowsOf(users, 4), rowsOf(items, 4), options.unobserved, options.regularization).value;
+    return objective(dataset, rowsOf(users, 4), rowsOf(items, 4), options.unobserved / dataset.items, options.regularization).value;
   };
   const exact = lossOf(12);
   assert.ok(Math.abs(lossOf(2) - exact) <= 1e-4 * exact);
