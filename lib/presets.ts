@@ -14,7 +14,9 @@ export interface Hyperparameters {
   innerLearningRate: number | 'learningRate';
   regularization: number;
   adam: 'touched' | 'exact' | 'dense';
+  averaging: false | { decay: number; every: number };
   knowledgeWeight: number;
+  sharedEntities: false | { mostItems: number; perItem: number };
   initScale: number;
   evaluateEvery: number;
   patience: number;
@@ -34,6 +36,12 @@ export interface Preset extends Omit<Hyperparameters, 'epochs' | 'evaluateEvery'
   euclidean: Partial<Hyperparameters>;
 }
 
+/** Averaging where it is on and nothing is said about it: over about 1 / (1 − decay) · every = 160 steps. */
+export const AVERAGING: Readonly<{ decay: number; every: number }> = { decay: 0.95, every: 8 };
+
+/** Neighbours by shared entities where they are on and nothing is said about them. */
+export const SHARED_ENTITIES: Readonly<{ mostItems: number; perItem: number }> = { mostItems: 300, perItem: 10 };
+
 export type PresetName = 'tuned' | 'paper';
 
 const tuned: Preset = {
@@ -51,8 +59,10 @@ const tuned: Preset = {
   innerLearningRate: 'learningRate',
   regularization: 0.03,
   adam: 'touched',
+  averaging: false,
   knowledgeWeight: 0.15,
   fixedKnowledgeWeight: 0.3,
+  sharedEntities: false,
   initScale: 0.01,
   patience: 4000,
   euclidean: { learningRate: 0.005 },
@@ -67,5 +77,5 @@ const tuned: Preset = {
  */
 export const PRESETS: Readonly<Record<PresetName, Readonly<Preset>>> = {
   tuned,
-  paper: { ...tuned, curvature: 1, adam: 'exact', schedule: 'constant', learningRate: 0.002 },
+  paper: { ...tuned, curvature: 1, adam: 'exact', averaging: false, sharedEntities: false, schedule: 'constant', learningRate: 0.002 },
 };

@@ -24,6 +24,8 @@ const CASES: Record<string, Partial<TrainerConfig>> = {
   'ball coordinates, adaptive, exact Adam': { parameters: 'ball', adam: 'exact', learningRate: 0.001 },
   'Euclidean, attention, dense Adam': { geometry: 'euclidean', adaptive: false, adam: 'dense' },
   'average in place of attention': { attention: false, adaptive: false },
+  'moving averages of tangent vectors': { averageDecay: 0.8, averageEvery: 2 },
+  'moving averages of ball coordinates, dense Adam': { parameters: 'ball', adam: 'dense', averageDecay: 0.9, averageEvery: 3 },
   'no knowledge': { knowledge: false, adaptive: false },
 };
 
@@ -35,7 +37,7 @@ const base: Omit<TrainerConfig, 'backend'> = {
   ...{ graphOffsets: graph.offsets, graphRelations: graph.relations, graphTails: graph.tails },
   ...{ geometry: 'poincare', curvature: 1, learnCurvature: false, parameters: 'tangent', knowledge: true, attention: true, adaptive: true },
   ...{ knowledgeWeight: 0.4, learningRate: 0.01, betaLearningRate: 0.1, curvatureLearningRate: 0.01, innerLearningRate: 0.001 },
-  ...{ regularization: 0.01, adam: 'touched', initScale: 0.2, timeKernels: false },
+  ...{ regularization: 0.01, adam: 'touched', averageDecay: 0, averageEvery: 0, initScale: 0.2, timeKernels: false },
 };
 
 interface Outcome {

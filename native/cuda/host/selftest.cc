@@ -393,6 +393,16 @@ Results exercise(Backend& b, const Case& c, const World& w) {
             heads.capacity});
   keep(out, "adam plain", plain, c.items, 1e-5);
 
+  // Copied at first, then every third step, standing still in between.
+  Buffer<float> average(b, w.users);
+  for (uint32_t step = 1; step <= 10; ++step) {
+    const std::vector<float> before = average.download();
+    const float* now = step % 2 ? users.point_rows() : users.parameters.data();
+    b.average({now, average.data(), c.users, dim, 0.9, 3, state.at(0, 0, step - 1)});
+    check(step < 3 || step % 3 == 0 || average.download() == before, std::string(b.name()) + " " + c.name + ": an average moves every third step");
+    if (step == 2 || step > 8) keep(out, "average", average, size_t{c.users} * dim, step == 2 ? kExact : kFloat);
+  }
+
   Buffer<double> totals(b, 2), scale_state(b, 3);
   totals.fill(0), scale_state.fill(0);
   StepState begin{7, 11, 0, 1};
