@@ -96,7 +96,8 @@ void Trainer::replay(ParameterTable& table, const RowList* rows) {
                          rows ? rows->capacity() : table.rows});
 }
 
-// One Adam step of a table, and its average: of the listed rows, or of all rows where the list is null or Adam is dense. Gradients stand in list order.
+// One Adam step of a table: of the listed rows, or of all rows where the list is null or Adam is dense. Gradients stand in list order. Then
+// the table's average.
 void Trainer::update(ParameterTable& table, const RowList* rows, const float* gradient, const RowList* regularized) {
   const bool all = rows == nullptr || options_.adam == AdamKind::dense;
   const bool regularised = regularized != nullptr && options_.regularization > 0;
