@@ -77,7 +77,7 @@ const tuned: Preset = {
  *
  * Off in both, by validation recall@20. `averaging`: with a learning rate that decays there is nothing left to average (.383 without and .381 with
  * it on HetRec, three seeds; .356 twice on last-fm-resplit, .148 twice on book-crossing), with a constant one it gives nearly as much as the
- * decay (HetRec, three seeds: .364 → .380). `sharedEntities`: .356 → .371 on last-fm-resplit, but .374 → .355 on HetRec (two seeds) and
+ * decay (HetRec, three seeds: .364 → .380). `sharedEntities`: .356 → .371 on last-fm-resplit, but .383 → .359 on HetRec (three seeds) and
  * .148 → .142 on book-crossing, where the graph has less to say.
  */
 export const PRESETS: Readonly<Record<PresetName, Readonly<Preset>>> = {
