@@ -104,7 +104,7 @@ class GraphRecording final : public Recording {
   }
 
  private:
-  static constexpr uint32_t kTogether = 64;
+  static constexpr uint32_t kTogether = 512;  // an epoch of a few million interactions
 
   std::vector<Graph> graphs_;
   std::map<uint32_t, cudaGraphExec_t> ready_;

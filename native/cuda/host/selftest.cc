@@ -261,7 +261,7 @@ Results exercise(Backend& b, const Case& c, const World& w) {
   marks.fill(0);
   const Buffer<float> beta(b, w.beta);
   for (uint32_t epoch = 0; epoch < 2; ++epoch) {
-    const std::string at = " " + std::to_string(epoch);
+    const std::string at = epoch ? " 1" : " 0";
     b.sample({interaction_users.data(), train_offsets.data(), train_items.data(), interactions, c.items, 99, state.at(epoch, epoch ? interactions - n - n / 2 : 3, 0),
               epoch, n,
               user_keys.data(), positives.data(), negatives.data(), item_keys.data()});
@@ -429,9 +429,9 @@ Results exercise(Backend& b, const Case& c, const World& w) {
       Buffer<float> distances(b, size_t{c.users} * k);
       b.top_k({users.point_rows(), entities.point_rows(), c.users, c.items, dim, k, c.curvature, 1.5,
                exclude ? train_offsets.data() : nullptr, train_items.data(), found.data(), distances.data()});
-      const std::string at = " " + std::to_string(k) + (exclude ? " unseen" : "");
-      keep(out, "top_k" + at, found, size_t{c.users} * k, kExact);
-      keep(out, "top_k.distances" + at, distances, size_t{c.users} * k, kFloat);
+      const std::string at = std::to_string(k) + (exclude ? " unseen" : "");
+      keep(out, "top_k " + at, found, size_t{c.users} * k, kExact);
+      keep(out, "top_k.distances " + at, distances, size_t{c.users} * k, kFloat);
     }
   return out;
 }
