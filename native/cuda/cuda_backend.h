@@ -65,12 +65,12 @@ class CudaBackend final : public Backend {
   struct Span {
     CUevent_st *begin = nullptr, *end = nullptr;
   };
-  static constexpr uint32_t kSides = 6;  // branches at a time, those within others included, beyond the first of each
+  static constexpr uint32_t kSides = 12;  // a step's branches, those within others included, beyond the first of each: 11 at most
 
   CUstream_st* stream_ = nullptr;  // of the calls now
   CUevent_st* forked_ = nullptr;
   Side sides_[kSides];
-  uint32_t sides_in_use_ = 0;
+  uint32_t sides_in_use_ = 0, branch_depth_ = 0;
   std::vector<Span> spans_;
   size_t spans_in_use_ = 0;
 };

@@ -517,11 +517,11 @@ void CudaBackend::neighborhood(const Neighborhood& a) {
   with_dim(a.dim, [&](auto dim) {
     using Dim = decltype(dim);
     branches({[&] {
-                launch("neighborhood: long", neighborhood_kernel<false, Dim>, blocks_for(a.capacity, 1), dim3(kWarp, warps), shared(warps),
+                launch("neighborhood: short", neighborhood_kernel<true, Dim>, blocks_for(a.capacity, warps), dim3(kWarp, warps), shared(warps),
                        stream_, a);
               },
               [&] {
-                launch("neighborhood: short", neighborhood_kernel<true, Dim>, blocks_for(a.capacity, warps), dim3(kWarp, warps), shared(warps),
+                launch("neighborhood: long", neighborhood_kernel<false, Dim>, blocks_for(a.capacity, 1), dim3(kWarp, warps), shared(warps),
                        stream_, a);
               }});
   });
