@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { checkInteger, checkNumber, checkOptions } from './check.ts';
-import type { Interactions } from './data/csr.ts';
+import { Best } from './data/best.ts';
+import { type Interactions, transposed } from './data/csr.ts';
 import type { Dataset } from './data/dataset.ts';
 import { finishInTurns, type Steps } from './data/steps.ts';
 import { checkDataset, evaluateRanking, meanMetrics, type Rank } from './evaluate.ts';
@@ -14,6 +15,8 @@ export interface Scorer {
   add(user: number, weight: number, scores: Scores): void;
   /** All items, best first, where the order is the same for everybody. */
   order?: Uint32Array;
+  /** A faster way to rank by these scores, if there is one; called after `prepare`. */
+  rank?: Rank;
 }
 
 /** Non-negative scores of all items, of which few are above 0. */
@@ -79,7 +82,9 @@ export function popularity(dataset: Dataset): Scorer {
 export function itemKnn(dataset: Dataset, options?: NeighborOptions): Scorer {
   const { train, items } = checkDataset(dataset);
   const { neighbors, shrinkage } = checkNeighbors(options, { neighbors: 200, shrinkage: 10 });
-  return nearestNeighbors(dataset, () => similarities(transposed(train, items), train, null, neighbors, shrinkage));
+  return nearestNeighbors(dataset, function* () {
+    return yield* similarities(yield* transposed(train, items), train, null, neighbors, shrinkage);
+  });
 }
 
 /**
@@ -100,7 +105,7 @@ export function attributeKnn(dataset: Dataset, options?: NeighborOptions): Score
     });
     yield;
     const byItem = { offsets: graph.offsets, items: ofItem };
-    const byAttribute = transposed(byItem, attributes.size);
+    const byAttribute = yield* transposed(byItem, attributes.size);
     const weights = Float64Array.from({ length: attributes.size }, (_, attribute) => {
       const having = byAttribute.offsets[attribute + 1]! - byAttribute.offsets[attribute]!;
       return having > items / 2 ? 0 : Math.log(items / having);
@@ -136,24 +141,51 @@ export function blend(a: Scorer, b: Scorer, share: number = 0.5): Scorer {
   return { items: a.items, prepare, add };
 }
 
-/** Shares of a that are tried; both ends are the scorers by themselves. */
-const SHARES = [0.5, 0, 0.1, 0.3, 0.7, 0.9, 1];
+/** Shares of a that `validatedBlend` tries; both ends are the scorers by themselves. */
+export const SHARES: readonly number[] = [0.5, 0, 0.1, 0.3, 0.7, 0.9, 1];
 
-/** `blend` with the share that has the best validation recall@20, found by `prepare`; 0.5 where the validation split is empty. */
-export function validatedBlend(a: Scorer, b: Scorer, dataset: Dataset): Scorer {
-  let best: Scorer | undefined;
+/** `blend` with the one of SHARES that has the best validation recall@20, found by `prepare`; 0.5 where the validation split is empty. */
+export function validatedBlend(a: Scorer, b: Scorer, dataset: Dataset): ChosenScorer {
+  return bestOnValidation(
+    SHARES.map((share) => blend(a, b, share)),
+    dataset,
+  );
+}
+
+export interface ChosenScorer extends Scorer {
+  /** Which of the candidates it is; −1 before `prepare`. */
+  readonly chosen: number;
+}
+
+/**
+ * The candidate with the best validation recall@20, found by `prepare`: the first where several are alike, or where the validation split is
+ * empty. The test split plays no part.
+ */
+export function bestOnValidation(candidates: readonly Scorer[], dataset: Dataset): ChosenScorer {
+  let chosen = -1;
   const prepare = async () => {
-    if (best) return;
+    if (chosen >= 0) return;
+    let best = 0;
     let bestRecall = Number.NEGATIVE_INFINITY;
-    for (const share of SHARES) {
-      const candidate = blend(a, b, share);
-      const { recall } = meanMetrics(await evaluateRanking(rankBy(candidate, dataset), dataset, { split: 'validation' }));
-      if (best && !(recall[20]! > bestRecall)) continue;
-      bestRecall = recall[20]!;
-      best = candidate;
-    }
+    if (dataset.validation.items.length > 0)
+      for (const [i, candidate] of candidates.entries()) {
+        const { recall } = meanMetrics(await evaluateRanking(rankBy(candidate, dataset), dataset, { split: 'validation' }));
+        if (!(recall[20]! > bestRecall)) continue;
+        bestRecall = recall[20]!;
+        best = i;
+      }
+    await candidates[best]!.prepare();
+    chosen = best;
   };
-  return { items: a.items, prepare, add: (user, weight, scores) => best!.add(user, weight, scores) };
+  return {
+    items: dataset.items,
+    prepare,
+    add: (user, weight, scores) => candidates[chosen]!.add(user, weight, scores),
+    rank: (users, k, exclude) => rankBy(candidates[chosen]!, dataset)(users, k, exclude),
+    get chosen() {
+      return chosen;
+    },
+  };
 }
 
 /** Ranks by score, for `evaluateRanking`; ties by smaller item row. */
@@ -162,6 +194,7 @@ export function rankBy(scorer: Scorer, dataset: Dataset): Rank {
   if (scorer.order) return rankAlike(scorer.order);
   return async (users, k, exclude) => {
     await scorer.prepare();
+    if (scorer.rank) return scorer.rank(users, k, exclude);
     const scores = new Scores(items);
     const excluded = new Uint8Array(items);
     const ranked = new Uint32Array(users.length * k).fill(0xffffffff);
@@ -269,85 +302,6 @@ function* similarities(
     if (row % ITEMS_PER_STEP === ITEMS_PER_STEP - 1) yield;
   }
   return { offsets, items: Uint32Array.from(items), values: Float64Array.from(values) };
-}
-
-/** Column by column. */
-function transposed({ offsets, items }: Interactions, columns: number): Interactions {
-  const starts = new Uint32Array(columns + 1);
-  for (const column of items) starts[column + 1]!++;
-  for (let column = 0; column < columns; ++column) starts[column + 1]! += starts[column]!;
-  const next = starts.slice();
-  const rows = new Uint32Array(items.length);
-  for (let row = 0; row + 1 < offsets.length; ++row) for (let i = offsets[row]!; i < offsets[row + 1]!; ++i) rows[next[items[i]!]!++] = row;
-  return { offsets: starts, items: rows };
-}
-
-/** The k best of what is offered: a heap with the worst on top. Ties by smaller item. */
-class Best {
-  readonly #items: Uint32Array;
-  readonly #scores: Float64Array;
-  #size = 0;
-
-  constructor(k: number) {
-    this.#items = new Uint32Array(k);
-    this.#scores = new Float64Array(k);
-  }
-
-  get isFull(): boolean {
-    return this.#size === this.#items.length;
-  }
-
-  offer(item: number, score: number): void {
-    if (this.#size < this.#items.length) {
-      let place = this.#size++;
-      while (place > 0) {
-        const parent = (place - 1) >> 1;
-        if (!this.#isWorse(item, score, parent)) break;
-        this.#move(parent, place);
-        place = parent;
-      }
-      this.#items[place] = item;
-      this.#scores[place] = score;
-    } else if (score > this.#scores[0]! || (score === this.#scores[0] && item < this.#items[0]!)) this.#sink(item, score);
-  }
-
-  /** Hands over all that was taken, best first, and is empty again. */
-  drain(visit: (item: number, score: number, rank: number) => void): void {
-    const count = this.#size;
-    const items = new Uint32Array(count);
-    const scores = new Float64Array(count);
-    for (let rank = count - 1; rank >= 0; --rank) {
-      items[rank] = this.#items[0]!;
-      scores[rank] = this.#scores[0]!;
-      --this.#size;
-      this.#sink(this.#items[this.#size]!, this.#scores[this.#size]!);
-    }
-    for (let rank = 0; rank < count; ++rank) visit(items[rank]!, scores[rank]!, rank);
-  }
-
-  /** Puts an entry in the place of the worst. */
-  #sink(item: number, score: number): void {
-    let place = 0;
-    for (;;) {
-      let child = 2 * place + 1;
-      if (child >= this.#size) break;
-      if (child + 1 < this.#size && this.#isWorse(this.#items[child + 1]!, this.#scores[child + 1]!, child)) ++child;
-      if (this.#isWorse(item, score, child)) break;
-      this.#move(child, place);
-      place = child;
-    }
-    this.#items[place] = item;
-    this.#scores[place] = score;
-  }
-
-  #isWorse(item: number, score: number, place: number): boolean {
-    return score < this.#scores[place]! || (score === this.#scores[place] && item > this.#items[place]!);
-  }
-
-  #move(from: number, to: number): void {
-    this.#items[to] = this.#items[from]!;
-    this.#scores[to] = this.#scores[from]!;
-  }
 }
 
 function checkNeighbors(options: NeighborOptions | undefined, defaults: Required<NeighborOptions>): Required<NeighborOptions> {

@@ -27,7 +27,7 @@ export {
   type Rank,
   type RankingOptions,
 } from './evaluate.ts';
-export type { Explanation } from './explain.ts';
+export type { Explanation, Neighbor } from './explain.ts';
 export type { ItemTriple } from './fold-in.ts';
 export type { LorentzPoints } from './lorentz.ts';
 export { Model } from './model.ts';

@@ -65,6 +65,12 @@ export interface TrainerConfig {
   regularization: number;
   /** 'touched': Adam moves the rows of the batch; 'exact': equal bit for bit to dense Adam, missed steps are replayed; 'dense'. */
   adam: 'touched' | 'exact' | 'dense';
+  /**
+   * Every `averageEvery` steps the parameters of users, entities and relations enter a moving average with this decay, in [0, 1); it is then
+   * what `topK` and `read` see, while training goes on from the last iterate. 0: none is kept. Not with adam 'exact'.
+   */
+  averageDecay: number;
+  averageEvery: number;
   /** Parameters start uniform in [−initScale, initScale]. */
   initScale: number;
   /** Every kernel is waited for and measured: `EpochResult.kernelSeconds`. */
@@ -99,7 +105,7 @@ export interface TrainedParameters {
   curvature: number;
 }
 
-/** Everything that resuming bit for bit needs beside the configuration: parameters, moments, counters. */
+/** Everything that resuming bit for bit needs beside the configuration: parameters, moments, averages, counters. */
 export interface TrainerState {
   steps: number;
   tensors: Record<string, Float32Array | Float64Array | Uint32Array>;
@@ -114,7 +120,7 @@ export interface NativeTrainer {
    * `shared`: the negatives that each batch shares, batch after batch; empty where samples have their own.
    */
   samples(epoch: number): { users: Uint32Array; positives: Uint32Array; negatives: Uint32Array; shared: Uint32Array };
-  /** Exact full ranking for `users` with the parameters as they are; see topK. */
+  /** Exact full ranking for `users` with the parameters as they are, or their averages where they are kept; see topK. */
   topK(users: Uint32Array, k: number, excludeOffsets: Uint32Array | null, excludeItems: Uint32Array | null): NativeJob<NativeTopK>;
   read(): NativeJob<TrainedParameters>;
   state(): NativeJob<TrainerState>;

@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import { checkBackend, checkBoolean, checkInteger, checkNumber, checkOneOf, checkOptions, show } from './check.ts';
 import { argumentError } from './errors.ts';
 import type { Metrics } from './evaluate.ts';
-import { type Hyperparameters, PRESETS, type PresetName } from './presets.ts';
+import { AVERAGING, type Hyperparameters, PRESETS, type PresetName, SHARED_ENTITIES } from './presets.ts';
 import type { Schedule } from './schedule.ts';
 import { VARIANTS, type Variant, type VariantName } from './variants.ts';
 
@@ -66,8 +66,22 @@ export interface TrainOptions {
   regularization?: number;
   /** 'touched' moves the rows of a batch; 'exact' equals 'dense' bit for bit, which moves all rows at every step. */
   adam?: 'touched' | 'exact' | 'dense';
+  /**
+   * The model is a moving average of users, entities and relations, in the coordinates that are trained, taken every `every` steps (default 8)
+   * with weight `decay` (default 0.95) for what was before; true stands for the defaults. Steps of stochastic gradients go on wandering around
+   * a minimum, and the mean of where they were is nearer to it than the last of them (Polyak and Juditsky, 1992). Training itself goes on
+   * from the last iterate; β and a learned curvature are not averaged: distances keep their order whatever they are. Validation, the best
+   * epoch and the saved model see the average. Not with `adam: 'exact'`; 'dense' trains the same parameters.
+   */
+  averaging?: boolean | { decay?: number; every?: number };
   /** Where the weight σ(β_v) starts, in (0, 1), or the fixed weight of a variant that does not learn it; the defaults of the two differ. */
   knowledgeWeight?: number;
+  /**
+   * The graph also gets a relation 'shares rare entities with' between items: every item has it to the `perItem` (default 10) others that share
+   * most with it, Σ ln(items / n_e) over the common tails e that n_e ≤ `mostItems` (default 300) items have; true stands for the defaults.
+   * What is two steps away in the graph, by way of something rare, becomes a neighbour. Has no meaning in the variants without knowledge.
+   */
+  sharedEntities?: boolean | { mostItems?: number; perItem?: number };
   /** Parameters start uniform in [−initScale, initScale]. */
   initScale?: number;
   /** 'tangent': tangent vectors at the origin, x = exp_0(w); 'ball': coordinates, projected after every step. */
@@ -131,7 +145,9 @@ const KNOWN = [
   'innerLearningRate',
   'regularization',
   'adam',
+  'averaging',
   'knowledgeWeight',
+  'sharedEntities',
   'initScale',
   'parameters',
   'seed',
@@ -186,6 +202,15 @@ export function resolveOptions(options: TrainOptions | undefined, interactions: 
     typeof earlyStopping === 'boolean' ? preset.patience : (earlyStopping.patience ?? preset.patience),
     1,
   );
+  const adam = checkOneOf('adam', given.adam ?? preset.adam, ['touched', 'exact', 'dense']);
+  const averaging = resolveAveraging(given.averaging ?? preset.averaging);
+  if (averaging && adam === 'exact')
+    throw argumentError(
+      'range',
+      'averaging',
+      "must be false with adam 'exact', whose rows wait for their steps; 'dense' trains the same parameters",
+    );
+  const sharedEntities = resolveSharedEntities(given.sharedEntities ?? preset.sharedEntities);
   if (given.deterministic !== undefined) checkBoolean('deterministic', given.deterministic);
   const innerLearningRate = given.innerLearningRate ?? preset.innerLearningRate;
 
@@ -207,8 +232,10 @@ export function resolveOptions(options: TrainOptions | undefined, interactions: 
       curvatureLearningRate: notNegative('curvatureLearningRate', preset.curvatureLearningRate),
       innerLearningRate,
       regularization: notNegative('regularization', preset.regularization),
-      adam: checkOneOf('adam', given.adam ?? preset.adam, ['touched', 'exact', 'dense']),
+      adam,
+      averaging,
       knowledgeWeight,
+      sharedEntities: variant.knowledge && sharedEntities,
       initScale: checkNumber('initScale', given.initScale ?? preset.initScale, 0, 1),
       evaluateEvery: checkInteger('evaluateEvery', given.evaluateEvery ?? Math.max(1, Math.round(epochs / evaluations)), 1),
       patience,
@@ -234,6 +261,21 @@ export function resolveOptions(options: TrainOptions | undefined, interactions: 
     resolved.onEpoch = given.onEpoch;
   }
   return resolved;
+}
+
+function resolveAveraging(value: boolean | { decay?: number; every?: number }): Hyperparameters['averaging'] {
+  if (typeof value === 'boolean') return value && { ...AVERAGING };
+  const { decay, every } = { ...AVERAGING, ...checkOptions('averaging', value, ['decay', 'every']) };
+  return { decay: checkNumber('averaging.decay', decay, 0, 1 - 1e-9), every: checkInteger('averaging.every', every, 1, 1 << 30) };
+}
+
+function resolveSharedEntities(value: boolean | { mostItems?: number; perItem?: number }): Hyperparameters['sharedEntities'] {
+  if (typeof value === 'boolean') return value && { ...SHARED_ENTITIES };
+  const { mostItems, perItem } = { ...SHARED_ENTITIES, ...checkOptions('sharedEntities', value, ['mostItems', 'perItem']) };
+  return {
+    mostItems: checkInteger('sharedEntities.mostItems', mostItems, 2, 1e9),
+    perItem: checkInteger('sharedEntities.perItem', perItem, 1, 1000),
+  };
 }
 
 function checkPath(argument: string, value: unknown): string {

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { type Checkpoint, loadCheckpoint, type Progress, saveCheckpoint } from './checkpoint.ts';
-import type { Interactions } from './data/csr.ts';
+import type { Graph, Id, Interactions } from './data/csr.ts';
 import type { Dataset } from './data/dataset.ts';
+import { sharedEntitiesRelation, withSharedEntities } from './data/shared-entities.ts';
 import { finishInTurns, PIECE, type Steps } from './data/steps.ts';
 import { HyperKnowError } from './errors.ts';
 import { checkDataset, evaluateRanking, type Metrics, meanMetrics } from './evaluate.ts';
@@ -96,6 +97,9 @@ class Training {
   readonly #backend: string;
   readonly #emit: (event: EpochEvent) => void;
   #trainer!: NativeTrainer;
+  /** What is trained on: that of the data set, or more. */
+  #graph: Graph;
+  #relationIds: readonly Id[];
   #progress: Progress = { epoch: 0, bestStep: 0, bestEpoch: 0, bestRecall: -1 };
   #best: TrainedParameters | null = null;
   #steps = 0;
@@ -109,12 +113,16 @@ class Training {
     this.#options = options;
     this.#backend = backend;
     this.#emit = emit;
+    this.#graph = dataset.graph;
+    this.#relationIds = dataset.relationIds;
     this.#fingerprint = options.checkpoint || options.resume !== undefined ? fingerprint(dataset, options, backend) : null;
   }
 
   async run(): Promise<Model> {
     const { signal, resume } = this.#options;
     await null; // the constructor's caller has the run before anything can fail
+    signal?.throwIfAborted();
+    await this.#shareEntities();
     signal?.throwIfAborted();
     this.#trainer = new native.Trainer(this.#configuration());
     try {
@@ -129,6 +137,14 @@ class Training {
     } finally {
       this.#trainer.dispose();
     }
+  }
+
+  async #shareEntities(): Promise<void> {
+    const { sharedEntities } = this.#options.hyperparameters;
+    if (!sharedEntities) return;
+    const { graph, entities, relations, relationIds } = this.#dataset;
+    this.#graph = await finishInTurns(withSharedEntities(graph, entities, relations, sharedEntities));
+    this.#relationIds = [...relationIds, sharedEntitiesRelation(relationIds)];
   }
 
   async #epochs(): Promise<void> {
@@ -212,7 +228,7 @@ class Training {
 
   async #model(): Promise<Model> {
     const { hyperparameters, variant, preset, adaptive, seed, earlyStopping } = this.#options;
-    const { graph, userIds, itemIds, entityIds, relationIds } = this.#dataset;
+    const { userIds, itemIds, entityIds } = this.#dataset;
     const { users, entities, relations, beta, curvature } = this.#best ?? (await this.#trainer.read().promise);
     for (const [name, values] of Object.entries({ users, entities, relations, beta }))
       if (!(await finishInTurns(areFinite(values)))) throw diverged(`${name} holds a number that is not finite`);
@@ -225,12 +241,12 @@ class Training {
       beta,
       dim: hyperparameters.dim,
       curvature,
-      graph,
+      graph: this.#graph,
       seen: seenBy(this.#dataset),
       userIds,
       itemIds,
       entityIds,
-      relationIds,
+      relationIds: this.#relationIds,
       training: {
         variant: variant.name,
         preset,
@@ -244,7 +260,8 @@ class Training {
 
   #configuration(): TrainerConfig {
     const { hyperparameters: h, variant, adaptive, curvature, innerLearningRate, seed, threads } = this.#options;
-    const { train: interactions, graph, users, items, entities, relations } = this.#dataset;
+    const { train: interactions, users, items, entities } = this.#dataset;
+    const graph = this.#graph;
     return {
       backend: this.#backend,
       threads,
@@ -252,7 +269,7 @@ class Training {
       users,
       items,
       entities,
-      relations,
+      relations: this.#relationIds.length,
       trainOffsets: interactions.offsets,
       trainItems: interactions.items,
       graphOffsets: graph.offsets,
@@ -275,6 +292,8 @@ class Training {
       innerLearningRate,
       regularization: h.regularization,
       adam: h.adam,
+      averageDecay: h.averaging ? h.averaging.decay : 0,
+      averageEvery: h.averaging ? h.averaging.every : 0,
       initScale: h.initScale,
       timeKernels: process.env.HYPER_KNOW_TIME_KERNELS === '1',
     };

@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
  */
 const nativeGroups: readonly (readonly string[])[] = [
   ['native/src/error.h', 'native/src/ball.h', 'native/src/cpu/isa.h', 'native/src/cpu/isa.cc', 'native/src/cpu/parallel.h'],
-  ['native/src/philox.h', 'native/src/cpu/rows.h', 'native/src/cpu/rows.cc', 'native/src/cpu/vector_math.h'],
+  ['native/src/philox.h', 'native/src/averaging.h', 'native/src/cpu/rows.h', 'native/src/cpu/rows.cc', 'native/src/cpu/vector_math.h'],
   ['native/src/kernels.h'],
   ['native/src/backend.h'],
   [
@@ -25,6 +25,7 @@ const nativeGroups: readonly (readonly string[])[] = [
   ['native/cuda/host/machine.h', 'native/cuda/host/machine.cc'],
   ['native/cuda/cuda_check.h', 'native/cuda/host/cuda_runtime.h'],
   ['native/cuda/launch.h'],
+  ['native/cuda/warp.cuh'],
   ['native/cuda/*.h', 'native/cuda/*.cuh'],
   ['native/cuda/*.cu'],
   ['native/src/backends.cc'],
@@ -42,9 +43,9 @@ const nativeGroups: readonly (readonly string[])[] = [
 const libGroups: readonly (readonly string[])[] = [
   ['lib/errors.ts', 'lib/metrics.ts', 'lib/variants.ts', 'lib/geometry.ts', 'lib/schedule.ts'],
   ['lib/check.ts', 'lib/statistics.ts', 'lib/presets.ts'],
-  ['lib/native.ts', 'lib/safetensors.ts', 'lib/data/random.ts', 'lib/data/steps.ts'],
+  ['lib/native.ts', 'lib/safetensors.ts', 'lib/data/best.ts', 'lib/data/random.ts', 'lib/data/steps.ts'],
   ['lib/kernels.ts', 'lib/data/csr.ts'],
-  ['lib/data/id-map.ts', 'lib/data/raw-dataset.ts', 'lib/data/split.ts'],
+  ['lib/data/id-map.ts', 'lib/data/raw-dataset.ts', 'lib/data/shared-entities.ts', 'lib/data/split.ts'],
   ['lib/data/formats/file.ts'],
   ['lib/data/formats/*.ts'],
   ['lib/data/formats/index.ts'],
@@ -55,7 +56,7 @@ const libGroups: readonly (readonly string[])[] = [
   ['lib/model.ts'],
   ['lib/evaluate.ts'],
   ['lib/controls.ts', 'lib/checkpoint.ts', 'lib/options.ts'],
-  ['lib/train.ts'],
+  ['lib/train.ts', 'lib/linear-controls.ts'],
   ['lib/export/*.ts', 'lib/report/*.ts'],
   ['lib/cli/*.ts'],
   ['lib/index.ts'],

@@ -1,4 +1,4 @@
-// The six variants of the paper's Table 3 and four controls, on one data set, over several seeds.
+// The six variants of the paper's Table 3 and six controls, on one data set, over several seeds.
 //
 //   npm run reproduce                                  the synthetic world, 3 seeds: under 2 minutes on 2 cores
 //   npm run reproduce -- --data FOLDER [--variants hyper-know,bpr-h] [--seeds 5] [--epochs 60] [--batch-size 4096] [--preset paper]
@@ -11,10 +11,11 @@ import { availableParallelism, cpus, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { attributeKnn, itemKnn, popularity, rankBy, type Scorer, validatedBlend } from '../lib/controls.ts';
+import { attributeKnn, bestOnValidation, itemKnn, popularity, rankBy, type Scorer, SHARES, validatedBlend } from '../lib/controls.ts';
 import { type Dataset, loadDataset } from '../lib/data/dataset.ts';
 import { synthetic } from '../lib/data/synthetic.ts';
 import { evaluatePerUser, evaluateRanking, meanMetrics, type PerUserMetrics } from '../lib/evaluate.ts';
+import { EASE_MOST, ease, implicitAls, isEasePossible } from '../lib/linear-controls.ts';
 import { backends } from '../lib/native.ts';
 import { quantile } from '../lib/statistics.ts';
 import { type TrainOptions, train } from '../lib/train.ts';
@@ -26,15 +27,75 @@ import { remarksOf, rowsOf, tableOf } from './reproduce/table.ts';
 /** What is small enough for two minutes: batches of 1024 give the synthetic world's 6,000 interactions a few steps an epoch. */
 const SYNTHETIC_DEFAULTS = { batchSize: 1024, epochs: 100, evaluateEvery: 10 } as const;
 
-/** Simple methods that a model has to be compared with. */
-const CONTROLS: readonly { name: string; label: string; scorer: (dataset: Dataset) => Scorer }[] = [
+/** Every combination of one value of each list. */
+function* grid<T extends Record<string, readonly number[]>>(lists: T): Generator<{ [name in keyof T]: number }> {
+  const [[name, values] = [undefined, []], ...rest] = Object.entries(lists);
+  if (name === undefined) yield {} as { [name in keyof T]: number };
+  else
+    for (const value of values)
+      for (const others of grid(Object.fromEntries(rest))) yield { [name]: value, ...others } as { [name in keyof T]: number };
+}
+
+/**
+ * The settings of the controls that are tried: which is taken is decided by validation recall@20 alone, in every run anew, and stands in
+ * results.json. scripts/README.md has what they gave.
+ */
+const GRIDS = {
+  itemKnn: { neighbors: [200], shrinkage: [10, 0, 30] },
+  attributeKnn: { neighbors: [200], shrinkage: [0, 10] },
+  als: { dim: [128], unobserved: [80, 20], regularization: [0.03, 0.01] },
+  ease: { regularization: [100, 30, 300] },
+} as const;
+
+/** A scorer that can say what it chose. */
+type Tuned = Scorer & { setting(): unknown };
+
+function tuned<Options>(settings: Iterable<Options>, make: (dataset: Dataset, options: Options) => Scorer): (dataset: Dataset) => Tuned {
+  const all = [...settings];
+  return (dataset) => {
+    const scorer = bestOnValidation(
+      all.map((options) => make(dataset, options)),
+      dataset,
+    );
+    return Object.assign(scorer, { setting: () => all[scorer.chosen] });
+  };
+}
+
+const bestItemKnn = tuned(grid(GRIDS.itemKnn), itemKnn);
+const bestAttributeKnn = tuned(grid(GRIDS.attributeKnn), attributeKnn);
+
+function bestBlend(dataset: Dataset): Tuned {
+  const [one, other] = [bestItemKnn(dataset), bestAttributeKnn(dataset)];
+  const scorer = validatedBlend(one, other, dataset);
+  return Object.assign(scorer, {
+    setting: () => ({ share: SHARES[scorer.chosen], itemKnn: one.setting(), attributeKnn: other.setting() }),
+  });
+}
+
+/** Simple methods that a model has to be compared with. `missing` says why one cannot be had for these data. */
+const CONTROLS: readonly {
+  name: string;
+  label: string;
+  scorer: (dataset: Dataset) => Scorer & Partial<Tuned>;
+  missing?: (dataset: Dataset) => string | undefined;
+}[] = [
   { name: 'control:popularity', label: 'popularity', scorer: popularity },
-  { name: 'control:item-knn', label: 'item-kNN', scorer: (dataset) => itemKnn(dataset) },
-  { name: 'control:attribute-knn', label: 'KG-attribute kNN', scorer: (dataset) => attributeKnn(dataset) },
+  { name: 'control:item-knn', label: 'item-kNN', scorer: bestItemKnn },
+  { name: 'control:attribute-knn', label: 'KG-attribute kNN', scorer: bestAttributeKnn },
   {
     name: 'control:blend',
     label: 'item-kNN + KG-attribute kNN',
-    scorer: (dataset) => validatedBlend(itemKnn(dataset), attributeKnn(dataset), dataset),
+    scorer: bestBlend,
+  },
+  { name: 'control:ials', label: 'iALS', scorer: tuned(grid(GRIDS.als), implicitAls) },
+  {
+    name: 'control:ease',
+    label: 'EASE',
+    scorer: tuned(grid(GRIDS.ease), (dataset, { regularization }) => ease(dataset, regularization)),
+    missing: (dataset) =>
+      isEasePossible(dataset)
+        ? undefined
+        : `it inverts a matrix of users or of items, and both are more than ${EASE_MOST}: ${dataset.users} and ${dataset.items}`,
   },
 ];
 
@@ -133,9 +194,11 @@ async function trainRun(
   };
 }
 
-async function controlRun(key: RunKey, dataset: Dataset, scorer: (dataset: Dataset) => Scorer): Promise<RunResult> {
+async function controlRun(key: RunKey, dataset: Dataset, control: (typeof CONTROLS)[number]): Promise<RunResult> {
   const started = performance.now();
-  return finish(key, await evaluateRanking(rankBy(scorer(dataset), dataset), dataset, RANKING), started);
+  const scorer = control.scorer(dataset);
+  const result = finish(key, await evaluateRanking(rankBy(scorer, dataset), dataset, RANKING), started);
+  return scorer.setting ? { ...result, setting: scorer.setting() } : result;
 }
 
 const command = parseCommand(process.argv.slice(2));
@@ -158,9 +221,16 @@ const datasetKey = {
   files: report.files.map(({ name, bytes, sha256 }) => ({ name, bytes, sha256 })),
   options: { ...report.options, seed: command.data === undefined ? 1 : 'the seed of the run' },
 };
+const controls = command.controls ? CONTROLS.filter(({ missing }) => missing?.(first) === undefined) : [];
+const missing = command.controls
+  ? CONTROLS.flatMap((control) => {
+      const why = control.missing?.(first);
+      return why === undefined ? [] : [`${control.label} is left out: ${why}.`];
+    })
+  : [];
 const methods = [
   ...variants.map(({ name, label }) => ({ name: name as string, label, kind: 'variant' as const })),
-  ...(command.controls ? CONTROLS.map(({ name, label }) => ({ name, label, kind: 'control' as const })) : []),
+  ...controls.map(({ name, label }) => ({ name, label, kind: 'control' as const })),
 ];
 const { threads: _threads, ...decisive } = options; // threads do not change a result
 const progress = new Progress(methods.length * seeds.length);
@@ -172,7 +242,7 @@ for (const seed of seeds) {
       dataset: datasetKey,
       method: method.name,
       seed,
-      options: method.kind === 'variant' ? { ...decisive } : {},
+      options: method.kind === 'variant' ? { ...decisive } : { grids: GRIDS },
       version,
     };
     const before = finishedRun(out, key);
@@ -180,7 +250,7 @@ for (const seed of seeds) {
       before ??
       (method.kind === 'variant'
         ? await trainRun(key, dataset, method.name as VariantName, options, progress)
-        : await controlRun(key, dataset, CONTROLS.find(({ name }) => name === method.name)!.scorer));
+        : await controlRun(key, dataset, controls.find(({ name }) => name === method.name)!));
     if (before === undefined) writeWhole(runFile(out, key), `${JSON.stringify(result)}\n`);
     results.set(method.name, [...(results.get(method.name) ?? []), result]);
     const own = METRICS.map(({ name, title }) => `${title} ${result.metrics[name]!.toFixed(4)}`).join('  ');
@@ -196,7 +266,7 @@ const rows = rowsOf(
   results,
   METRICS.map(({ name }) => name),
 );
-const remarks = remarksOf(rows, 'recall@20');
+const remarks = [...missing, ...remarksOf(rows, 'recall@20')];
 console.log(tableOf(rows, METRICS, 'recall@20'));
 for (const remark of remarks) console.log(remark);
 writeWhole(
@@ -215,6 +285,7 @@ writeWhole(
           'ndcg@20': 'ideal: min(20, test items) hits',
           'ndcgKgat@20': "ideal: the hits among the method's own first 100, cut at 20",
         },
+        controls: { grids: GRIDS, selection: 'validation recall@20, every seed by itself' },
         test: 'two-sided paired t-test over users, each user averaged over the seeds',
         host: {
           cpu: cpus()[0]?.model,

@@ -9,9 +9,10 @@ import { popularity, rankBy } from '../lib/controls.ts';
 import { createDataset, type Dataset } from '../lib/data/dataset.ts';
 import { synthetic } from '../lib/data/synthetic.ts';
 import { HyperKnowError } from '../lib/errors.ts';
+import { expMapOrigin } from '../lib/geometry.ts';
 import { evaluate, evaluateRanking, meanMetrics } from '../lib/evaluate.ts';
 import { Model } from '../lib/model.ts';
-import { native, type TrainerConfig } from '../lib/native.ts';
+import { type NativeTrainer, native, type TrainerConfig } from '../lib/native.ts';
 import { type EpochEvent, type TrainOptions, train } from '../lib/train.ts';
 import { VARIANTS } from '../lib/variants.ts';
 import { temporaryFolder } from './helpers.ts';
@@ -79,6 +80,8 @@ for (const [label, options] of [
   ['exact Adam', { adam: 'exact' }],
   ['no attention', { variant: 'bpr-avg-h' }],
   ['Euclidean', { variant: 'bpr-att-e' }],
+  ['averages', { averaging: { decay: 0.8, every: 3 } }],
+  ['averages of ball coordinates', { averaging: true, parameters: 'ball', adam: 'dense' }],
   ['sampled softmax', { loss: 'sampled-softmax', negatives: 50 }],
   ['sampled softmax, a learned curvature', { loss: 'sampled-softmax', negatives: 300, batchSize: 500, curvature: 'learned' }],
   ['sampled softmax, Euclidean, exact Adam', { loss: 'sampled-softmax', negatives: 33, variant: 'bpr-e', adam: 'exact' }],
@@ -96,8 +99,8 @@ for (const variant of ['hyper-know', 'bpr-h', 'bpr-e'] as const)
     const onEpoch = ({ rankingLoss }: EpochEvent) => void losses.push(rankingLoss);
     const softmax = { loss: 'sampled-softmax', negatives: 64 } as const;
     const model = await train(world, { variant, ...softmax, dim: 32, epochs: 40, batchSize: 512, backend: 'cpu', onEpoch });
-    assert.ok(Math.abs(losses[0]! - Math.log(65)) <= 0.2, `first loss ${losses[0]}`);
-    assert.ok(losses.at(-1)! < 0.8 * losses[0]!, `losses ${losses}`);
+    assert.ok(losses[0]! <= Math.log(65) && losses[0]! >= 0.9 * Math.log(60), `first loss ${losses[0]}`);
+    assert.ok(losses.at(-1)! < 0.6 * losses[0]!, `losses ${losses}`);
     const recall = (await evaluate(model, world)).recall[20]!;
     const least = meanMetrics(await evaluateRanking(rankBy(popularity(world), world), world)).recall[20]!;
     assert.ok(recall > 1.3 * least, `recall ${recall}, popularity ${least}`);
@@ -111,7 +114,15 @@ training('shared negatives are distinct, uniform, and differ from batch to batch
     ...{ graphOffsets: graph.offsets, graphRelations: graph.relations, graphTails: graph.tails },
     ...{ geometry: 'poincare', curvature: 1, learnCurvature: false, parameters: 'tangent', knowledge: false, attention: false },
     ...{ adaptive: false, knowledgeWeight: 0.5, learningRate: 0.01, betaLearningRate: 0.1, curvatureLearningRate: 0 },
-    ...{ innerLearningRate: 0.01, regularization: 0, adam: 'touched', initScale: 0.1, timeKernels: false },
+    ...{
+      innerLearningRate: 0.01,
+      regularization: 0,
+      adam: 'touched',
+      initScale: 0.1,
+      averageDecay: 0,
+      averageEvery: 0,
+      timeKernels: false,
+    },
   });
   const counts = new Float64Array(items);
   const batches = new Set<string>();
@@ -276,6 +287,8 @@ for (const [label, options] of [
   ['touched Adam', {}],
   ['exact Adam', { adam: 'exact', batchSize: 64 }],
   ['ball coordinates, learned curvature', { parameters: 'ball', curvature: 'learned' }],
+  ['averages, shared entities', { averaging: true, sharedEntities: { mostItems: 20, perItem: 3 } }],
+  ['averages of ball coordinates, in Euclidean space', { averaging: { every: 5 }, parameters: 'ball', variant: 'bpr-att-e' }],
   ['sampled softmax, learned curvature', { loss: 'sampled-softmax', negatives: 40, curvature: 'learned' }],
 ] as [string, TrainOptions][])
   training(`resuming gives the model of the run that was never interrupted, bit for bit: ${label}`, async () => {
@@ -318,6 +331,8 @@ training('a checkpoint of other options, other data or other files is refused', 
   await refused(small, { learningRate: 0.5 }, /^other: it was made with another learningRate: 0\.003, not 0\.5/);
   await refused(small, { seed: 7 }, /another seed/);
   await refused(small, { variant: 'bpr-att-h' }, /another variant/);
+  await refused(small, { averaging: true }, /another averaging: false, not/);
+  await refused(small, { sharedEntities: true }, /another sharedEntities: false, not/);
   const twin = synthetic({ users: 120, items: 150, interactionsPerUser: [8, 14], seed: 5, validationFraction: 0.2 });
   await refused(twin, {}, /another dataset/);
   await refused(small, {}, /cannot be read/, join(folder, 'missing'));
@@ -394,49 +409,95 @@ training('an abort within an epoch leaves a checkpoint of the epoch before', asy
   );
 });
 
+/** Of the native trainer: one step is an epoch. */
+function configuration(changes: Partial<TrainerConfig>): TrainerConfig {
+  const { users, items, entities, relations, train: interactions, graph } = small;
+  return {
+    ...{ backend: 'cpu', threads: 1, dim: 8, users, items, entities, relations, seed: 1, batchSize: interactions.items.length },
+    sharedNegatives: 0,
+    ...{ trainOffsets: interactions.offsets, trainItems: interactions.items },
+    ...{ graphOffsets: graph.offsets, graphRelations: graph.relations, graphTails: graph.tails },
+    ...{
+      geometry: 'poincare',
+      curvature: 1,
+      learnCurvature: false,
+      parameters: 'tangent',
+      knowledge: true,
+      attention: true,
+      adaptive: true,
+    },
+    ...{ knowledgeWeight: 0.5, learningRate: 0.01, betaLearningRate: 0.1, curvatureLearningRate: 0, innerLearningRate: 0.01 },
+    ...{ regularization: 0, adam: 'touched', averageDecay: 0, averageEvery: 0, initScale: 0.1, timeKernels: false },
+    ...changes,
+  };
+}
+
+for (const [parameters, every, decay] of [
+  ['tangent', 4, 0.8],
+  ['ball', 3, 0.9],
+  ['tangent', 1, 0],
+] as const)
+  training(`averages are weighted means of the iterates: ${parameters}, every ${every} steps, decay ${decay}`, async () => {
+    const changes: Partial<TrainerConfig> = { parameters, learningRate: 0.05 };
+    const plain = new native.Trainer(configuration(changes));
+    const averaging = new native.Trainer(configuration({ ...changes, averageDecay: decay, averageEvery: every, threads: 2 }));
+    const tables = ['users', 'entities', 'relations'] as const;
+    const stateOf = async (trainer: NativeTrainer) => (await trainer.state().promise).tensors as Record<string, Float32Array>;
+    const averages = new Map<string, Float32Array>();
+    const met: Record<string, Float32Array>[] = [];
+    for (let step = 1; step <= 14; ++step) {
+      for (const trainer of [plain, averaging]) assert.is((await trainer.epoch(step, 1 / step).promise).steps, 1);
+      const [iterate, found] = [await stateOf(plain), await stateOf(averaging)];
+      for (const [name, values] of Object.entries(iterate)) assert.equal(found[name], values, `training does not see averages: ${name}`);
+      if (step % every === 0) met.push(iterate);
+      for (const table of tables) {
+        const name = `${table}.parameters`;
+        const average = found[`${table}.average`]!;
+        const weights = met.map((_, i) => decay ** (met.length - 1 - i));
+        const total = weights.reduce((sum, weight) => sum + weight, 0);
+        for (let k = 0; k < average.length; ++k) {
+          const sum = met.reduce((sum, values, i) => sum + weights[i]! * values[name]![k]!, 0);
+          const expected = met.length === 0 ? iterate[name]![k]! : sum / total;
+          assert.ok(Math.abs(average[k]! - expected) <= 1e-6, `step ${step}, ${table}[${k}]: ${average[k]}, not ${expected}`);
+        }
+        averages.set(table, average);
+      }
+    }
+    // What is read and ranked are the points of the averages.
+    const result = await averaging.read().promise;
+    for (const table of tables) {
+      const average = averages.get(table)!;
+      const rows = Array.from({ length: average.length / 8 }, (_, row) => average.subarray(8 * row, 8 * row + 8));
+      const points = rows.flatMap((row) => [...(parameters === 'tangent' ? expMapOrigin(Float64Array.from(row), 1) : row)]);
+      points.forEach((x, k) => {
+        assert.ok(Math.abs(result[table][k]! - x) <= 1e-6, `${table}[${k}]: ${result[table][k]}, not ${x}`);
+      });
+    }
+    const users = Uint32Array.from({ length: small.users }, (_, user) => user);
+    const items = result.entities.subarray(0, 8 * small.items);
+    const ranked = await averaging.topK(users, 20, null, null).promise;
+    assert.equal(ranked.items, native.topK('cpu', result.users, items, 8, 20, null, null, 1).items);
+    for (const trainer of [plain, averaging]) trainer.dispose();
+  });
+
 for (const sharedNegatives of [0, 20])
   training(
     `λ counts a row once for every sample that holds it${sharedNegatives ? ', shared negatives once for the batch' : ''}`,
     async () => {
-      const { users, items, entities, relations, train: interactions, graph } = small;
-      const configuration = (regularization: number): TrainerConfig => ({
-        ...{
-          backend: 'cpu',
-          threads: 1,
-          dim: 8,
-          users,
-          items,
-          entities,
-          relations,
-          seed: 1,
-          batchSize: interactions.items.length,
-          sharedNegatives,
-        },
-        ...{ trainOffsets: interactions.offsets, trainItems: interactions.items },
-        ...{ graphOffsets: graph.offsets, graphRelations: graph.relations, graphTails: graph.tails },
-        ...{
-          geometry: 'poincare',
-          curvature: 1,
-          learnCurvature: false,
-          parameters: 'tangent',
-          knowledge: true,
-          attention: true,
-          adaptive: true,
-        },
-        ...{ knowledgeWeight: 0.5, learningRate: 0.01, betaLearningRate: 0.1, curvatureLearningRate: 0, innerLearningRate: 0.01 },
-        ...{ regularization, adam: 'touched', initScale: 0.1, timeKernels: false },
-      });
-      const start = new native.Trainer(configuration(0));
+      const { users, entities } = small;
+      const start = new native.Trainer(configuration({ sharedNegatives }));
       const samples = start.samples(0);
       const occurrences = { users: new Float64Array(users), entities: new Float64Array(entities) };
       for (const user of samples.users) occurrences.users[user]!++;
       assert.is(samples.shared.length, sharedNegatives);
       for (const item of [...samples.positives, ...(sharedNegatives ? samples.shared : samples.negatives)]) occurrences.entities[item]!++;
       const [before, without, withIt] = await Promise.all(
-        [start, ...[0, 0.25].map((regularization) => new native.Trainer(configuration(regularization)))].map(async (trainer, i) => {
-          if (i > 0) await trainer.epoch(0, 1).promise;
-          return (await trainer.state().promise).tensors;
-        }),
+        [start, ...[0, 0.25].map((regularization) => new native.Trainer(configuration({ sharedNegatives, regularization })))].map(
+          async (trainer, i) => {
+            if (i > 0) await trainer.epoch(0, 1).promise;
+            return (await trainer.state().promise).tensors;
+          },
+        ),
       );
       // After one step the first moment is (1 − β₁) times the gradient, of which λ's part is 2λ · occurrences · w.
       for (const [table, counts] of Object.entries(occurrences)) {
@@ -566,6 +627,15 @@ training('bad options throw at once and name the option', () => {
     [{ innerLearningRate: -1 }, /^innerLearningRate: /],
     [{ regularization: -1 }, /^regularization: /],
     [{ adam: 'lazy' }, /^adam: /],
+    [{ averaging: 0.9 }, /^averaging: /],
+    [{ averaging: { decay: 1 } }, /^averaging\.decay: /],
+    [{ averaging: { every: 0 } }, /^averaging\.every: /],
+    [{ averaging: { steps: 8 } }, /^averaging\.steps: /],
+    [{ averaging: true, adam: 'exact' }, /^averaging: must be false with adam 'exact'/],
+    [{ sharedEntities: 10 }, /^sharedEntities: /],
+    [{ sharedEntities: { mostItems: 1 } }, /^sharedEntities\.mostItems: /],
+    [{ sharedEntities: { perItem: 0.5 } }, /^sharedEntities\.perItem: /],
+    [{ sharedEntities: { most: 5 } }, /^sharedEntities\.most: /],
     [{ schedule: 'cosine' }, /^schedule: /],
     [{ parameters: 'lorentz' }, /^parameters: /],
     [{ preset: 'best' }, /^preset: /],

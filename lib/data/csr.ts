@@ -97,6 +97,21 @@ export function* usersOf({ offsets, items }: Interactions): Steps<Uint32Array> {
   return users;
 }
 
+/** Column by column: the users of every item, ascending. `columns` bounds the items. */
+export function* transposed(interactions: Interactions, columns: number): Steps<Interactions> {
+  const { items } = interactions;
+  const users = yield* usersOf(interactions);
+  const offsets = new Uint32Array(columns + 1);
+  offsets.set(yield* countsOf(items, columns), 1);
+  yield* accumulate(offsets);
+  const next = offsets.slice();
+  const rows = new Uint32Array(items.length);
+  yield* inPieces(items.length, (begin, end) => {
+    for (let i = begin; i < end; ++i) rows[next[items[i]!]!++] = users[i]!;
+  });
+  return { offsets, items: rows };
+}
+
 /** Parts `interactions` in two: the entries with a 0 in `mask` and those with a 1. */
 export function* partedBy(mask: Uint8Array, interactions: Interactions): Steps<[zeros: Interactions, ones: Interactions]> {
   const users = yield* usersOf(interactions);

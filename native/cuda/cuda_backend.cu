@@ -104,7 +104,7 @@ class GraphRecording final : public Recording {
   }
 
  private:
-  static constexpr uint32_t kTogether = 64;
+  static constexpr uint32_t kTogether = 512;  // an epoch of a few million interactions
 
   std::vector<Graph> graphs_;
   std::map<uint32_t, cudaGraphExec_t> ready_;
@@ -143,14 +143,18 @@ double CudaBackend::take_busy_seconds() {
 }
 
 // The first branch stays on the stream of the calls now. Events order the others: what came before is done when they begin, and they are done
-// before what comes after.
+// before what comes after. No stream is used twice within the outermost branches: work on it would wait for what it has nothing to do with.
 void CudaBackend::branches(const std::vector<Calls>& all) {
   CUstream_st* const before = stream_;
   const uint32_t first = sides_in_use_, sides = static_cast<uint32_t>(all.size()) - 1;
   require(first + sides <= kSides, "ERR_HK_INTERNAL", "more branches at a time than there are streams");
   if (sides) HK_CUDA_CHECK(cudaEventRecord(forked_, before));
   for (uint32_t i = 0; i < sides; ++i) HK_CUDA_CHECK(cudaStreamWaitEvent(sides_[first + i].stream, forked_, 0));
-  sides_in_use_ += sides;
+  sides_in_use_ += sides, ++branch_depth_;
+  const auto end = [&] {
+    stream_ = before;
+    if (--branch_depth_ == 0) sides_in_use_ = 0;
+  };
   try {
     for (uint32_t i = 0; i < sides; ++i) {
       stream_ = sides_[first + i].stream;
@@ -161,10 +165,10 @@ void CudaBackend::branches(const std::vector<Calls>& all) {
     all[0]();
     for (uint32_t i = 0; i < sides; ++i) HK_CUDA_CHECK(cudaStreamWaitEvent(before, sides_[first + i].event, 0));
   } catch (...) {
-    stream_ = before, sides_in_use_ = first;
+    end();
     throw;
   }
-  sides_in_use_ = first;
+  end();
 }
 
 CudaStatus cuda_status() {

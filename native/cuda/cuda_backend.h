@@ -47,6 +47,7 @@ class CudaBackend final : public Backend {
   void lookahead_gradient(const LookaheadGradient& a) override;
   void hypergradient(const Hypergradient& a) override;
   void adam(const Adam& a) override;
+  void average(const Average& a) override;
   void batch_totals(const BatchTotals& a) override;
   void map_parameters(const MapParameters& a) override;
   void row_gaps(const RowGaps& a) override;
@@ -67,12 +68,12 @@ class CudaBackend final : public Backend {
   struct Span {
     CUevent_st *begin = nullptr, *end = nullptr;
   };
-  static constexpr uint32_t kSides = 6;  // branches at a time, those within others included, beyond the first of each
+  static constexpr uint32_t kSides = 12;  // a step's branches, those within others included, beyond the first of each: 11 at most
 
   CUstream_st* stream_ = nullptr;  // of the calls now
   CUevent_st* forked_ = nullptr;
   Side sides_[kSides];
-  uint32_t sides_in_use_ = 0;
+  uint32_t sides_in_use_ = 0, branch_depth_ = 0;
   std::vector<Span> spans_;
   size_t spans_in_use_ = 0;
 };

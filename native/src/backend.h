@@ -80,6 +80,7 @@ class Backend {
   virtual void lookahead_gradient(const LookaheadGradient& a) = 0;
   virtual void hypergradient(const Hypergradient& a) = 0;
   virtual void adam(const Adam& a) = 0;
+  virtual void average(const Average& a) = 0;
   virtual void batch_totals(const BatchTotals& a) = 0;
 
   // Kernels outside the step.

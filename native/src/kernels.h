@@ -434,6 +434,19 @@ struct AdamReplay {
   uint32_t capacity;
 };
 
+// The moving average of a table's parameters, after Adam in step number t = state->steps + 1. Where t is a multiple of `every`, n = t/every:
+//   average += (1 − decay)/(1 − decayⁿ)·(parameters − average),
+// which is Σ_i decay^(n−i)·θ_i / Σ_i decay^(n−i) over the parameters θ_i of the n steps so far that are such multiples: an exponential
+// average without the pull of its start, as Adam corrects its moments. The first is θ_1, and up to it average = parameters.
+struct Average {
+  const float* parameters;  // [rows, dim]
+  float* average;           // [rows, dim] in and out
+  uint32_t rows, dim;
+  double decay;    // in [0, 1)
+  uint32_t every;  // ≥ 1
+  const StepState* state;  // [1]
+};
+
 // points = exp_0(parameters) (tangent) or the parameters projected into the ball, and gaps, for all rows: after initialisation
 // and restore.
 struct MapParameters {

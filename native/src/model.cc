@@ -7,7 +7,8 @@
 
 namespace hk {
 
-ParameterTable::ParameterTable(Backend& backend, uint32_t rows, uint32_t dim, bool has_points, bool tangent, bool steps)
+ParameterTable::ParameterTable(Backend& backend, uint32_t rows, uint32_t dim, bool has_points, bool tangent, bool steps,
+                               bool averaged)
     : rows(rows), dim(dim), separate_points_(has_points && tangent), has_points_(has_points) {
   const size_t size = size_t{rows} * dim;
   parameters = {backend, size}, first = {backend, size}, second = {backend, size};
@@ -15,6 +16,9 @@ ParameterTable::ParameterTable(Backend& backend, uint32_t rows, uint32_t dim, bo
   if (separate_points_) points = {backend, size};
   if (has_points_) gap = {backend, rows};
   if (steps) step = {backend, rows}, step.fill(0);
+  if (!averaged) return;
+  average = {backend, size}, average_gap = {backend, rows};
+  if (separate_points_) average_points = {backend, size};
 }
 
 AdamTable ParameterTable::view() {
@@ -22,12 +26,21 @@ AdamTable ParameterTable::view() {
   return {parameters.data(), first.data(), second.data(), step.data(), at, gap.data(), rows, dim};
 }
 
+AdamTable ParameterTable::average_view() {
+  return {average.data(), nullptr, nullptr, nullptr, separate_points_ ? average_points.data() : average.data(), average_gap.data(), rows, dim};
+}
+
+const Buffer<float>& ParameterTable::result() const {
+  if (average.size()) return separate_points_ ? average_points : average;
+  return separate_points_ ? points : parameters;
+}
+
 Model::Model(Backend& backend, const ModelShape& s)
     : shape(s),
-      users(backend, s.users, s.dim, true, s.tangent, s.exact_adam),
-      entities(backend, s.entities, s.dim, true, s.tangent, s.exact_adam),
-      relations(backend, s.relations, s.dim, true, s.tangent, s.exact_adam),
-      beta(backend, s.items, 1, false, false, s.exact_adam),
+      users(backend, s.users, s.dim, true, s.tangent, s.exact_adam, s.average),
+      entities(backend, s.entities, s.dim, true, s.tangent, s.exact_adam, s.average),
+      relations(backend, s.relations, s.dim, true, s.tangent, s.exact_adam, s.average),
+      beta(backend, s.items, 1, false, false, s.exact_adam, false),
       scale(backend, 1),
       scale_state(backend, 3),
       backend_(backend) {
@@ -50,16 +63,25 @@ void Model::initialise(ParameterTable& table, uint32_t number) {
             static_cast<float>(shape.init_scale * ((random.word[j] >> 8) * std::ldexp(1.0, -23) - 1.0));
     }
   table.parameters.upload(values.data());
+  if (table.average.size()) table.average.upload(values.data());
 }
 
 void Model::map() {
   for (ParameterTable* table : {&users, &entities, &relations}) backend_.map_parameters({table->view(), shape.curvature, shape.tangent});
 }
 
-HostParameters Model::read() const {
+void Model::map_averages() {
+  if (!shape.average || averages_mapped_) return;
+  for (ParameterTable* table : {&users, &entities, &relations})
+    backend_.map_parameters({table->average_view(), shape.curvature, shape.tangent});
+  averages_mapped_ = true;
+}
+
+HostParameters Model::read() {
+  map_averages();
   const double s = scale.first();
   const auto coordinates = [&](const ParameterTable& table) {
-    std::vector<float> values = (shape.tangent ? table.points : table.parameters).download();
+    std::vector<float> values = table.result().download();
     const double factor = shape.curvature > 0 ? s : 1.0;
     for (float& x : values) x = static_cast<float>(factor * x);
     return values;
@@ -75,6 +97,7 @@ HostState Model::state() const {
     out.floats[name + ".first"] = table.first.download();
     out.floats[name + ".second"] = table.second.download();
     if (table.step.size()) out.integers[name + ".step"] = table.step.download();
+    if (table.average.size()) out.floats[name + ".average"] = table.average.download();
   };
   add("users", users), add("entities", entities), add("relations", relations), add("beta", beta);
   out.doubles["scale"] = scale_state.download();
@@ -96,9 +119,11 @@ void Model::restore(const HostStateView& state) {
       const auto& first = check(state.floats, name + ".first", table.first.size());
       const auto& second = check(state.floats, name + ".second", table.second.size());
       const uint32_t* step = table.step.size() ? check(state.integers, name + ".step", table.step.size()).data() : nullptr;
+      const float* average = table.average.size() ? check(state.floats, name + ".average", table.average.size()).data() : nullptr;
       if (!apply) return;
       table.parameters.upload(parameters.data()), table.first.upload(first.data()), table.second.upload(second.data());
       if (step) table.step.upload(step);
+      if (average) table.average.upload(average);
     };
     take("users", users), take("entities", entities), take("relations", relations), take("beta", beta);
     const auto& log_scale = check(state.doubles, "scale", 3);
@@ -108,6 +133,7 @@ void Model::restore(const HostStateView& state) {
     scale_state.upload(log_scale.data()), scale.upload(&now);
   }
   map();
+  averages_move();
 }
 
 }  // namespace hk

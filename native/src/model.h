@@ -17,21 +17,28 @@ struct ModelShape {
   double scale;      // factor on distances at the start: 1/√c of the public model
   bool tangent;      // parameters are tangent vectors at the origin, else points
   bool exact_adam;   // count steps per row, for the replay
+  bool average;      // keep a moving average of users, entities and relations: it is what is read and ranked
   double init_scale;
   double beta;  // β_v at the start
   uint64_t seed;
 };
 
-// One table and its moments. Tangent tables keep their points beside the parameters; in the ball they are the same memory.
+// One table and its moments. Tangent tables keep their points beside the parameters; in the ball they are the same memory. So does the
+// moving average, where one is kept, with points of its own.
 class ParameterTable {
  public:
-  ParameterTable(Backend& backend, uint32_t rows, uint32_t dim, bool points, bool tangent, bool steps);
+  ParameterTable(Backend& backend, uint32_t rows, uint32_t dim, bool points, bool tangent, bool steps, bool averaged);
   AdamTable view();
+  AdamTable average_view();  // parameters, points and gap alone
+  // What the table stands for outside of training: the points of its average, where one is kept, else of its parameters.
+  const Buffer<float>& result() const;
 
   uint32_t rows, dim;
   Buffer<float> parameters, first, second, points;
   Buffer<double> gap;
   Buffer<uint32_t> step;
+  Buffer<float> average, average_points;
+  Buffer<double> average_gap;
 
  private:
   bool separate_points_, has_points_;
@@ -61,9 +68,13 @@ class Model {
  public:
   Model(Backend& backend, const ModelShape& shape);
 
-  HostParameters read() const;
+  HostParameters read();
   HostState state() const;
   void restore(const HostStateView& state);  // throws Error(ERR_HK_MODEL_FILE) on a missing or misshapen tensor
+
+  // Says that the averages move; brings their points up to date where they did since the last time.
+  void averages_move() { averages_mapped_ = false; }
+  void map_averages();
 
   const ModelShape shape;
   ParameterTable users, entities, relations, beta;
@@ -74,6 +85,7 @@ class Model {
   void map();
 
   Backend& backend_;
+  bool averages_mapped_ = false;
 };
 
 }  // namespace hk

@@ -40,6 +40,7 @@ class PlanningBackend final : public Backend {
   void lookahead_gradient(const LookaheadGradient&) override {}
   void hypergradient(const Hypergradient&) override {}
   void adam(const Adam&) override {}
+  void average(const Average&) override {}
   void batch_totals(const BatchTotals&) override {}
   void map_parameters(const MapParameters&) override {}
   void row_gaps(const RowGaps&) override {}

@@ -49,6 +49,7 @@ class TimedBackend final : public Backend {
   void lookahead_gradient(const LookaheadGradient& a) override { run("lookahead_gradient", &Backend::lookahead_gradient, a); }
   void hypergradient(const Hypergradient& a) override { run("hypergradient", &Backend::hypergradient, a); }
   void adam(const Adam& a) override { run("adam", &Backend::adam, a); }
+  void average(const Average& a) override { run("average", &Backend::average, a); }
   void batch_totals(const BatchTotals& a) override { run("batch_totals", &Backend::batch_totals, a); }
   void map_parameters(const MapParameters& a) override { run("map_parameters", &Backend::map_parameters, a); }
   void row_gaps(const RowGaps& a) override { run("row_gaps", &Backend::row_gaps, a); }

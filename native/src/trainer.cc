@@ -103,13 +103,17 @@ void Trainer::replay(ParameterTable& table, const RowList* rows) {
                          rows ? rows->capacity() : table.rows});
 }
 
-// One Adam step of a table: of the listed rows, or of all rows where the list is null or Adam is dense. Gradients stand in list order.
+// One Adam step of a table: of the listed rows, or of all rows where the list is null or Adam is dense. Gradients stand in list order. Then
+// the table's average.
 void Trainer::update(ParameterTable& table, const RowList* rows, const float* gradient, const RowList* regularized) {
   const bool all = rows == nullptr || options_.adam == AdamKind::dense;
   const bool regularised = regularized != nullptr && options_.regularization > 0;
   backend_->adam({table.view(), adam_options(table), all ? nullptr : rows->rows(), all ? nullptr : rows->count(), gradient,
                   all && rows ? rows->slot() : nullptr, regularised ? regularized->slot() : nullptr,
                   regularised ? regularized->offsets() : nullptr, options_.regularization, state_.data(), all ? table.rows : rows->capacity()});
+  if (table.average.size())
+    backend_->average({table.parameters.data(), table.average.data(), table.rows, table.dim, options_.average_decay, options_.average_every,
+                       state_.data()});
 }
 
 // The step of the batch in `turn`.
@@ -164,6 +168,7 @@ EpochTotals Trainer::epoch(uint32_t epoch, double learning_rate_factor, const Co
   const auto start = std::chrono::steady_clock::now();
   const uint32_t n = static_cast<uint32_t>(options_.train_items.size());
   totals_.fill(0);
+  model_->averages_move();
   if (timed_) timed_->take_seconds();
   set_state(epoch, learning_rate_factor);
   if (!recorded_steps_) recorded_steps_ = backend_->record({[this] { take_turn(0); }, [this] { take_turn(1); }});
@@ -195,7 +200,8 @@ void Trainer::top_k(const std::vector<uint32_t>& users, uint32_t k, const std::v
   items.resize(size_t{n} * k), distances.resize(size_t{n} * k);
   if (n == 0 || k == 0) return;
   control.check();
-  const float* table = model_->users.view().points;
+  model_->map_averages();
+  const float* table = model_->users.result().data();
   Buffer<float> gathered;
   bool contiguous = true;
   for (uint32_t i = 1; i < n; ++i) contiguous = contiguous && users[i] == users[0] + i;
@@ -209,7 +215,7 @@ void Trainer::top_k(const std::vector<uint32_t>& users, uint32_t k, const std::v
   Buffer<uint32_t> offsets, excluded, out_items(*backend_, items.size());
   Buffer<float> out_distances(*backend_, distances.size());
   if (!exclude_offsets.empty()) offsets = {*backend_, exclude_offsets}, excluded = {*backend_, exclude_items};
-  backend_->top_k({rows, model_->entities.view().points, n, options_.model.items, dim, k, options_.step.curvature, model_->scale.first(),
+  backend_->top_k({rows, model_->entities.result().data(), n, options_.model.items, dim, k, options_.step.curvature, model_->scale.first(),
                    exclude_offsets.empty() ? nullptr : offsets.data(), excluded.data(), out_items.data(), out_distances.data()});
   out_items.download(items.data()), out_distances.download(distances.data());
 }

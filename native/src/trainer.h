@@ -32,6 +32,8 @@ struct TrainerOptions {
   bool adaptive, learn_scale;
   double learning_rate, beta_learning_rate, scale_learning_rate, regularization;
   AdamKind adam;
+  double average_decay;    // of the moving average of Θ (kernels.h, Average)
+  uint32_t average_every;  // steps; 0: none is kept. Not with exact Adam, whose rows wait for their steps
   bool time_kernels;  // wait for every kernel and measure it
 };
 
@@ -57,7 +59,7 @@ class Trainer {
   // learning_rate_factor multiplies the learning rates of Θ and β for this epoch; it is constant within one, so that missed steps can be replayed.
   EpochTotals epoch(uint32_t epoch, double learning_rate_factor, const Control& control);
   Samples samples(uint32_t epoch);
-  // Ranks all items for the listed users; exclude_* as in TopK, host memory, checked by the caller.
+  // Ranks all items for the listed users, by the averages where they are kept; exclude_* as in TopK, host memory, checked by the caller.
   void top_k(const std::vector<uint32_t>& users, uint32_t k, const std::vector<uint32_t>& exclude_offsets,
              const std::vector<uint32_t>& exclude_items, std::vector<uint32_t>& items, std::vector<float>& distances, const Control& control);
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that wants a GPU, phase by phase: build, test, sanitise, measure. Raw results go to a folder, one log a phase, JSON where there
 # are numbers; a phase that fails is named at the end and does not stop the others.
-#   scripts/bench/device.sh OUT [PHASE …]         PHASE: build test sanitize ceilings epoch peers profile; default: all, in this order
+#   scripts/bench/device.sh OUT [PHASE …]         PHASE: build test sanitize ceilings hubs epoch metrics peers profile; default: all, in this order
 #   DATA="FOLDER …" scripts/bench/device.sh …     times epochs on these data sets too
 #   REHEARSE=1 scripts/bench/device.sh OUT        where there is no GPU: the CUDA sources on the host, the CPU backend in their place
 # Needs nvcc, CMake, Node and node_modules (scripts/device-pack.sh); uses compute-sanitizer, ncu and Python with PyTorch where they are.
@@ -11,9 +11,9 @@ cd "$(dirname "$0")/../.."
 out=${1:?usage: scripts/bench/device.sh OUT [PHASE …]}
 shift
 phases=("$@")
-[ ${#phases[@]} -gt 0 ] || phases=(build test sanitize ceilings epoch peers profile)
+[ ${#phases[@]} -gt 0 ] || phases=(build test sanitize ceilings hubs epoch metrics peers profile)
 for phase in "${phases[@]}"; do
-  case $phase in build | test | sanitize | ceilings | epoch | peers | profile) ;; *) echo "device: there is no phase $phase" >&2 && exit 2 ;; esac
+  case $phase in build | test | sanitize | ceilings | hubs | epoch | metrics | peers | profile) ;; *) echo "device: there is no phase $phase" >&2 && exit 2 ;; esac
 done
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
@@ -46,6 +46,7 @@ phase_build() {
   step build-configure cmake_js configure --CDHK_CUDA=ON "--CDCMAKE_CUDA_ARCHITECTURES=${generation}-real" --CDHK_CUDA_ON_HOST=ON
   step build cmake_js build
   step build-selftest cmake_js build --target "$selftest"
+  step build-hubs cmake_js build --target "hub_tails${rehearse:+_on_host}"
   step build-on-host cmake_js build --target hyper_know_on_host
 }
 
@@ -74,15 +75,32 @@ phase_ceilings() {
   rm -f "$out/ceilings"
 }
 
+phase_hubs() {
+  local program=build/Release/hub_tails
+  [ -z "$rehearse" ] || program=.host/build/Release/hub_tails_on_host
+  step hubs "$program" "$out/hub-tails.json"
+}
+
 phase_epoch() {
   local shapes=(last-fm amazon-book yelp2018)
   [ -n "$rehearse" ] && shapes=(last-fm)
+  local ceilings=()
+  [ ! -f "$out/ceilings.json" ] || ceilings=(--ceilings "$out/ceilings.json")
   for shape in "${shapes[@]}"; do
-    step "epoch-$shape" node --import tsx scripts/bench/epoch.ts --shape "$shape" --backend "$backend" --epochs "$epochs" --json "$out/epoch-$shape.json"
+    step "epoch-$shape" node --import tsx scripts/bench/epoch.ts --shape "$shape" --backend "$backend" --epochs "$epochs" "${ceilings[@]}" --json "$out/epoch-$shape.json"
     step "kernels-$shape" node --import tsx scripts/bench/epoch.ts --shape "$shape" --backend "$backend" --epochs 3 --kernels --json "$out/kernels-$shape.json"
   done
   for data in ${DATA:-}; do
-    step "epoch-$(basename "$data")" node --import tsx scripts/bench/epoch.ts --data "$data" --backend "$backend" --epochs "$epochs" --json "$out/epoch-$(basename "$data").json"
+    step "epoch-$(basename "$data")" node --import tsx scripts/bench/epoch.ts --data "$data" --backend "$backend" --epochs "$epochs" "${ceilings[@]}" --json "$out/epoch-$(basename "$data").json"
+  done
+}
+
+phase_metrics() {
+  local how=()
+  [ -n "$rehearse" ] && how=(--seeds 2 --epochs 5)
+  for data in "" ${DATA:-}; do
+    local name=metrics${data:+-$(basename "$data")}
+    step "$name" node --import tsx scripts/bench/backends.ts ${data:+--data "$data"} --against "$backend" "${how[@]}" --json "$out/$name.json"
   done
 }
 

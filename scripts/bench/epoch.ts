@@ -1,26 +1,31 @@
-// Seconds per epoch, for loading, and for the full ranking of all users, on one data set or on a synthetic one of the published sizes.
+// Seconds per epoch, for loading, and for the full ranking of all users, on one data set or on a synthetic one of the published sizes; what
+// an epoch has to do at least, and how far from that it is.
 //
-//   node --import tsx scripts/bench/epoch.ts [--data FOLDER | --shape last-fm|amazon-book|yelp2018] [--variant hyper-know] [--epochs 7]
-//                                            [--backend auto|cpu|cuda] [--threads N] [--kernels] [--json FILE]
+//   npm run bench -- epoch [--data FOLDER | --shape last-fm|amazon-book|yelp2018] [--variant hyper-know] [--epochs 7]
+//                          [--backend auto|cpu|cuda] [--threads N] [--kernels] [--ceilings cpu|FILE] [--json FILE] [--markdown]
 //
-// Expected: the machine, then one line each for loading, epoch and evaluation: median (smallest – largest), and the largest resident
+// Expected: the machine; loading, epoch and evaluation: median (smallest – largest); the work of an epoch and its rates; the largest resident
 // memory. The first epoch, which also meets all memory for the first time, is left out of the median. Without --data and --shape: last-fm.
 // --kernels also prints the time in each kernel; every kernel is then waited for, which costs a GPU some of its speed.
-// Time on 2 cores: 20 s for 300,000 samples, a minute for the shape of last-fm.
-import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
-import { availableParallelism, cpus, totalmem } from 'node:os';
-import { parseArgs } from 'node:util';
-import { type Dataset, loadDataset } from '../../lib/data/dataset.ts';
-import { type Shape, synthetic } from '../../lib/data/synthetic.ts';
+// --ceilings: the least time that the machine would allow, from ceilings measured in this run (cpu: needs a C++ compiler) or read from what
+// ceilings.cu or `npm run bench -- ceilings` wrote. Time on 2 cores: 20 s for 300,000 samples, a minute for the shape of last-fm.
+import { availableParallelism } from 'node:os';
+import { argumentError } from '../../lib/errors.ts';
 import { evaluate } from '../../lib/evaluate.ts';
-import { backends, resolveBackend } from '../../lib/native.ts';
-import { quantile } from '../../lib/statistics.ts';
+import { native, resolveBackend } from '../../lib/native.ts';
 import { train } from '../../lib/train.ts';
-import type { VariantName } from '../../lib/variants.ts';
+import { VARIANTS } from '../../lib/variants.ts';
+import { configuration, openDataset } from './data.ts';
+import { command, digits, integer, machine, oneOf, options, report, showSpread, type Table } from './document.ts';
+import { limitsOf, measureProcessor, readCeilings } from './limits.ts';
+import { type Spread, spread, timed } from './measure.ts';
+import { type Ceilings, countEpoch, type Floor, floorOf, type Work, workOf } from './work.ts';
 
-const { values } = parseArgs({
-  options: {
+/** Table 4 of the paper: seconds per epoch on one V100. Cited, not measured here. */
+const TABLE_4: Readonly<Record<string, number>> = { 'amazon-book': 15, 'last-fm': 22, yelp2018: 20 };
+
+async function main(): Promise<number> {
+  const values = options({
     data: { type: 'string' },
     shape: { type: 'string' },
     variant: { type: 'string', default: 'hyper-know' },
@@ -28,107 +33,175 @@ const { values } = parseArgs({
     backend: { type: 'string', default: 'auto' },
     threads: { type: 'string', default: String(availableParallelism()) },
     kernels: { type: 'boolean', default: false },
-    json: { type: 'string' },
-  },
-});
-if (values.data !== undefined && values.shape !== undefined) throw new RangeError('--data and --shape exclude each other');
+    ceilings: { type: 'string' },
+  });
+  const backend = resolveBackend(oneOf('backend', values.backend, ['auto', 'cpu', 'cuda'])) as 'cpu' | 'cuda';
+  const threads = integer('threads', values.threads, 1, 1024);
+  const epochs = integer('epochs', values.epochs);
+  const variants = VARIANTS.map(({ name }) => name);
+  const variant = oneOf('variant', values.variant, variants);
+  if (values.ceilings === 'cpu' && backend !== 'cpu')
+    throw argumentError('range', '--ceilings', 'those of the processor say nothing of a card');
 
-interface Timing {
-  median: number;
-  smallest: number;
-  largest: number;
-  runs: number;
-}
+  const described = machine(backend);
+  const ceilings = await ceilingsFor(values.ceilings, threads);
+  const { result: dataset, seconds: loading } = await timed(values.data === undefined ? 1 : 3, () => openDataset(values));
 
-function timing(seconds: readonly number[]): Timing {
-  return { median: quantile(seconds, 0.5), smallest: Math.min(...seconds), largest: Math.max(...seconds), runs: seconds.length };
-}
-
-async function timed<T>(repeats: number, work: () => T | Promise<T>): Promise<[T, Timing]> {
+  if (values.kernels) process.env.HYPER_KNOW_TIME_KERNELS = '1';
   const seconds: number[] = [];
-  let result!: T;
-  for (let i = 0; i < repeats; ++i) {
-    const started = performance.now();
-    result = await work();
-    seconds.push((performance.now() - started) / 1000);
+  const kernelSeconds: Record<string, number>[] = [];
+  const gaps: number[] = [];
+  let deviceBytes = 0;
+  const own = { variant, backend, threads, seed: 1 };
+  const run = train(dataset, { ...own, epochs: epochs + 1, evaluateEvery: epochs + 1, earlyStopping: false });
+  for await (const event of run) {
+    seconds.push(event.seconds);
+    if (event.kernelSeconds) kernelSeconds.push(event.kernelSeconds);
+    if (!event.device) continue;
+    gaps.push(event.seconds - event.device.busySeconds);
+    deviceBytes = event.device.memoryBytes;
   }
-  return [result, timing(seconds)];
+  const model = await run;
+  const epoch = spread(seconds.slice(1));
+  const { seconds: evaluating } = await timed(3, () => evaluate(model, dataset, { backend, threads }));
+  const kernels: Record<string, Spread> = Object.fromEntries(
+    Object.keys(kernelSeconds[0] ?? {}).map((name) => [name, spread(kernelSeconds.slice(1).map((epoch) => epoch[name] ?? 0))]),
+  );
+
+  const { counts, work } = workOfEpoch(dataset, own);
+  const floor = ceilings && floorOf(work, counts.batches, 4 * model.dim * dataset.entities, ceilings);
+  const times = { load: spread(loading), epoch, evaluation: spread(evaluating) };
+  const onDevice = gaps.length > 1 ? { hostGaps: spread(gaps.slice(1)), memoryBytes: deviceBytes } : undefined;
+  const samplesPerSecond = dataset.train.items.length / epoch.median;
+  const peakResidentBytes = process.resourceUsage().maxRSS * 1024;
+  const cited = values.data === undefined ? TABLE_4[values.shape ?? 'last-fm'] : undefined;
+
+  const rows = [
+    [values.data === undefined ? 'generate' : 'load', ...timeCells(times.load), ''],
+    ['epoch', ...timeCells(epoch), `${digits(samplesPerSecond)} samples/s`],
+    ...(onDevice ? [['of it, the card waits for the host', ...timeCells(onDevice.hostGaps), '']] : []),
+    ['evaluation, all users', ...timeCells(times.evaluation), ''],
+  ];
+  const tables: Table[] = [
+    {
+      title: `${dataset.label}, ${variant}: ${digits(dataset.train.items.length)} samples, ${digits(dataset.graph.tails.length)} triples of items`,
+      columns: ['what', 'seconds (smallest – largest)', 'quartiles', 'runs', ''],
+      rows,
+      notes: [
+        `${digits(peakResidentBytes / 2 ** 20)} MiB resident at most.`,
+        ...(onDevice ? [`${digits(onDevice.memoryBytes / 2 ** 20)} MiB of the card's memory.`] : []),
+      ],
+    },
+    workTable(counts, work, epoch, model.dim),
+    ...(floor === undefined || ceilings === undefined ? [] : [floorTable(floor, ceilings, epoch)]),
+    ...(cited === undefined ? [] : [citedTable(cited, epoch, dataset.train.items.length)]),
+    ...(values.kernels ? [kernelTable(kernels, epoch)] : []),
+  ];
+  report(
+    {
+      benchmark: 'epoch',
+      ...described,
+      backend,
+      threads,
+      data: values.data === undefined ? dataset.label : { digests: dataset.report.files },
+      samples: dataset.train.items.length,
+      triples: dataset.graph.tails.length,
+      variant,
+      options: model.training.options,
+      seconds: times,
+      ...(values.kernels ? { kernels } : {}),
+      samplesPerSecond,
+      peakResidentBytes,
+      ...(onDevice ? { onDevice } : {}),
+      counts,
+      work,
+      ...(floor === undefined ? {} : { ceilings, floor, ratioToFloor: epoch.median / floor.seconds }),
+      ...(cited === undefined ? {} : { cited: { source: 'Table 4 of the paper, one V100', seconds: cited, ratio: cited / epoch.median } }),
+      tables,
+    },
+    values,
+  );
+  return 0;
 }
 
-/** The commit that is measured, marked where the tree differs from it; absent outside a checkout. */
-function commit(): string | undefined {
-  try {
-    return execFileSync('git', ['describe', '--always', '--dirty', '--abbrev=12'], {
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'ignore'],
-    }).trim();
-  } catch {
-    return undefined;
-  }
+async function ceilingsFor(option: string | undefined, threads: number): Promise<Ceilings | undefined> {
+  if (option === undefined) return undefined;
+  if (option !== 'cpu') return readCeilings(option);
+  const measured = await measureProcessor(threads);
+  if (typeof measured !== 'string') return limitsOf(measured);
+  console.log(`ceilings: left out, ${measured}`);
+  return undefined;
 }
 
-const backend = resolveBackend(values.backend) as 'cpu' | 'cuda';
-const threads = Number(values.threads);
-const shape = (values.shape ?? 'last-fm') as Shape;
-const open = (): Dataset | Promise<Dataset> => (values.data === undefined ? synthetic({ shape, seed: 1 }) : loadDataset(values.data));
-const [dataset, load] = await timed(values.data === undefined ? 1 : 3, open);
-
-if (values.kernels) process.env.HYPER_KNOW_TIME_KERNELS = '1';
-const seconds: number[] = [];
-const kernelSeconds: Record<string, number>[] = [];
-const epochs = Number(values.epochs) + 1;
-const run = train(dataset, {
-  variant: values.variant as VariantName,
-  backend,
-  threads,
-  epochs,
-  evaluateEvery: epochs,
-  earlyStopping: false,
-  seed: 1,
-});
-for await (const event of run) {
-  seconds.push(event.seconds);
-  if (event.kernelSeconds) kernelSeconds.push(event.kernelSeconds);
+/** Counted over the samples of the first measured epoch; how many are distinct hardly changes from epoch to epoch. */
+function workOfEpoch(dataset: Awaited<ReturnType<typeof openDataset>>, own: Parameters<typeof configuration>[1]) {
+  const config = configuration(dataset, own);
+  const trainer = new native.Trainer(config);
+  const counts = countEpoch(trainer.samples(1), dataset.graph, dataset, config.batchSize);
+  trainer.dispose();
+  return { counts, work: workOf(counts, config.dim, dataset.users + dataset.entities + dataset.relations) };
 }
-const model = await run;
-const epoch = timing(seconds.slice(1));
-const [, evaluation] = await timed(3, () => evaluate(model, dataset, { backend, threads }));
 
-const kernels = Object.fromEntries(
-  Object.keys(kernelSeconds[0] ?? {}).map((name) => [name, timing(kernelSeconds.slice(1).map((epoch) => epoch[name] ?? 0))]),
-);
-
-const result = {
-  commit: commit(),
-  device: backends().find(({ name }) => name === backend)!.device,
-  processor: cpus()[0]!.model,
-  processors: availableParallelism(),
-  memoryBytes: totalmem(),
-  node: process.version,
-  backend,
-  threads,
-  data: values.data === undefined ? `synthetic, shape ${shape}` : { digests: dataset.report.files },
-  samples: dataset.train.items.length,
-  triples: dataset.graph.tails.length,
-  variant: values.variant,
-  options: model.training.options,
-  seconds: { load, epoch, evaluation },
-  ...(values.kernels ? { kernels } : {}),
-  samplesPerSecond: dataset.train.items.length / epoch.median,
-  peakResidentBytes: process.resourceUsage().maxRSS * 1024,
-};
-const show = (name: string, { median, smallest, largest, runs }: Timing) =>
-  console.log(`${name.padEnd(12)}${median.toFixed(3)} s  (${smallest.toFixed(3)} – ${largest.toFixed(3)}, ${runs} runs)`);
-console.log(
-  `${result.device}; ${result.processor}, ${result.processors} processors; backend ${backend}, ${threads} threads; ${result.commit ?? ''}`,
-);
-console.log(`${values.data ?? result.data}: ${result.samples} samples, ${result.triples} triples of items, ${values.variant}`);
-show(values.data === undefined ? 'generate' : 'load', load);
-show('epoch', epoch);
-show('evaluation', evaluation);
-for (const [name, time] of Object.entries(kernels).sort(([, a], [, b]) => b.median - a.median)) {
-  const share = ((100 * time.median) / epoch.median).toFixed(1).padStart(5);
-  console.log(`  ${name.padEnd(24)}${(1000 * time.median).toFixed(1).padStart(8)} ms ${share} %`);
+function timeCells({ lowerQuartile, upperQuartile, runs, ...rest }: Spread): string[] {
+  return [showSpread({ lowerQuartile, upperQuartile, runs, ...rest }), `${digits(lowerQuartile)} – ${digits(upperQuartile)}`, `${runs}`];
 }
-console.log(`${Math.round(result.samplesPerSecond)} samples/s, ${Math.round(result.peakResidentBytes / 2 ** 20)} MiB resident at most`);
-if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(result, null, 2)}\n`);
+
+function workTable(counts: ReturnType<typeof countEpoch>, work: Work, epoch: Spread, dim: number): Table {
+  const each = (count: number) => digits(count / counts.batches);
+  const rate = (amount: number) => digits(amount / epoch.median / 1e9);
+  return {
+    title: `Work of an epoch: ${counts.batches} batches, d = ${dim}`,
+    columns: ['per batch', 'distinct'],
+    rows: [
+      ['users', each(counts.users)],
+      ['positive items', each(counts.positives)],
+      ['items', each(counts.items)],
+      ['triples', each(counts.triples)],
+      ['(item, relation) groups', each(counts.groups)],
+      ['tails', each(counts.tails)],
+      ['rows moved', each(counts.rows)],
+    ],
+    notes: [
+      `${digits(work.flops / 1e9)} GFLOP, ${digits(work.cachedBytes / 1e9)} GB of rows through the caches, ${digits(work.memoryBytes / 1e9)} GB through memory at least (${digits(work.denseMemoryBytes / 1e9)} with dense Adam).`,
+      `Achieved: ${rate(work.flops)} GFLOP/s, ${rate(work.cachedBytes)} GB/s of rows, ${rate(work.memoryBytes)} GB/s of memory.`,
+    ],
+  };
+}
+
+function floorTable({ seconds, bound, parts }: Floor, { device }: Ceilings, epoch: Spread): Table {
+  return {
+    title: `Floor on ${device}`,
+    columns: ['limit', 'ms per epoch'],
+    rows: [...Object.entries(parts).map(([name, part]) => [name, digits(1000 * part)]), [`floor (${bound})`, digits(1000 * seconds)]],
+    notes: [
+      `Measured / floor: ${digits(epoch.median / seconds)} (${digits(epoch.smallest / seconds)} – ${digits(epoch.largest / seconds)}).`,
+    ],
+  };
+}
+
+function citedTable(seconds: number, epoch: Spread, samples: number): Table {
+  return {
+    title: 'Beside the paper',
+    columns: ['', 'seconds'],
+    rows: [
+      ['Table 4, cited', digits(seconds)],
+      ['here', digits(epoch.median)],
+      ['cited / here', `${digits(seconds / epoch.median)} (${digits(seconds / epoch.largest)} – ${digits(seconds / epoch.smallest)})`],
+    ],
+    notes: [
+      `Table 4 has seconds per epoch on one V100. An epoch here has ${digits(samples)} distinct interactions, a tenth being held out for validation as in the paper, which does not say whether it trained on repeated ones too.`,
+    ],
+  };
+}
+
+function kernelTable(kernels: Record<string, Spread>, epoch: Spread): Table {
+  return {
+    title: 'In each kernel',
+    columns: ['kernel', 'ms per epoch (smallest – largest)', 'share of an epoch'],
+    rows: Object.entries(kernels)
+      .sort(([, a], [, b]) => b.median - a.median)
+      .map(([name, time]) => [name, showSpread(time, 1000), `${((100 * time.median) / epoch.median).toFixed(1)} %`]),
+  };
+}
+
+await command(main);

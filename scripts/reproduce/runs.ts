@@ -25,6 +25,8 @@ export interface RunResult {
   bestEpoch?: number;
   /** Validation recall@20 of that epoch, by which it was selected. */
   validationRecall?: number;
+  /** What a control chose on validation. */
+  setting?: unknown;
   /** Median training time of an epoch, and of the whole run with evaluation, in seconds. */
   epochSeconds?: number;
   seconds: number;

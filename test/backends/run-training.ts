@@ -24,6 +24,8 @@ const CASES: Record<string, Partial<TrainerConfig>> = {
   'ball coordinates, adaptive, exact Adam': { parameters: 'ball', adam: 'exact', learningRate: 0.001 },
   'Euclidean, attention, dense Adam': { geometry: 'euclidean', adaptive: false, adam: 'dense' },
   'average in place of attention': { attention: false, adaptive: false },
+  'moving averages of tangent vectors': { averageDecay: 0.8, averageEvery: 2 },
+  'moving averages of ball coordinates, dense Adam': { parameters: 'ball', adam: 'dense', averageDecay: 0.9, averageEvery: 3 },
   'sampled softmax, tangent parameters, learned curvature': { sharedNegatives: 20, batchSize: 50, curvature: 0.04, learnCurvature: true },
   'sampled softmax, ball coordinates, more negatives than items': { sharedNegatives: 64, parameters: 'ball', learningRate: 0.001 },
   'sampled softmax, Euclidean, no knowledge': { sharedNegatives: 33, geometry: 'euclidean', knowledge: false, adaptive: false },
@@ -38,7 +40,7 @@ const base: Omit<TrainerConfig, 'backend'> = {
   ...{ graphOffsets: graph.offsets, graphRelations: graph.relations, graphTails: graph.tails },
   ...{ geometry: 'poincare', curvature: 1, learnCurvature: false, parameters: 'tangent', knowledge: true, attention: true, adaptive: true },
   ...{ knowledgeWeight: 0.4, learningRate: 0.01, betaLearningRate: 0.1, curvatureLearningRate: 0.01, innerLearningRate: 0.001 },
-  ...{ regularization: 0.01, adam: 'touched', initScale: 0.2, timeKernels: false },
+  ...{ regularization: 0.01, adam: 'touched', averageDecay: 0, averageEvery: 0, initScale: 0.2, timeKernels: false },
 };
 
 interface Outcome {

@@ -508,88 +508,6 @@ addHypergradient('a batch of 3000 with one item in most samples', false, (random
   return { ...args, innerLearningRate: insideLearningRate(args, c), curvature: c };
 });
 
-// ── top-K ──
-
-function addTopK(label: string, onHost: boolean, inputs: (random: Random) => TopKInputs): void {
-  const seed = cases.length;
-  add('topK', KERNELS.topK, label, onHost, () => inputs(seededRandom(seed)));
-}
-
-/** CSR of random ids, in no order, some of them twice. */
-function excluding(random: Random, users: number, items: number, most: number): { offsets: Uint32Array; items: Uint32Array } {
-  const lists = Array.from({ length: users }, () => Array.from({ length: integer(random, most + 1) }, () => integer(random, items)));
-  const offsets = new Uint32Array(users + 1);
-  for (const [i, list] of lists.entries()) offsets[i + 1] = offsets[i]! + list.length;
-  return { offsets, items: Uint32Array.from(lists.flat()) };
-}
-
-for (const c of CURVATURES)
-  for (const dim of DIMS) {
-    const onHost = c === 1 && [1, 7, 32, 33, 128].includes(dim);
-    addTopK(`dim ${dim}, c ${c}, mixed radii`, onHost, (random) => ({
-      users: table(random, 9, dim, c, () => mixedRadius(random)),
-      items: table(random, 130, dim, c, () => mixedRadius(random)),
-      dim,
-      k: 20,
-      exclude: excluding(random, 9, 130, 30),
-      curvature: c,
-    }));
-    addTopK(`dim ${dim}, c ${c}, users at the edge, items in a tight cluster`, onHost && dim !== 32, (random) => {
-      const centre = pointAt(random, dim, 0.999, c);
-      return {
-        users: table(random, 5, dim, c, () => EDGE),
-        items: concatenated(
-          Array.from({ length: 70 }, () => pointNear(random, centre, 0.01 / Math.sqrt(c), c)),
-          dim,
-        ),
-        dim,
-        k: 10,
-        curvature: c,
-      };
-    });
-  }
-
-const ranking = (random: Random, users: number, items: number, dim: number, k: number, c = 1): TopKInputs => ({
-  users: table(random, users, dim, c, () => mixedRadius(random)),
-  items: table(random, items, dim, c, () => mixedRadius(random)),
-  dim,
-  k,
-  curvature: c,
-});
-addTopK('no users', true, (random) => ranking(random, 0, 10, 8, 3));
-addTopK('no items', true, (random) => ranking(random, 3, 0, 8, 3));
-addTopK('fewer candidates than k', true, (random) => ({ ...ranking(random, 6, 12, 7, 20), exclude: excluding(random, 6, 12, 40) }));
-addTopK('k 1', true, (random) => ranking(random, 70, 65, 5, 1));
-for (const c of [1e-36, 1e-30, 1e30]) addTopK(`all items in order, c ${c}`, true, (random) => ranking(random, 5, 90, 8, 90, c));
-addTopK('all items in order', true, (random) => ranking(random, 3, 100, 33, 100));
-addTopK('every item stands four times', true, (random) => {
-  const args = ranking(random, 8, 80, 8, 30);
-  for (let copy = 1; copy < 4; ++copy) args.items.copyWithin(copy * 20 * 8, 0, 20 * 8);
-  return args;
-});
-addTopK('all items are one point', true, (random) => {
-  const args = ranking(random, 4, 200, 8, 50);
-  for (let copy = 1; copy < 200; ++copy) args.items.copyWithin(copy * 8, 0, 8);
-  return { ...args, exclude: excluding(random, 4, 200, 20) };
-});
-addTopK('users and items are the same points', true, (random) => {
-  const args = ranking(random, 40, 40, 3, 8);
-  return { ...args, items: args.users.slice() };
-});
-addTopK('points on a grid, many equally far', false, (random) => {
-  const items = Float32Array.from({ length: 2 * 400 }, (_, i) => ((i % 2 === 0 ? (i >> 1) % 20 : Math.floor(i / 40)) - 10) / 16);
-  return { users: Float32Array.of(0, 0, 0.25, 0.25, -0.5, 0.125, random(), 0), items, dim: 2, k: 60, curvature: 0.5 };
-});
-addTopK('5000 items of the tuned size', false, (random) => ({
-  ...ranking(random, 24, 5000, 64, 20, 0.015625),
-  exclude: excluding(random, 24, 5000, 200),
-}));
-addTopK('5000 items, 300 users', false, (random) => ranking(random, 300, 5000, 8, 20));
-addTopK('5000 items at the edge, k 1000', false, (random) => ({
-  ...ranking(random, 6, 1, 8, 1000),
-  items: table(random, 5000, 8, 1, () => EDGE),
-}));
-
 // ── a training step ──
 
 function addStep(label: string, onHost: boolean, inputs: (random: Random) => BilevelStepInputs): void {
@@ -644,3 +562,103 @@ for (const shared of [31, 32, 33, 70, 90])
     );
 for (const scale of [1e-3, 30])
   addStep(`points far apart for their scale ${scale}`, true, (random) => stepInputs(random, manySamples(random, 40, 60, 8, 1), 40, scale));
+
+// ── top-K ──
+
+function addTopK(label: string, onHost: boolean, inputs: (random: Random) => TopKInputs): void {
+  const seed = cases.length;
+  add('topK', KERNELS.topK, label, onHost, () => inputs(seededRandom(seed)));
+}
+
+/** CSR of random ids, in no order, some of them twice. */
+function excluding(random: Random, users: number, items: number, most: number): { offsets: Uint32Array; items: Uint32Array } {
+  const lists = Array.from({ length: users }, () => Array.from({ length: integer(random, most + 1) }, () => integer(random, items)));
+  const offsets = new Uint32Array(users + 1);
+  for (const [i, list] of lists.entries()) offsets[i + 1] = offsets[i]! + list.length;
+  return { offsets, items: Uint32Array.from(lists.flat()) };
+}
+
+for (const c of CURVATURES)
+  for (const dim of DIMS) {
+    const onHost = c === 1 && [1, 7, 32, 33, 128].includes(dim);
+    addTopK(`dim ${dim}, c ${c}, mixed radii`, onHost, (random) => ({
+      users: table(random, 9, dim, c, () => mixedRadius(random)),
+      items: table(random, 130, dim, c, () => mixedRadius(random)),
+      dim,
+      k: 20,
+      exclude: excluding(random, 9, 130, 30),
+      curvature: c,
+    }));
+    addTopK(`dim ${dim}, c ${c}, users at the edge, items in a tight cluster`, onHost && dim !== 32, (random) => {
+      const centre = pointAt(random, dim, 0.999, c);
+      return {
+        users: table(random, 5, dim, c, () => EDGE),
+        items: concatenated(
+          Array.from({ length: 70 }, () => pointNear(random, centre, 0.01 / Math.sqrt(c), c)),
+          dim,
+        ),
+        dim,
+        k: 10,
+        curvature: c,
+      };
+    });
+  }
+
+const ranking = (random: Random, users: number, items: number, dim: number, k: number, c = 1): TopKInputs => ({
+  users: table(random, users, dim, c, () => mixedRadius(random)),
+  items: table(random, items, dim, c, () => mixedRadius(random)),
+  dim,
+  k,
+  curvature: c,
+});
+addTopK('no users', true, (random) => ranking(random, 0, 10, 8, 3));
+addTopK('no items', true, (random) => ranking(random, 3, 0, 8, 3));
+addTopK('fewer candidates than k', true, (random) => ({ ...ranking(random, 6, 12, 7, 20), exclude: excluding(random, 6, 12, 40) }));
+addTopK('k 1', true, (random) => ranking(random, 70, 65, 5, 1));
+addTopK('several tiles of users and items', true, (random) => ({
+  ...ranking(random, 130, 260, 16, 20),
+  exclude: excluding(random, 130, 260, 40),
+}));
+for (const [dim, k] of [
+  [1, 32],
+  [3, 33],
+  [31, 100],
+  [64, 20],
+  [65, 1],
+  [100, 32],
+  [256, 33],
+] as const)
+  addTopK(`every item stands twice, dim ${dim}, k ${k}`, true, (random) => {
+    const args = ranking(random, 5, 150, dim, k);
+    args.items.copyWithin(75 * dim, 0, 75 * dim);
+    return { ...args, exclude: excluding(random, 5, 150, 30) };
+  });
+for (const c of [1e-36, 1e-30, 1e30]) addTopK(`all items in order, c ${c}`, true, (random) => ranking(random, 5, 90, 8, 90, c));
+addTopK('all items in order', true, (random) => ranking(random, 3, 100, 33, 100));
+addTopK('every item stands four times', true, (random) => {
+  const args = ranking(random, 8, 80, 8, 30);
+  for (let copy = 1; copy < 4; ++copy) args.items.copyWithin(copy * 20 * 8, 0, 20 * 8);
+  return args;
+});
+addTopK('all items are one point', true, (random) => {
+  const args = ranking(random, 4, 200, 8, 50);
+  for (let copy = 1; copy < 200; ++copy) args.items.copyWithin(copy * 8, 0, 8);
+  return { ...args, exclude: excluding(random, 4, 200, 20) };
+});
+addTopK('users and items are the same points', true, (random) => {
+  const args = ranking(random, 40, 40, 3, 8);
+  return { ...args, items: args.users.slice() };
+});
+addTopK('points on a grid, many equally far', false, (random) => {
+  const items = Float32Array.from({ length: 2 * 400 }, (_, i) => ((i % 2 === 0 ? (i >> 1) % 20 : Math.floor(i / 40)) - 10) / 16);
+  return { users: Float32Array.of(0, 0, 0.25, 0.25, -0.5, 0.125, random(), 0), items, dim: 2, k: 60, curvature: 0.5 };
+});
+addTopK('5000 items of the tuned size', false, (random) => ({
+  ...ranking(random, 24, 5000, 64, 20, 0.015625),
+  exclude: excluding(random, 24, 5000, 200),
+}));
+addTopK('5000 items, 300 users', false, (random) => ranking(random, 300, 5000, 8, 20));
+addTopK('5000 items at the edge, k 1000', false, (random) => ({
+  ...ranking(random, 6, 1, 8, 1000),
+  items: table(random, 5000, 8, 1, () => EDGE),
+}));

@@ -341,4 +341,46 @@ suiteOf('refuses other files, and says what is missing', async () => {
   );
 });
 
+suiteOf('shared entities: the relation has a name, an explanation says what is shared, and a file holds it all', async () => {
+  const triple = (head: string, relation: string, tail: string) => ({ head, relation, tail });
+  const shop = createDataset(
+    {
+      interactions: ['lamp', 'rug', 'desk', 'chair'].flatMap((item, i) => [
+        { user: 'ann', item },
+        { user: `only ${i}`, item },
+      ]),
+      triples: [
+        ...['lamp', 'rug'].map((item) => triple(item, 'designer', 'North')),
+        ...['rug', 'desk'].map((item) => triple(item, 'material', 'wool')),
+        ...['lamp', 'rug', 'desk'].map((item) => triple(item, 'made in', 'Malmö')),
+        triple('lamp', 'shade of', 'wool'),
+      ],
+    },
+    { validationFraction: 0 },
+  );
+  for (const variant of ['hyper-know', 'bpr-avg-h', 'bpr-att-e'] as const) {
+    const model = await train(shop, { variant, dim: 4, epochs: 3, sharedEntities: { mostItems: 3, perItem: 1 } });
+    assert.equal(model.relationIds, [...shop.relationIds, 'shares rare entities with']);
+    assert.is(model.relations.length, 4 * model.relationIds.length);
+    assert.equal(model.training.options.sharedEntities, { mostItems: 3, perItem: 1 });
+    assert.equal(model.foldInItem([{ relation: 'shares rare entities with', tail: 'rug' }]).length, 4);
+    const path = join(folder, 'shared');
+    await model.save(path);
+    for (const each of [model, await Model.load(path)]) {
+      const { neighbors } = each.explain('ann', 'lamp');
+      const found = neighbors.find(({ relation }) => relation === 'shares rare entities with')!;
+      assert.equal([found.entity, found.shared], ['rug', ['North', 'wool', 'Malmö']]);
+      assert.is(neighbors.filter(({ shared }) => shared === undefined).length, 3);
+      near(
+        neighbors.reduce((sum, { attention }) => sum + attention, 0),
+        1,
+      );
+      assert.equal(each.explain('ann', 'chair').neighbors, []);
+    }
+  }
+  const without = await train(shop, { variant: 'bpr-h', dim: 4, epochs: 1, sharedEntities: true });
+  assert.is(without.training.options.sharedEntities, false);
+  assert.equal(without.relationIds, shop.relationIds);
+});
+
 suiteOf.run();

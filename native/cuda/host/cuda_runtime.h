@@ -77,6 +77,12 @@ inline uint32_t __ballot_sync(uint32_t mask, bool predicate, SourceLocation wher
   return ballot;
 }
 
+// ───────────────────────────── copies to shared memory ─────────────────────────────
+
+inline void __pipeline_memcpy_async(void* to, const void* from, size_t bytes) { hk::host::copy_later(to, from, bytes); }
+inline void __pipeline_commit() {}
+inline void __pipeline_wait_prior(size_t) { hk::host::finish_copies(); }
+
 // ───────────────────────────── arithmetic and atomics ─────────────────────────────
 
 inline int __popc(uint32_t x) { return __builtin_popcount(x); }

@@ -130,6 +130,12 @@ enum class State { running, at_block, at_warp, ended };
 
 }  // namespace
 
+struct Copy {
+  void* to;
+  const void* from;
+  size_t bytes;
+};
+
 struct Thread {
   Context context;
   char* stack;
@@ -139,6 +145,7 @@ struct Thread {
   State state;       // why it is not running, of a thread that is not ready
   const char* file;  // where it waits
   uint32_t line;
+  std::vector<Copy> copies;  // that are still to be made
 };
 
 namespace {
@@ -164,6 +171,7 @@ struct Machine {
   char* stacks = nullptr;
   std::vector<Thread> threads;
   std::vector<Warp> warps;
+  Random* random = nullptr;  // null: in ascending order
   Context scheduler;
   void* scheduler_fake_stack = nullptr;
   const void* scheduler_bottom = nullptr;
@@ -258,7 +266,8 @@ std::vector<T> order_of(T count, bool shuffled, Random& random) {
 }
 
 // One block, from its first thread's start to its last one's end.
-void run_block(Random* random) {
+void run_block() {
+  Random* const random = machine.random;
   const Index3 block = now.block;
   machine.at_block = machine.ended = 0;
   const uint32_t warps = machine.count / kWarp;
@@ -266,6 +275,7 @@ void run_block(Random* random) {
   for (uint32_t i = 0; i < machine.count; ++i) {
     Thread& t = machine.threads[i];
     t.number = i, t.index = {i % block.x, i / block.x % block.y, i / (block.x * block.y)}, t.state = State::running;
+    t.copies.clear();
     // Starts at different offsets: stacks at equal distances would all fall into the same cache sets.
     t.context.prepare(t.stack, kStack - i % 64 * 192, thread_main);
   }
@@ -327,6 +337,7 @@ void run(const char* kernel, Index3 grid, Index3 block, size_t shared_bytes, voi
   machine.kernel = kernel, machine.error.clear(), machine.body = body, machine.argument = argument, machine.count = count;
   Random random{0};
   const bool shuffled = start_random(random);
+  machine.random = shuffled ? &random : nullptr;
   const auto blocks = order_of<uint64_t>(uint64_t{grid.x} * grid.y * grid.z, shuffled, random);
   char* shared = guarded_allocate(shared_bytes);
   require(shared != nullptr, "ERR_HK_MEMORY", "no memory for " + std::to_string(shared_bytes) + " bytes of shared memory");
@@ -335,7 +346,7 @@ void run(const char* kernel, Index3 grid, Index3 block, size_t shared_bytes, voi
     now.block_index = {static_cast<uint32_t>(b % grid.x), static_cast<uint32_t>(b / grid.x % grid.y),
                        static_cast<uint32_t>(b / (uint64_t{grid.x} * grid.y))};
     std::memset(shared, 0xff, shared_bytes);
-    run_block(shuffled ? &random : nullptr);
+    run_block();
     if (machine.error.empty())
       if (const ptrdiff_t offset = written_outside(shared, shared_bytes))
         machine.error = outside_message(machine.kernel, "its shared memory", shared_bytes, offset);
@@ -394,6 +405,18 @@ const uint64_t* meet_warp(uint32_t mask, uint64_t value, const std::source_locat
   warp.arrived = 0, ++warp.generation;
   warp.ready = kAllLanes & ~(1u << self.number % kWarp);  // this lane goes on at once
   return values;
+}
+
+void copy_later(void* to, const void* from, size_t bytes) {
+  if (machine.random && ((*machine.random)() & 1) != 0)
+    std::memcpy(to, from, bytes);
+  else
+    now.thread->copies.push_back({to, from, bytes});
+}
+
+void finish_copies() {
+  for (const Copy& copy : now.thread->copies) std::memcpy(copy.to, copy.from, copy.bytes);
+  now.thread->copies.clear();
 }
 
 void* allocate(size_t bytes) {

@@ -42,6 +42,11 @@ void meet_block(const std::source_location& where);
 // All 32 lanes give a value of at most 8 bytes; returns the 32 values, valid until the lane's next rendezvous but one.
 const uint64_t* meet_warp(uint32_t mask, uint64_t value, const std::source_location& where);
 
+// An asynchronous copy: made at once, or not before the thread waits for its copies, as the schedule draws (0: always late). A thread
+// that reads too early, or lets a buffer be overwritten that others still read, gets the wrong data.
+void copy_later(void* to, const void* from, size_t bytes);
+void finish_copies();
+
 // Memory of the device: 256-byte aligned; null where there is none left.
 void* allocate(size_t bytes);
 void release(void* memory);

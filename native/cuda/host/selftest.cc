@@ -318,7 +318,7 @@ Results exercise(Backend& b, const Case& c, const World& w) {
   marks.fill(0);
   const Buffer<float> beta(b, w.beta);
   for (uint32_t epoch = 0; epoch < 2; ++epoch) {
-    const std::string at = " " + std::to_string(epoch);
+    const std::string at = epoch ? " 1" : " 0";
     b.sample({interaction_users.data(), train_offsets.data(), train_items.data(), interactions, c.items, 99, state.at(epoch, epoch ? interactions - n - n / 2 : 3, 0),
               epoch, n,
               user_keys.data(), positives.data(), negatives.data(), item_keys.data()});
@@ -452,6 +452,16 @@ Results exercise(Backend& b, const Case& c, const World& w) {
             heads.capacity});
   keep(out, "adam plain", plain, c.items, 1e-5);
 
+  // Copied at first, then every third step, standing still in between.
+  Buffer<float> average(b, w.users);
+  for (uint32_t step = 1; step <= 10; ++step) {
+    const std::vector<float> before = average.download();
+    const float* now = step % 2 ? users.point_rows() : users.parameters.data();
+    b.average({now, average.data(), c.users, dim, 0.9, 3, state.at(0, 0, step - 1)});
+    check(step < 3 || step % 3 == 0 || average.download() == before, std::string(b.name()) + " " + c.name + ": an average moves every third step");
+    if (step == 2 || step > 8) keep(out, "average", average, size_t{c.users} * dim, step == 2 ? kExact : kFloat);
+  }
+
   Buffer<double> totals(b, 2), scale_state(b, 3);
   totals.fill(0), scale_state.fill(0);
   StepState begin{7, 11, 0, 1};
@@ -478,9 +488,9 @@ Results exercise(Backend& b, const Case& c, const World& w) {
       Buffer<float> distances(b, size_t{c.users} * k);
       b.top_k({users.point_rows(), entities.point_rows(), c.users, c.items, dim, k, c.curvature, 1.5,
                exclude ? train_offsets.data() : nullptr, train_items.data(), found.data(), distances.data()});
-      const std::string at = " " + std::to_string(k) + (exclude ? " unseen" : "");
-      keep(out, "top_k" + at, found, size_t{c.users} * k, kExact);
-      keep(out, "top_k.distances" + at, distances, size_t{c.users} * k, kFloat);
+      const std::string at = std::to_string(k) + (exclude ? " unseen" : "");
+      keep(out, "top_k " + at, found, size_t{c.users} * k, kExact);
+      keep(out, "top_k.distances " + at, distances, size_t{c.users} * k, kFloat);
     }
   return out;
 }
@@ -526,6 +536,64 @@ void compare_schedules_and_cpu(const Case& c, bool print_errors) {
     for (size_t i = 0; same && i < first.size(); ++i)
       if (again[i].bytes != first[i].bytes) same = false, check(false, c.name + ": " + first[i].name + " depends on the schedule");
     check(same, c.name + ": schedule " + std::to_string(seed) + " gives the same bits");
+  }
+}
+
+// Sizes around the tiles of top_k, lists that stay in shared memory and those that do not, exact ties.
+void compare_top_k() {
+  struct TopKCase {
+    uint32_t users, items, dim, k;
+    double curvature;
+    uint32_t distinct;  // items that are not copies of others
+    bool exclude;
+  };
+  const TopKCase cases[] = {
+      {260, 300, 64, 20, 1.0, 300, true},   {129, 129, 32, 33, 1.0, 129, false},  {17, 400, 3, 1, 1.0, 400, true},
+      {3, 700, 1, 20, 1.0, 40, true},       {40, 257, 31, 32, 1.0, 257, false},   {20, 130, 33, 100, 1.0, 65, true},
+      {17, 140, 65, 20, 1e-36, 140, true},  {5, 128, 100, 33, 1e30, 128, false},  {20, 200, 128, 20, 1.0, 50, true},
+      {17, 140, 256, 20, 1.0, 140, false},  {9, 140, 256, 100, 0.0, 140, true},   {1, 1500, 64, 20, 1.0, 1500, false},
+      {2, 300, 8, 400, 1.0, 100, true},     {20, 500, 16, 20, 1.0, 1, true},      {140, 120, 4, 1, 1e30, 120, false},
+      {140, 260, 5, 100, 1e-36, 260, true},
+  };
+  CpuBackend cpu(2);
+  const std::unique_ptr<Backend> cuda = make_cuda_backend();
+  for (const TopKCase& c : cases) {
+    Random random{c.items + 1000 * c.dim};
+    const std::vector<float> users = random_rows(random, c.users, c.dim, c.curvature, 1 - 1e-5);
+    std::vector<float> items = random_rows(random, c.items, c.dim, c.curvature, 1 - 1e-5);
+    for (uint32_t i = c.distinct; i < c.items; ++i)
+      std::copy_n(items.begin() + size_t{i % c.distinct} * c.dim, c.dim, items.begin() + size_t{i} * c.dim);
+    std::vector<uint32_t> offsets{0}, excluded;
+    for (uint32_t user = 0; user < c.users; ++user) {  // few, none, all
+      for (uint32_t item = user % 8 == 7 ? 0 : random.integer(c.items); user % 8 != 6 && item < c.items;
+           item += user % 8 == 7 ? 1 : 1 + random.integer(60))
+        excluded.push_back(item);
+      offsets.push_back(static_cast<uint32_t>(excluded.size()));
+    }
+    excluded.push_back(kNone);  // never read
+    const auto rank = [&](Backend& b) {
+      const Buffer<float> u(b, users), v(b, items);
+      const Buffer<uint32_t> at(b, offsets), ids(b, excluded);
+      Buffer<uint32_t> found(b, size_t{c.users} * c.k);
+      Buffer<float> distances(b, size_t{c.users} * c.k);
+      b.top_k({u.data(), v.data(), c.users, c.items, c.dim, c.k, c.curvature, 1.5, c.exclude ? at.data() : nullptr, ids.data(),
+               found.data(), distances.data()});
+      Results out;
+      keep(out, "ids", found, size_t{c.users} * c.k, kExact), keep(out, "distances", distances, size_t{c.users} * c.k, kFloat);
+      return out;
+    };
+    const std::string name = "top_k of " + std::to_string(c.users) + " users, " + std::to_string(c.items) + " items, dim " +
+                             std::to_string(c.dim) + ", k " + std::to_string(c.k) + ": ";
+    const Results expected = rank(cpu);
+    std::vector<unsigned char> distances;
+    for (uint64_t seed = 0; seed <= 2; ++seed) {
+      set_schedule(seed);
+      const Results found = rank(*cuda);
+      check(found[0].bytes == expected[0].bytes, name + "the items are the CPU's");
+      check(error_of(found[1], expected[1]) <= kFloat, name + "the distances are the CPU's");
+      if (seed == 0) distances = found[1].bytes;
+      check(found[1].bytes == distances, name + "schedule " + std::to_string(seed) + " gives the same bits");
+    }
   }
 }
 
@@ -612,6 +680,9 @@ int selftest(bool print_errors) {
       {"64 columns", 64, 1.0, true, true, 70, 130, 200, 5, 64, 10, 9},
       {"32 columns", 32, 0.5, false, true, 20, 24, 60, 4, 40, 40, 9},
       {"128 columns", 128, 1.0, true, true, 20, 24, 60, 4, 40, 40, 9},
+      {"long heads", 64, 1.0, true, true, 20, 24, 300, 4, 40, 180, 9},
+      {"long heads, odd", 37, 1.0, false, true, 20, 24, 300, 4, 40, 180, 9},
+      {"long heads, no attention", 32, 0.0, true, false, 20, 24, 300, 4, 40, 180, 9},
       {"no attention", 64, 1.0, true, false, 30, 24, 60, 5, 50, 10, 9},
       {"hub, long rows", 8, 1.0, true, true, 9, 620, 680, 2, 1500, 3, 900},
       {"wide", 300, 2.0, false, true, 10, 16, 40, 3, 20, 6, 8},
@@ -621,6 +692,7 @@ int selftest(bool print_errors) {
     if (print_errors) std::printf("%s\n", c.name.c_str());
     compare_schedules_and_cpu(c, print_errors);
   }
+  compare_top_k();
   std::printf("%s: %d checks, %d failed\n", kWhat, checks, failures);
   return failures == 0 ? 0 : 1;
 }

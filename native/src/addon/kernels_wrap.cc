@@ -3,6 +3,10 @@
 #include <thread>
 #include <vector>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include "../backends.h"
 #include "../calls.h"
 #include "arguments.h"
@@ -12,7 +16,17 @@
 namespace hk {
 namespace {
 
-Napi::Float32Array new_float32(Napi::Env env, size_t size) { return Napi::Float32Array::New(env, size); }
+// A large array is memory that nobody has touched: on huge pages a kernel that fills it meets 512 times fewer page faults.
+Napi::Float32Array new_float32(Napi::Env env, size_t size) {
+  Napi::Float32Array out = Napi::Float32Array::New(env, size);
+#if defined(__linux__)
+  constexpr uintptr_t kHugePage = uintptr_t{1} << 21;
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(out.Data()), end = begin + size * sizeof(float);
+  const uintptr_t first = (begin + kHugePage - 1) & ~(kHugePage - 1), last = end & ~(kHugePage - 1);
+  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
+#endif
+  return out;
+}
 
 // The arguments that every function of a neighbourhood starts with: entities, relations, dim, graph.
 struct GraphArguments {

@@ -36,6 +36,7 @@ class CpuBackend final : public Backend {
   void lookahead_gradient(const LookaheadGradient& a) override;
   void hypergradient(const Hypergradient& a) override;
   void adam(const Adam& a) override;
+  void average(const Average& a) override;
   void batch_totals(const BatchTotals& a) override;
   void map_parameters(const MapParameters& a) override;
   void row_gaps(const RowGaps& a) override;

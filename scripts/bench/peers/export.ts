@@ -7,25 +7,11 @@
 // `hyper_know.py --mode oracle` compares with. Otherwise the one case is the preset 'tuned', and nothing is trained. Without --data, --shape
 // and --small: the shape of last-fm. Time on 2 cores: 1 s for --small, 3 s for the shape of last-fm.
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { basename, join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import type { Graph, Interactions } from '../../../lib/data/csr.ts';
-import { loadDataset } from '../../../lib/data/dataset.ts';
-import { type Shape, synthetic } from '../../../lib/data/synthetic.ts';
-import { type NativeTrainer, native, type TrainerConfig } from '../../../lib/native.ts';
-import { resolveOptions, type TrainOptions } from '../../../lib/options.ts';
-
-/** What training needs of a data set. */
-interface Data {
-  /** What it is called in results. */
-  label: string;
-  users: number;
-  items: number;
-  entities: number;
-  relations: number;
-  train: Interactions;
-  graph: Graph;
-}
+import { type NativeTrainer, native } from '../../../lib/native.ts';
+import type { TrainOptions } from '../../../lib/options.ts';
+import { configuration, type Data, openDataset, smallData } from '../data.ts';
 
 /** Steps of the one epoch that is trained for the oracle. */
 const ORACLE_STEPS = 10;
@@ -39,46 +25,6 @@ const ORACLE_CASES: readonly [name: string, options: TrainOptions][] = [
 ];
 
 const TABLES = ['users', 'entities', 'relations', 'beta'] as const;
-
-/** A small data set with everything that is handled apart: see `withEdges`. */
-function small(): Data {
-  const dataset = synthetic({ users: 150, items: 200, interactionsPerUser: [8, 14], validationFraction: 0, seed: 7 });
-  return { ...withEdges(dataset), label: 'synthetic, small' };
-}
-
-/** Adds a user who has every item, for whom there is no negative; takes the triples of item 0; makes item 1 its only neighbour. */
-function withEdges({ users, items, entities, relations, train, graph }: Omit<Data, 'label'>): Omit<Data, 'label'> {
-  const everything = Uint32Array.from({ length: items }, (_, item) => item);
-  const { offsets } = graph;
-  const kept = offsets[2]!;
-  return {
-    ...{ users: users + 1, items, entities, relations },
-    train: {
-      offsets: Uint32Array.of(...train.offsets, train.items.length + items),
-      items: Uint32Array.of(...train.items, ...everything),
-    },
-    graph: {
-      offsets: offsets.map((offset, item) => (item < 2 ? 0 : offset - kept + 1)),
-      relations: Uint32Array.of(0, ...graph.relations.subarray(kept)),
-      tails: Uint32Array.of(1, ...graph.tails.subarray(kept)),
-    },
-  };
-}
-
-function configuration(data: Data, options: TrainOptions): TrainerConfig {
-  const resolved = resolveOptions(options, data.train.items.length, false);
-  const { hyperparameters: h, variant, adaptive, curvature, innerLearningRate, seed } = resolved;
-  const { users, items, entities, relations, train, graph } = data;
-  return {
-    ...{ backend: 'cpu', threads: 1, dim: h.dim, users, items, entities, relations, seed, batchSize: h.batchSize },
-    ...{ trainOffsets: train.offsets, trainItems: train.items },
-    ...{ graphOffsets: graph.offsets, graphRelations: graph.relations, graphTails: graph.tails },
-    ...{ geometry: variant.geometry, knowledge: variant.knowledge, attention: variant.attention, adaptive, curvature },
-    ...{ learnCurvature: false, parameters: h.parameters, knowledgeWeight: h.knowledgeWeight, initScale: h.initScale, adam: h.adam },
-    ...{ learningRate: h.learningRate, betaLearningRate: h.betaLearningRate, curvatureLearningRate: h.curvatureLearningRate },
-    ...{ sharedNegatives: 0, innerLearningRate, regularization: h.regularization, timeKernels: false },
-  };
-}
 
 /** Files of one folder, listed in its meta.json. */
 class Export {
@@ -123,14 +69,7 @@ if ([values.data !== undefined, values.shape !== undefined, values.small].filter
   throw new RangeError('--data, --shape and --small exclude each other');
 if (values.out === undefined) throw new RangeError('--out: the folder to write to is missing');
 
-async function open(): Promise<Data> {
-  if (values.small) return small();
-  if (values.data !== undefined) return { ...(await loadDataset(values.data)), label: basename(resolve(values.data)) };
-  const shape = (values.shape ?? 'last-fm') as Shape;
-  return { ...synthetic({ shape, seed: 1 }), label: `synthetic, shape ${shape}` };
-}
-
-const data = await open();
+const data: Data = values.small ? smallData() : await openDataset(values);
 const { label, users, items, entities, relations, train, graph } = data;
 const interactions = train.items.length;
 const out = new Export(values.out);

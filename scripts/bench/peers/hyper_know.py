@@ -5,6 +5,7 @@
     python3 scripts/bench/peers/hyper_know.py --mode time --export FOLDER [--device cuda|cpu] [--variants eager,graph]
                                               [--adam touched|dense] [--hypergradient double|forward] [--steps 200] [--warm-up 20]
                                               [--json FILE]
+    python3 scripts/bench/peers/hyper_know.py --mode serve --export FOLDER [--variants eager] [--threads N] [--warm-up 20]
 
 FOLDER is written by export.ts; README.md says what the variants are. Needs torch 1.13 or later, nothing else.
 
@@ -12,6 +13,8 @@ oracle: trains the ten steps of a --small export again, in float64, and compares
         a line per case and table, then `oracle: agrees`; otherwise exit status 1. 4 s on one core.
 time:   float32. Expected: a line per variant with the median time of a step, sampling included, and seconds per epoch. A variant that
         cannot run is a line with its error. On one CPU core, shape of last-fm: eager 0.1 to 0.9 s a step (README.md).
+serve:  the first of the variants, for a benchmark in which several trainers take turns: prints a line when it is ready, and for every number
+        of steps that it reads on standard input a line with the seconds they took.
 
 What is deliberate: only the rows of a batch are gathered, differentiated and, with Adam 'touched', written; nothing is looped over in Python.
 L_K is differentiated through the plain sums of Eq. 5, in the precision of the tables, and v ⊕ r is computed once per triple.
@@ -655,9 +658,22 @@ def measure(export: Export, arguments: argparse.Namespace) -> dict:
     }
 
 
+def serve(export: Export, arguments: argparse.Namespace) -> None:
+    device = torch.device(arguments.device)
+    case = dict(export.meta['cases'][0])
+    case['adam'] = arguments.adam or case['adam']
+    torch.manual_seed(1)
+    timing = Timing(export, case, device, arguments.hypergradient == 'double')
+    step = getattr(timing, arguments.variants.split(',')[0].replace('-', '_'))()
+    milliseconds(step, device, 0, arguments.warm_up)
+    print(json.dumps({'version': f'torch {torch.__version__}', 'threads': torch.get_num_threads()}), flush=True)
+    for line in sys.stdin:
+        print(sum(milliseconds(step, device, 0, int(line))) / 1000, flush=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
-    parser.add_argument('--mode', choices=['oracle', 'time'], required=True)
+    parser.add_argument('--mode', choices=['oracle', 'time', 'serve'], required=True)
     parser.add_argument('--export', type=Path, required=True, help='folder that export.ts has written')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--variants', default='eager,padded,compiled,graph,compiled-graph')
@@ -665,13 +681,19 @@ def main() -> int:
     parser.add_argument('--hypergradient', choices=['double', 'forward'], default='double')
     parser.add_argument('--steps', type=int, default=200)
     parser.add_argument('--warm-up', type=int, default=20)
+    parser.add_argument('--threads', type=int)
     parser.add_argument('--json', type=Path)
     arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
     export = Export(arguments.export)
     if arguments.mode == 'oracle':
         if any('trained' not in case for case in export.meta['cases']):
             parser.error('--mode oracle needs a --small export')
         return 0 if oracle(export) else 1
+    if arguments.mode == 'serve':
+        serve(export, arguments)
+        return 0
     result = measure(export, arguments)
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=2) + '\n')

@@ -1,0 +1,400 @@
+import { availableParallelism } from 'node:os';
+import { checkInteger, checkNumber, checkOptions } from './check.ts';
+import type { Scorer } from './controls.ts';
+import { type Interactions, transposed } from './data/csr.ts';
+import type { Dataset } from './data/dataset.ts';
+import { Random } from './data/random.ts';
+import { finishInTurns, type Steps } from './data/steps.ts';
+import { checkDataset, type Rank } from './evaluate.ts';
+import { native } from './native.ts';
+
+/** Controls that are linear in the user's interactions or in a table of factors: strong, and without the knowledge graph. */
+
+export interface AlsOptions {
+  /** Size of the factors. Default 64. */
+  dim?: number;
+  /** α₀·items: what all items weigh together for a user, beside 1 for each interaction. Default 80. */
+  unobserved?: number;
+  /** λ; a row's weight is λ times its interactions and α₀ times all that it might have had. Default 0.03. */
+  regularization?: number;
+  /** Passes over users and items. Default 12. */
+  sweeps?: number;
+  /** Steps of conjugate gradients for a row. Default 5. */
+  steps?: number;
+  /** Of the start. Default 1. */
+  seed?: number;
+}
+
+/** Users and items as rows of `dim` factors. */
+export interface Factors {
+  users: Float64Array;
+  items: Float64Array;
+  dim: number;
+}
+
+/** Stream of Random for the factors' start. */
+const FACTOR_STREAM = 12;
+
+/** Rows solved, or multiplied, between two yields. */
+const ROWS_PER_STEP = 64;
+
+/**
+ * Implicit alternating least squares (Hu, Koren and Volinsky, 2008), in the form of Rendle et al. (2022): the minimum over x and y of
+ *
+ *   Σ_{(u,i) ∈ train} (x_u·y_i − 1)² + α₀ Σ_{u,i} (x_u·y_i)² + λ Σ_u (n_u + α₀·items)·‖x_u‖² + λ Σ_i (n_i + α₀·users)·‖y_i‖²,
+ *
+ * with n the interactions of a row. In the users' rows alone it is a least-squares problem per user, and in the items' rows per item; they
+ * take turns. The matrix of user u's problem is α₀·YᵀY + λ_u·I + Σ_i y_i·y_iᵀ over the items i that u has. The first part is the same for all: in
+ * the basis of its eigenvectors, to which the rows of Y are turned once, the first two are a diagonal and the third has rank n_u, so that conjugate
+ * gradients with that diagonal as preconditioner end after n_u + 1 steps, and are good enough after a few, of n_u·dim each (Takács, Pilászy and
+ * Tikk, 2011, have them without the turn, at dim² more a step; a factorisation takes n_u·dim² + dim³). Inner products do not notice the turn.
+ */
+export function* alternatingLeastSquares({ users, items, train }: Dataset, options?: AlsOptions): Steps<Factors> {
+  const { dim, unobserved, regularization, sweeps, steps, seed } = checkAls(options);
+  const weight = unobserved / items;
+  const random = new Random(seed, FACTOR_STREAM);
+  // Uniform with standard deviation 0.1/√dim.
+  const start = (rows: number) => Float64Array.from({ length: rows * dim }, () => 0.1 * Math.sqrt(3 / dim) * (2 * random.uniform() - 1));
+  const factors: Factors = { users: start(users), items: start(items), dim };
+  const byItem = yield* transposed(train, items);
+  const solve = function* (own: Float64Array, other: Float64Array, interactions: Interactions): Steps<void> {
+    const { values, vectors } = yield* eigenOf(yield* gramOf(other, dim, weight), dim);
+    yield* turn(other, vectors, dim);
+    const solver = new RowSolver(dim, other, values);
+    const others = other.length / dim;
+    for (let row = 0; row + 1 < interactions.offsets.length; ++row) {
+      const known = interactions.items.subarray(interactions.offsets[row], interactions.offsets[row + 1]);
+      solver.solve(own.subarray(row * dim, (row + 1) * dim), known, regularization * (known.length + weight * others), steps);
+      if (row % ROWS_PER_STEP === ROWS_PER_STEP - 1) yield;
+    }
+  };
+  for (let sweep = 0; sweep < sweeps; ++sweep) {
+    yield* solve(factors.users, factors.items, train);
+    yield* solve(factors.items, factors.users, byItem);
+  }
+  return factors;
+}
+
+/** Ranks by the inner products of `alternatingLeastSquares`; as scores, those below 0 count for nothing. */
+export function implicitAls(dataset: Dataset, options?: AlsOptions): Scorer {
+  checkAls(options);
+  return innerProducts(checkDataset(dataset), () => alternatingLeastSquares(dataset, options));
+}
+
+function checkAls(options: AlsOptions | undefined): Required<AlsOptions> {
+  const known = ['dim', 'unobserved', 'regularization', 'sweeps', 'steps', 'seed'] as const;
+  const defaults = { dim: 64, unobserved: 80, regularization: 0.03, sweeps: 12, steps: 5, seed: 1 };
+  const all = { ...defaults, ...checkOptions('options', options, known) };
+  return {
+    dim: checkInteger('dim', all.dim, 1, 4096),
+    unobserved: checkNumber('unobserved', all.unobserved, 0),
+    regularization: checkNumber('regularization', all.regularization, 0),
+    sweeps: checkInteger('sweeps', all.sweeps, 1),
+    steps: checkInteger('steps', all.steps, 1),
+    seed: checkInteger('seed', all.seed, 0),
+  };
+}
+
+/** weight · Σ_rows row·rowᵀ, [dim, dim]. */
+function* gramOf(rows: Float64Array, dim: number, weight: number): Steps<Float64Array> {
+  const gram = new Float64Array(dim * dim);
+  const count = rows.length / dim;
+  for (let begin = 0; begin < count; begin += ROWS_PER_STEP) {
+    addOuterProducts(gram, rows.subarray(begin * dim, Math.min(count, begin + ROWS_PER_STEP) * dim), dim);
+    yield;
+  }
+  for (let i = 0; i < dim; ++i)
+    for (let j = 0; j <= i; ++j) {
+      gram[i * dim + j]! *= weight;
+      gram[j * dim + i] = gram[i * dim + j]!;
+    }
+  return gram;
+}
+
+/** Adds the lower triangle of Σ row·rowᵀ. */
+function addOuterProducts(gram: Float64Array, rows: Float64Array, dim: number): void {
+  for (let at = 0; at < rows.length; at += dim)
+    for (let i = 0; i < dim; ++i) {
+      const x = rows[at + i]!;
+      for (let j = 0; j <= i; ++j) gram[i * dim + j]! += x * rows[at + j]!;
+    }
+}
+
+/** Eigenvalues of a symmetric matrix, and its eigenvectors as rows, by Jacobi's rotations. The matrix is used up. */
+export function* eigenOf(matrix: Float64Array, dim: number): Steps<{ values: Float64Array; vectors: Float64Array }> {
+  const vectors = new Float64Array(dim * dim);
+  for (let i = 0; i < dim; ++i) vectors[i * dim + i] = 1;
+  const square = dot(matrix, 0, matrix, 0, dim * dim);
+  for (let round = 0; round < 30; ++round) {
+    let off = 0;
+    for (let i = 0; i < dim; ++i) for (let j = 0; j < i; ++j) off += matrix[i * dim + j]! ** 2;
+    if (off <= 1e-26 * square) break;
+    for (let p = 0; p < dim; ++p) {
+      for (let q = p + 1; q < dim; ++q) rotate(matrix, vectors, p, q, dim);
+      yield;
+    }
+  }
+  return { values: Float64Array.from({ length: dim }, (_, i) => matrix[i * dim + i]!), vectors };
+}
+
+/** matrix ← J·matrix·Jᵀ and vectors ← J·vectors with the rotation J of rows p < q that makes matrix[p, q] 0. */
+function rotate(matrix: Float64Array, vectors: Float64Array, p: number, q: number, dim: number): void {
+  const between = matrix[p * dim + q]!;
+  if (between === 0) return;
+  const theta = (matrix[q * dim + q]! - matrix[p * dim + p]!) / (2 * between);
+  const tangent = (theta < 0 ? -1 : 1) / (Math.abs(theta) + Math.sqrt(theta * theta + 1));
+  const cosine = 1 / Math.sqrt(tangent * tangent + 1);
+  const sine = tangent * cosine;
+  for (let k = 0; k < dim; ++k) {
+    const [x, y] = [matrix[k * dim + p]!, matrix[k * dim + q]!];
+    matrix[k * dim + p] = cosine * x - sine * y;
+    matrix[k * dim + q] = sine * x + cosine * y;
+  }
+  for (const rows of [matrix, vectors])
+    for (let k = 0; k < dim; ++k) {
+      const [x, y] = [rows[p * dim + k]!, rows[q * dim + k]!];
+      rows[p * dim + k] = cosine * x - sine * y;
+      rows[q * dim + k] = sine * x + cosine * y;
+    }
+}
+
+/** Each row ← vectors·row. */
+function* turn(rows: Float64Array, vectors: Float64Array, dim: number): Steps<void> {
+  const before = new Float64Array(dim);
+  for (let at = 0; at < rows.length; at += dim) {
+    before.set(rows.subarray(at, at + dim));
+    for (let i = 0; i < dim; ++i) rows[at + i] = dot(before, 0, vectors, i * dim, dim);
+    if ((at / dim) % ROWS_PER_STEP === ROWS_PER_STEP - 1) yield;
+  }
+}
+
+/** Solves (diag(values) + ridge·I + Σ_known y·yᵀ)·x = Σ_known y by conjugate gradients, with the diagonal as preconditioner. */
+class RowSolver {
+  readonly #dim: number;
+  readonly #other: Float64Array;
+  readonly #values: Float64Array;
+  readonly #diagonal: Float64Array;
+  readonly #residual: Float64Array;
+  readonly #direction: Float64Array;
+  readonly #product: Float64Array;
+
+  constructor(dim: number, other: Float64Array, values: Float64Array) {
+    this.#dim = dim;
+    this.#other = other;
+    this.#values = values;
+    this.#diagonal = new Float64Array(dim);
+    this.#residual = new Float64Array(dim);
+    this.#direction = new Float64Array(dim);
+    this.#product = new Float64Array(dim);
+  }
+
+  /** x is the result. A row without interactions is 0. */
+  solve(x: Float64Array, known: Uint32Array, ridge: number, steps: number): void {
+    const dim = this.#dim;
+    const [other, diagonal, residual, direction, product] = [this.#other, this.#diagonal, this.#residual, this.#direction, this.#product];
+    x.fill(0);
+    residual.fill(0);
+    for (const row of known) for (let k = 0; k < dim; ++k) residual[k]! += other[row * dim + k]!;
+    let square = 0;
+    for (let k = 0; k < dim; ++k) {
+      // Without regularisation a direction that no row has would divide by 0.
+      diagonal[k] = Math.max(this.#values[k]! + ridge, 1e-12);
+      direction[k] = residual[k]! / diagonal[k]!;
+      square += residual[k]! * direction[k]!;
+    }
+    const first = square;
+    for (let step = 0; step < steps && square > 1e-24 * first; ++step) {
+      for (let k = 0; k < dim; ++k) product[k] = diagonal[k]! * direction[k]!;
+      for (const row of known) {
+        const along = dot(direction, 0, other, row * dim, dim);
+        for (let k = 0; k < dim; ++k) product[k]! += along * other[row * dim + k]!;
+      }
+      const length = square / dot(direction, 0, product, 0, dim);
+      let next = 0;
+      for (let k = 0; k < dim; ++k) {
+        x[k]! += length * direction[k]!;
+        residual[k]! -= length * product[k]!;
+        next += residual[k]! ** 2 / diagonal[k]!;
+      }
+      for (let k = 0; k < dim; ++k) direction[k] = residual[k]! / diagonal[k]! + (next / square) * direction[k]!;
+      square = next;
+    }
+  }
+}
+
+/** Σ_k x[from + k]·y[at + k] over `length` k, in four sums. */
+function dot(x: Float64Array, from: number, y: Float64Array, at: number, length: number): number {
+  let a = 0;
+  let b = 0;
+  let c = 0;
+  let d = 0;
+  let k = 0;
+  for (; k + 4 <= length; k += 4) {
+    a += x[from + k]! * y[at + k]!;
+    b += x[from + k + 1]! * y[at + k + 1]!;
+    c += x[from + k + 2]! * y[at + k + 2]!;
+    d += x[from + k + 3]! * y[at + k + 3]!;
+  }
+  for (; k < length; ++k) a += x[from + k]! * y[at + k]!;
+  return a + b + (c + d);
+}
+
+/** A scorer over factors that `compute` finds. */
+function innerProducts(dataset: Dataset, compute: () => Steps<Factors>): Scorer {
+  let found: Factors | undefined;
+  let rank: Rank | undefined;
+  const prepare = async () => {
+    if (found) return;
+    found = await finishInTurns(compute());
+    rank = largestInnerProducts(found);
+  };
+  return {
+    items: dataset.items,
+    prepare,
+    add: (user, weight, scores) => {
+      const { users, items, dim } = found!;
+      for (let item = 0; item < dataset.items; ++item)
+        scores.add(item, weight * Math.max(0, dot(users, user * dim, items, item * dim, dim)));
+    },
+    rank: (users, k, exclude) => rank!(users, k, exclude),
+  };
+}
+
+/**
+ * Ranks by inner product with the addon's exact ranking by distance. With one more column, 0 for a user x and √(most² − ‖y‖²) for an item y, where
+ * most is the largest ‖y‖, ‖x − y‖² = ‖x‖² + most² − 2x·y: the nearest item is the one with the largest x·y (Bachrach et al., 2014).
+ */
+function largestInnerProducts({ users, items, dim }: Factors): Rank {
+  const columns = dim + 1;
+  const extended = new Float32Array((items.length / dim) * columns);
+  const squares = Float64Array.from({ length: items.length / dim }, (_, i) => dot(items, i * dim, items, i * dim, dim));
+  const most = squares.reduce((largest, square) => Math.max(largest, square), 0);
+  squares.forEach((square, i) => {
+    extended.set(items.subarray(i * dim, (i + 1) * dim), i * columns);
+    extended[i * columns + dim] = Math.sqrt(most - square);
+  });
+  return async (listed, k, exclude) => {
+    const rows = new Float32Array(listed.length * columns);
+    listed.forEach((user, i) => {
+      rows.set(users.subarray(user * dim, (user + 1) * dim), i * columns);
+    });
+    const { promise } = native.topKAsync('cpu', availableParallelism(), rows, extended, columns, k, exclude.offsets, exclude.items, 0);
+    return (await promise).items;
+  };
+}
+
+/** Largest matrix that `ease` inverts: 200 MB, and a minute. */
+export const EASE_MOST = 5000;
+
+/** Whether the data are small enough for `ease`: users or items. */
+export function isEasePossible({ users, items }: Dataset): boolean {
+  return Math.min(users, items) <= EASE_MOST;
+}
+
+/**
+ * EASE (Steck, 2019): the item-item weights B with zero diagonal that minimise ‖X − X·B‖² + λ‖B‖² over the users-items matrix X, in closed form
+ * B = I − P·diag(P)⁻¹ with P = (XᵀX + λI)⁻¹. For an item i that user u has not, the score is −(X·P)_ui / P_ii.
+ *
+ * Where there are fewer users than items the same comes from K = (X·Xᵀ + λI)⁻¹, which is smaller: X·P = K·X and
+ * P_ii = (1 − x_iᵀ·K·x_i) / λ with the column x_i of X (Woodbury). As scores, those below 0 count for nothing.
+ *
+ * @param regularization λ, default 100
+ * @throws {RangeError} where users and items are more than EASE_MOST
+ */
+export function ease(dataset: Dataset, regularization: number = 100): Scorer {
+  checkNumber('regularization', regularization, 0, Number.MAX_VALUE, true);
+  const { users, items, train } = checkDataset(dataset);
+  if (!isEasePossible(dataset))
+    throw new RangeError(`EASE inverts a matrix of users or of items: ${users} and ${items} are both more than ${EASE_MOST}`);
+  let inverse: Float64Array | undefined;
+  let diagonal: Float64Array;
+  const byUsers = users < items;
+  const size = byUsers ? users : items;
+  const compute = function* (): Steps<void> {
+    const byItem = yield* transposed(train, items);
+    const [rows, columns] = byUsers ? [train, byItem] : [byItem, train];
+    const matrix = yield* inverseOf(yield* overlaps(rows, columns, regularization), size);
+    const own = new Float64Array(items);
+    for (let item = 0; item < items; ++item) {
+      if (!byUsers) {
+        own[item] = matrix[item * items + item]!;
+        continue;
+      }
+      const having = byItem.items.subarray(byItem.offsets[item], byItem.offsets[item + 1]);
+      let sum = 0;
+      for (const a of having) for (const b of having) sum += matrix[a * users + b]!;
+      own[item] = (1 - sum) / regularization;
+      if (item % ROWS_PER_STEP === ROWS_PER_STEP - 1) yield;
+    }
+    diagonal = own;
+    inverse = matrix;
+  };
+  const product = new Float64Array(items);
+  return {
+    items,
+    prepare: async () => {
+      if (!inverse) await finishInTurns(compute());
+    },
+    add: (user, weight, scores) => {
+      product.fill(0);
+      if (byUsers)
+        for (let other = 0; other < users; ++other) {
+          const share = inverse![user * users + other]!;
+          for (let i = train.offsets[other]!; i < train.offsets[other + 1]!; ++i) product[train.items[i]!]! += share;
+        }
+      else
+        for (let i = train.offsets[user]!; i < train.offsets[user + 1]!; ++i) {
+          const row = train.items[i]! * items;
+          for (let item = 0; item < items; ++item) product[item]! += inverse![row + item]!;
+        }
+      for (let item = 0; item < items; ++item) scores.add(item, weight * Math.max(0, -product[item]! / diagonal[item]!));
+    },
+  };
+}
+
+/** The number of columns that two rows have in common, for every pair, plus `ridge` on the diagonal; [rows, rows]. */
+function* overlaps(rows: Interactions, columns: Interactions, ridge: number): Steps<Float64Array> {
+  const size = rows.offsets.length - 1;
+  const matrix = new Float64Array(size * size);
+  for (let row = 0; row < size; ++row) {
+    for (let i = rows.offsets[row]!; i < rows.offsets[row + 1]!; ++i) {
+      const column = rows.items[i]!;
+      for (let j = columns.offsets[column]!; j < columns.offsets[column + 1]!; ++j) matrix[row * size + columns.items[j]!]! += 1;
+    }
+    matrix[row * size + row]! += ridge;
+    if (row % ROWS_PER_STEP === ROWS_PER_STEP - 1) yield;
+  }
+  return matrix;
+}
+
+/** The inverse of a symmetric positive definite matrix, in its place: A = L·Lᵀ, L⁻¹, and A⁻¹ = L⁻ᵀ·L⁻¹; size³/2 multiplications. */
+export function* inverseOf(matrix: Float64Array, size: number): Steps<Float64Array> {
+  // L in the lower triangle, row by row
+  for (let i = 0; i < size; ++i) {
+    const own = i * size;
+    for (let j = 0; j < i; ++j) matrix[own + j] = (matrix[own + j]! - dot(matrix, own, matrix, j * size, j)) / matrix[j * size + j]!;
+    matrix[own + i] = Math.sqrt(matrix[own + i]! - dot(matrix, own, matrix, own, i));
+    yield;
+  }
+  // M = L⁻¹, from L·M = I: M_ij = −(Σ_{j ≤ k < i} L_ik·M_kj) / L_ii. Column j of M is written to row j, from the diagonal on.
+  const reciprocal = Float64Array.from({ length: size }, (_, i) => 1 / matrix[i * size + i]!);
+  for (let j = 0; j < size; ++j) {
+    const column = j * size;
+    matrix[column + j] = reciprocal[j]!;
+    for (let i = j + 1; i < size; ++i) matrix[column + i] = -dot(matrix, i * size + j, matrix, column + j, i - j) * reciprocal[i]!;
+    yield;
+  }
+  // A⁻¹_ij = Σ_{k ≥ i} M_ki·M_kj for j ≤ i, in place of L; the diagonal is M's until all are done.
+  const diagonal = new Float64Array(size);
+  for (let i = 0; i < size; ++i) {
+    const own = i * size;
+    for (let j = 0; j < i; ++j) matrix[own + j] = dot(matrix, own + i, matrix, j * size + i, size - i);
+    diagonal[i] = dot(matrix, own + i, matrix, own + i, size - i);
+    yield;
+  }
+  for (let i = 0; i < size; ++i) {
+    matrix[i * size + i] = diagonal[i]!;
+    for (let j = 0; j < i; ++j) matrix[j * size + i] = matrix[i * size + j]!;
+  }
+  return matrix;
+}
