@@ -67,7 +67,7 @@ export interface TrainerConfig {
   adam: 'touched' | 'exact' | 'dense';
   /**
    * Every `averageEvery` steps the parameters of users, entities and relations enter a moving average with this decay, in [0, 1); it is then
-   * what `topK` and `read` see, while training goes on from the last iterate. 0: none is kept. Not with adam 'exact'.
+   * what `topK` and `read` see, while training goes on from the last iterate. 0: none is kept.
    */
   averageDecay: number;
   averageEvery: number;

@@ -71,7 +71,7 @@ export interface TrainOptions {
    * with weight `decay` (default 0.95) for what was before; true stands for the defaults. Steps of stochastic gradients go on wandering around
    * a minimum, and the mean of where they were is nearer to it than the last of them (Polyak and Juditsky, 1992). Training itself goes on
    * from the last iterate; β and a learned curvature are not averaged: distances keep their order whatever they are. Validation, the best
-   * epoch and the saved model see the average. Not with `adam: 'exact'`; 'dense' trains the same parameters.
+   * epoch and the saved model see the average.
    */
   averaging?: boolean | { decay?: number; every?: number };
   /** Where the weight σ(β_v) starts, in (0, 1), or the fixed weight of a variant that does not learn it; the defaults of the two differ. */
@@ -204,12 +204,6 @@ export function resolveOptions(options: TrainOptions | undefined, interactions: 
   );
   const adam = checkOneOf('adam', given.adam ?? preset.adam, ['touched', 'exact', 'dense']);
   const averaging = resolveAveraging(given.averaging ?? preset.averaging);
-  if (averaging && adam === 'exact')
-    throw argumentError(
-      'range',
-      'averaging',
-      "must be false with adam 'exact', whose rows wait for their steps; 'dense' trains the same parameters",
-    );
   const sharedEntities = resolveSharedEntities(given.sharedEntities ?? preset.sharedEntities);
   if (given.deterministic !== undefined) checkBoolean('deterministic', given.deterministic);
   const innerLearningRate = given.innerLearningRate ?? preset.innerLearningRate;

@@ -423,28 +423,37 @@ struct Adam {
   uint32_t capacity;
 };
 
-// Brings rows up to date to state->steps: applies the zero-gradient steps they missed, one by one with the same operations as Adam, so
-// that touched-row training equals dense training bit for bit.
+// A moving average of a table's parameters. After Adam in step number t, where t is a multiple of `every` and n = t/every,
+//   average += (1 − decay)/(1 − decayⁿ)·(parameters − average),
+// which is Σ_i decay^(n−i)·θ_i / Σ_i decay^(n−i) over the parameters θ_i of the n steps so far that are such multiples: an exponential
+// average without the pull of its start, as Adam corrects its moments. The first is θ_1, and up to it average = parameters.
+struct MovingAverage {
+  float* average;  // [table rows, dim] in and out
+  double decay;    // in [0, 1)
+  uint32_t every;  // ≥ 1
+};
+
+// Brings rows up to date to state->steps: applies the zero-gradient steps they missed, one by one with the same operations as Adam, and
+// after each of them its average with those of Average, so that touched-row training equals dense training bit for bit.
 struct AdamReplay {
   AdamTable table;
   AdamOptions options;
+  MovingAverage moving;  // its average null: none is kept
   const uint32_t* rows;  // [capacity], or null: all rows
   const uint32_t* row_count;
   const StepState* state;  // [1]
   uint32_t capacity;
 };
 
-// The moving average of a table's parameters, after Adam in step number t = state->steps + 1. Where t is a multiple of `every`, n = t/every:
-//   average += (1 − decay)/(1 − decayⁿ)·(parameters − average),
-// which is Σ_i decay^(n−i)·θ_i / Σ_i decay^(n−i) over the parameters θ_i of the n steps so far that are such multiples: an exponential
-// average without the pull of its start, as Adam corrects its moments. The first is θ_1, and up to it average = parameters.
+// The moving average of the listed rows after step number state->steps + 1.
 struct Average {
-  const float* parameters;  // [rows, dim]
-  float* average;           // [rows, dim] in and out
-  uint32_t rows, dim;
-  double decay;    // in [0, 1)
-  uint32_t every;  // ≥ 1
-  const StepState* state;  // [1]
+  const float* parameters;  // [table_rows, dim]
+  MovingAverage moving;
+  uint32_t table_rows, dim;
+  const uint32_t* rows;       // [capacity], or null: all rows of the table
+  const uint32_t* row_count;  // [1]; unused where rows is null
+  const StepState* state;     // [1]
+  uint32_t capacity;
 };
 
 // points = exp_0(parameters) (tangent) or the parameters projected into the ball, and gaps, for all rows: after initialisation

@@ -98,22 +98,27 @@ AdamOptions Trainer::adam_options(const ParameterTable& table) const {
           is_theta && options_.step.tangent};
 }
 
+MovingAverage Trainer::moving_average(ParameterTable& table) const {
+  return {table.average.size() ? table.average.data() : nullptr, options_.average_decay, options_.average_every};
+}
+
 void Trainer::replay(ParameterTable& table, const RowList* rows) {
-  backend_->adam_replay({table.view(), adam_options(table), rows ? rows->rows() : nullptr, rows ? rows->count() : nullptr, state_.data(),
-                         rows ? rows->capacity() : table.rows});
+  backend_->adam_replay({table.view(), adam_options(table), moving_average(table), rows ? rows->rows() : nullptr,
+                         rows ? rows->count() : nullptr, state_.data(), rows ? rows->capacity() : table.rows});
 }
 
 // One Adam step of a table: of the listed rows, or of all rows where the list is null or Adam is dense. Gradients stand in list order. Then
-// the table's average.
+// the table's average: of all rows, but with exact Adam of those that are up to date; the others get it with the steps they wait for.
 void Trainer::update(ParameterTable& table, const RowList* rows, const float* gradient, const RowList* regularized) {
   const bool all = rows == nullptr || options_.adam == AdamKind::dense;
   const bool regularised = regularized != nullptr && options_.regularization > 0;
   backend_->adam({table.view(), adam_options(table), all ? nullptr : rows->rows(), all ? nullptr : rows->count(), gradient,
                   all && rows ? rows->slot() : nullptr, regularised ? regularized->slot() : nullptr,
                   regularised ? regularized->offsets() : nullptr, options_.regularization, state_.data(), all ? table.rows : rows->capacity()});
-  if (table.average.size())
-    backend_->average({table.parameters.data(), table.average.data(), table.rows, table.dim, options_.average_decay, options_.average_every,
-                       state_.data()});
+  if (!table.average.size()) return;
+  const bool waiting = !all && options_.adam == AdamKind::exact;
+  backend_->average({table.parameters.data(), moving_average(table), table.rows, table.dim, waiting ? rows->rows() : nullptr,
+                     waiting ? rows->count() : nullptr, state_.data(), waiting ? rows->capacity() : table.rows});
 }
 
 // The step of the batch in `turn`.

@@ -33,7 +33,7 @@ struct TrainerOptions {
   double learning_rate, beta_learning_rate, scale_learning_rate, regularization;
   AdamKind adam;
   double average_decay;    // of the moving average of Θ (kernels.h, Average)
-  uint32_t average_every;  // steps; 0: none is kept. Not with exact Adam, whose rows wait for their steps
+  uint32_t average_every;  // steps; 0: none is kept
   bool time_kernels;  // wait for every kernel and measure it
 };
 
@@ -81,6 +81,7 @@ class Trainer {
   void take_turn(uint32_t place);
   void set_state(uint32_t epoch, double learning_rate_factor);
   AdamOptions adam_options(const ParameterTable& table) const;
+  MovingAverage moving_average(ParameterTable& table) const;
   void replay(ParameterTable& table, const RowList* rows);
   void update(ParameterTable& table, const RowList* rows, const float* gradient, const RowList* regularized);
 

@@ -26,6 +26,7 @@ const CASES: Record<string, Partial<TrainerConfig>> = {
   'average in place of attention': { attention: false, adaptive: false },
   'moving averages of tangent vectors': { averageDecay: 0.8, averageEvery: 2 },
   'moving averages of ball coordinates, dense Adam': { parameters: 'ball', adam: 'dense', averageDecay: 0.9, averageEvery: 3 },
+  'moving averages, exact Adam': { adam: 'exact', averageDecay: 0.8, averageEvery: 3 },
   'sampled softmax, tangent parameters, learned curvature': { sharedNegatives: 20, batchSize: 50, curvature: 0.04, learnCurvature: true },
   'sampled softmax, ball coordinates, more negatives than items': { sharedNegatives: 64, parameters: 'ball', learningRate: 0.001 },
   'sampled softmax, Euclidean, no knowledge': { sharedNegatives: 33, geometry: 'euclidean', knowledge: false, adaptive: false },

@@ -508,61 +508,6 @@ addHypergradient('a batch of 3000 with one item in most samples', false, (random
   return { ...args, innerLearningRate: insideLearningRate(args, c), curvature: c };
 });
 
-// ── a training step ──
-
-function addStep(label: string, onHost: boolean, inputs: (random: Random) => BilevelStepInputs): void {
-  const seed = cases.length;
-  add('bilevelStep', KERNELS.bilevelStep, label, onHost, () => inputs(seededRandom(seed)));
-}
-
-/** The inputs of a step of the inner batch, with Eq. 3 or with so many shared negatives. */
-function stepInputs(random: Random, args: HypergradientInputs, shared: number, scale: number): BilevelStepInputs {
-  const { inner, outer: _, ...rest } = args;
-  const batch = shared === 0 ? inner : withSharedNegatives(random, inner, args.beta.length, shared);
-  const rate = insideLearningRate({ ...rest, inner: batch }, args.curvature);
-  return { ...rest, batch, scale, innerLearningRate: rate / Math.max(1, scale * scale) };
-}
-
-for (const shared of [0, 1, 5, 8])
-  for (const [name, radius] of Object.entries(BATCH_RADII))
-    for (const c of [1, 0.3])
-      for (const dim of name === 'middle radii' ? [1, 2, 7, 8, 31, 32, 33, 64, 100, 128, 256] : [2, 8, 64])
-        addStep(
-          `dim ${dim}, c ${c}, ${name}, ${shared || 'no'} shared negatives`,
-          (shared === 5 && c === 1 && [1, 7, 33, 64].includes(dim)) || (shared < 8 && c === 0.3 && dim === 8),
-          (random) =>
-            stepInputs(
-              random,
-              { ...bilevelInputs(random, dim, c, () => radius(random)), curvature: c },
-              shared,
-              name === 'tiny radii' ? 300 : name === 'middle radii' ? 1.5 : 1,
-            ),
-        );
-
-function manySamples(random: Random, samples: number, items: number, dim: number, c: number): HypergradientInputs {
-  const users = 40;
-  const radius = (): number => 0.1 + 0.6 * random();
-  const degrees = Array.from({ length: items }, () => integer(random, 5));
-  return {
-    users: table(random, users, dim, c, radius),
-    entities: table(random, 2 * items, dim, c, radius),
-    relations: table(random, RELATIONS, dim, c, radius),
-    dim,
-    graph: graphOf(random, degrees, RELATIONS, () => integer(random, 2 * items)),
-    beta: Float32Array.from({ length: items }, () => 2 * random() - 1),
-    inner: batchOf(random, samples, users, items),
-    innerLearningRate: 0,
-    curvature: c,
-  };
-}
-for (const shared of [31, 32, 33, 70, 90])
-  for (const dim of [5, 16, 64])
-    addStep(`300 samples, dim ${dim}, ${shared} shared negatives`, shared === 70 && dim === 5, (random) =>
-      stepInputs(random, manySamples(random, 300, 90, dim, 0.5), shared, 2),
-    );
-for (const scale of [1e-3, 30])
-  addStep(`points far apart for their scale ${scale}`, true, (random) => stepInputs(random, manySamples(random, 40, 60, 8, 1), 40, scale));
-
 // ── top-K ──
 
 function addTopK(label: string, onHost: boolean, inputs: (random: Random) => TopKInputs): void {
@@ -662,3 +607,58 @@ addTopK('5000 items at the edge, k 1000', false, (random) => ({
   ...ranking(random, 6, 1, 8, 1000),
   items: table(random, 5000, 8, 1, () => EDGE),
 }));
+
+// ── a training step ──
+
+function addStep(label: string, onHost: boolean, inputs: (random: Random) => BilevelStepInputs): void {
+  const seed = cases.length;
+  add('bilevelStep', KERNELS.bilevelStep, label, onHost, () => inputs(seededRandom(seed)));
+}
+
+/** The inputs of a step of the inner batch, with Eq. 3 or with so many shared negatives. */
+function stepInputs(random: Random, args: HypergradientInputs, shared: number, scale: number): BilevelStepInputs {
+  const { inner, outer: _, ...rest } = args;
+  const batch = shared === 0 ? inner : withSharedNegatives(random, inner, args.beta.length, shared);
+  const rate = insideLearningRate({ ...rest, inner: batch }, args.curvature);
+  return { ...rest, batch, scale, innerLearningRate: rate / Math.max(1, scale * scale) };
+}
+
+for (const shared of [0, 1, 5, 8])
+  for (const [name, radius] of Object.entries(BATCH_RADII))
+    for (const c of [1, 0.3])
+      for (const dim of name === 'middle radii' ? [1, 2, 7, 8, 31, 32, 33, 64, 100, 128, 256] : [2, 8, 64])
+        addStep(
+          `dim ${dim}, c ${c}, ${name}, ${shared || 'no'} shared negatives`,
+          (shared === 5 && c === 1 && [1, 7, 33, 64].includes(dim)) || (shared < 8 && c === 0.3 && dim === 8),
+          (random) =>
+            stepInputs(
+              random,
+              { ...bilevelInputs(random, dim, c, () => radius(random)), curvature: c },
+              shared,
+              name === 'tiny radii' ? 300 : name === 'middle radii' ? 1.5 : 1,
+            ),
+        );
+
+function manySamples(random: Random, samples: number, items: number, dim: number, c: number): HypergradientInputs {
+  const users = 40;
+  const radius = (): number => 0.1 + 0.6 * random();
+  const degrees = Array.from({ length: items }, () => integer(random, 5));
+  return {
+    users: table(random, users, dim, c, radius),
+    entities: table(random, 2 * items, dim, c, radius),
+    relations: table(random, RELATIONS, dim, c, radius),
+    dim,
+    graph: graphOf(random, degrees, RELATIONS, () => integer(random, 2 * items)),
+    beta: Float32Array.from({ length: items }, () => 2 * random() - 1),
+    inner: batchOf(random, samples, users, items),
+    innerLearningRate: 0,
+    curvature: c,
+  };
+}
+for (const shared of [31, 32, 33, 70, 90])
+  for (const dim of [5, 16, 64])
+    addStep(`300 samples, dim ${dim}, ${shared} shared negatives`, shared === 70 && dim === 5, (random) =>
+      stepInputs(random, manySamples(random, 300, 90, dim, 0.5), shared, 2),
+    );
+for (const scale of [1e-3, 30])
+  addStep(`points far apart for their scale ${scale}`, true, (random) => stepInputs(random, manySamples(random, 40, 60, 8, 1), 40, scale));

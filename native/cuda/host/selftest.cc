@@ -207,30 +207,35 @@ struct State {
   Buffer<StepState> buffer;
 };
 
-// Adam: dense, and touched rows with replay, which must end with the same bits.
+// Adam and the moving average of its parameters: dense, and touched rows with replay, which must end with the same bits.
 void exercise_adam(Backend& b, const Case& c, const World& w, const AdamOptions& adam, const List& touched, const List& items,
                    const Buffer<float>& gradient, Results& out) {
   const uint32_t dim = c.dim;
   Table dense(b, w.entities, dim, c.tangent), lazy(b, w.entities, dim, c.tangent);
   for (Table* table : {&dense, &lazy}) b.map_parameters({table->view(), c.curvature, c.tangent});
+  Buffer<float> dense_average(b, dense.parameters.download()), lazy_average(b, lazy.parameters.download());
+  const MovingAverage of_dense{dense_average.data(), 0.8, 3}, of_lazy{lazy_average.data(), 0.8, 3};
   const List none(b, c.entities, 1, 1);  // no row has a gradient
   State state(b);
   for (uint32_t step = 2; step <= 40; ++step) {
     const List& list = step == 2 || step == 37 ? touched : step == 3 || step == 20 ? items : none;
     b.adam({dense.view(), adam, nullptr, nullptr, gradient.data(), list.slot.data(), items.slot.data(), items.offsets.data(), 1e-3,
             state.at(0, 0, step - 1), c.entities});
+    b.average({dense.parameters.data(), of_dense, c.entities, dim, nullptr, nullptr, state.at(0, 0, step - 1), c.entities});
     if (&list == &none) continue;
-    b.adam_replay({lazy.view(), adam, list.unique.data(), list.count.data(), state.at(0, 0, step - 1), list.capacity});
+    b.adam_replay({lazy.view(), adam, of_lazy, list.unique.data(), list.count.data(), state.at(0, 0, step - 1), list.capacity});
     b.adam({lazy.view(), adam, list.unique.data(), list.count.data(), gradient.data(), nullptr, items.slot.data(), items.offsets.data(), 1e-3,
             state.at(0, 0, step - 1), list.capacity});
+    b.average({lazy.parameters.data(), of_lazy, c.entities, dim, list.unique.data(), list.count.data(), state.at(0, 0, step - 1), list.capacity});
   }
-  b.adam_replay({lazy.view(), adam, nullptr, nullptr, state.at(0, 0, 40), c.entities});
-  dense.keep_all(out, "adam", 2e-5);
+  b.adam_replay({lazy.view(), adam, of_lazy, nullptr, nullptr, state.at(0, 0, 40), c.entities});
+  dense.keep_all(out, "adam", 2e-5), keep(out, "adam.average", dense_average, size_t{c.entities} * dim, 2e-5);
   const std::vector<float> dense_parameters = dense.parameters.download(), lazy_parameters = lazy.parameters.download();
   const std::vector<float> dense_points = dense.separate ? dense.points.download() : dense_parameters,
                            lazy_points = lazy.separate ? lazy.points.download() : lazy_parameters;
   const std::vector<double> dense_gap = dense.gap.download(), lazy_gap = lazy.gap.download();
-  check(dense_parameters == lazy_parameters && dense_points == lazy_points && dense_gap == lazy_gap,
+  check(dense_parameters == lazy_parameters && dense_points == lazy_points && dense_gap == lazy_gap &&
+            dense_average.download() == lazy_average.download(),
         std::string(b.name()) + " " + c.name + ": touched rows with replay end like dense Adam, bit for bit");
 }
 
@@ -457,7 +462,7 @@ Results exercise(Backend& b, const Case& c, const World& w) {
   for (uint32_t step = 1; step <= 10; ++step) {
     const std::vector<float> before = average.download();
     const float* now = step % 2 ? users.point_rows() : users.parameters.data();
-    b.average({now, average.data(), c.users, dim, 0.9, 3, state.at(0, 0, step - 1)});
+    b.average({now, {average.data(), 0.9, 3}, c.users, dim, nullptr, nullptr, state.at(0, 0, step - 1), c.users});
     check(step < 3 || step % 3 == 0 || average.download() == before, std::string(b.name()) + " " + c.name + ": an average moves every third step");
     if (step == 2 || step > 8) keep(out, "average", average, size_t{c.users} * dim, step == 2 ? kExact : kFloat);
   }

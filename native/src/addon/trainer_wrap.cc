@@ -84,7 +84,6 @@ TrainerOptions options_from(const Config& c) {
   o.scale_learning_rate = c.number("curvatureLearningRate", 0, 1e30), o.regularization = c.number("regularization", 0, 1e30);
   o.average_decay = c.number("averageDecay", 0, 1 - 1e-9), o.average_every = c.integer("averageEvery", 0, 1u << 30);
   m.average = o.average_every > 0;
-  if (m.average && m.exact_adam) Arguments::bad_range("averageEvery", "must be 0 with exact Adam, whose rows wait for their steps");
   o.time_kernels = c.boolean("timeKernels");
   o.step = {m.curvature, m.tangent, true, c.boolean("knowledge"), c.boolean("attention"), weight, c.number("innerLearningRate", 0, 1e30)};
 
