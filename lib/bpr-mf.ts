@@ -12,7 +12,7 @@ import { dot, type Factors, innerProducts } from './inner-products.ts';
 export interface BprOptions {
   /** Size of the factors, beside one for the items' bias. Default 64. */
   dim?: number;
-  /** η of the first step; it falls to 0 in a line. Default 0.05. */
+  /** η of the first step; it falls to 0 in a line. Default 0.5. */
   learningRate?: number;
   /** λ of every row that a sample holds. Default 0.01. */
   regularization?: number;
@@ -101,7 +101,7 @@ function moveSample(factors: Factors, user: number, positive: number, negative: 
 
 function checkBpr(options: BprOptions | undefined): Required<BprOptions> {
   const known = ['dim', 'learningRate', 'regularization', 'epochs', 'seed'] as const;
-  const defaults = { dim: 64, learningRate: 0.05, regularization: 0.01, epochs: 100, seed: 1 };
+  const defaults = { dim: 64, learningRate: 0.5, regularization: 0.01, epochs: 100, seed: 1 };
   const all = { ...defaults, ...checkOptions('options', options, known) };
   return {
     dim: checkInteger('dim', all.dim, 1, 4096),

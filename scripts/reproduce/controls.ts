@@ -11,7 +11,7 @@ import { EASE_MOST, ease, implicitAls, isEasePossible } from '../../lib/linear-c
 export const GRIDS = {
   itemKnn: { neighbors: [200], shrinkage: [10, 0, 30] },
   attributeKnn: { neighbors: [200], shrinkage: [0, 10] },
-  bpr: { dim: [64], learningRate: [0.05], regularization: [0.01, 0.03], epochs: [100] },
+  bpr: { dim: [64], learningRate: [0.5, 0.1], regularization: [0.01, 0.03], epochs: [100] },
   als: { dim: [128], unobserved: [80, 20], regularization: [0.03, 0.01] },
   ease: { regularization: [100, 30, 300] },
 } as const;
