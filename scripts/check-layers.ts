@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 const nativeGroups: readonly (readonly string[])[] = [
   ['native/src/error.h', 'native/src/ball.h', 'native/src/cpu/isa.h', 'native/src/cpu/isa.cc', 'native/src/cpu/parallel.h'],
   ['native/src/philox.h', 'native/src/averaging.h', 'native/src/cpu/rows.h', 'native/src/cpu/rows.cc', 'native/src/cpu/vector_math.h'],
+  ['native/src/cpu/row_blocks.h', 'native/src/cpu/neighborhood_block.h'],
   ['native/src/kernels.h'],
   ['native/src/backend.h'],
   [
