@@ -38,6 +38,8 @@ export interface TrainerConfig {
   graphTails: Uint32Array;
   seed: number;
   batchSize: number;
+  /** 0: L_R is Eq. 3, one negative a sample. Else sampled softmax over so many negatives, all items at most, that a batch shares. */
+  sharedNegatives: number;
   /** 'poincare', or 'euclidean': the limit c → 0, distance 2‖x − y‖. */
   geometry: 'poincare' | 'euclidean';
   /** c > 0; the start value where `learnCurvature`. Points live in the unit ball and distances are scaled by 1/√c. */
@@ -57,13 +59,15 @@ export interface TrainerConfig {
   curvatureLearningRate: number;
   /** α of the lookahead Θ̃ = Θ − α ∇J_inner. */
   innerLearningRate: number;
-  /** λ: weight of ‖u‖² + ‖v‖² + ‖v′‖² of every sample (u, v, v′), in the coordinates that are trained. */
+  /**
+   * λ: weight of ‖u‖² + ‖v‖² + ‖v′‖² of every sample (u, v, v′), in the coordinates that are trained; of shared negatives, once for the batch.
+   */
   regularization: number;
   /** 'touched': Adam moves the rows of the batch; 'exact': equal bit for bit to dense Adam, missed steps are replayed; 'dense'. */
   adam: 'touched' | 'exact' | 'dense';
   /**
    * Every `averageEvery` steps the parameters of users, entities and relations enter a moving average with this decay, in [0, 1); it is then
-   * what `topK` and `read` see, while training goes on from the last iterate. 0: none is kept. Not with adam 'exact'.
+   * what `topK` and `read` see, while training goes on from the last iterate. 0: none is kept.
    */
   averageDecay: number;
   averageEvery: number;
@@ -111,8 +115,11 @@ export interface TrainerState {
 export interface NativeTrainer {
   /** Trains epoch `epoch` (0-based; it selects the shuffle and the negatives); learning rates of Θ and β times learningRateFactor. */
   epoch(epoch: number, learningRateFactor: number): NativeJob<EpochResult>;
-  /** The (user, positive, negative) triples of one epoch, in order, without training. A user with no negative gives 0xffffffff three times. */
-  samples(epoch: number): { users: Uint32Array; positives: Uint32Array; negatives: Uint32Array };
+  /**
+   * The (user, positive, negative) triples of one epoch, in order, without training. A user with no negative gives 0xffffffff three times.
+   * `shared`: the negatives that each batch shares, batch after batch; empty where samples have their own.
+   */
+  samples(epoch: number): { users: Uint32Array; positives: Uint32Array; negatives: Uint32Array; shared: Uint32Array };
   /** Exact full ranking for `users` with the parameters as they are, or their averages where they are kept; see topK. */
   topK(users: Uint32Array, k: number, excludeOffsets: Uint32Array | null, excludeItems: Uint32Array | null): NativeJob<NativeTopK>;
   read(): NativeJob<TrainedParameters>;
@@ -126,6 +133,17 @@ export interface NativeTrainer {
 export interface NativeTopK {
   items: Uint32Array;
   distances: Float32Array;
+}
+
+export interface BilevelStep {
+  /** [samples] */
+  loss: Float32Array;
+  scaleGradient: number;
+  users: Float32Array;
+  entities: Float32Array;
+  relations: Float32Array;
+  /** [items] */
+  hypergradient: Float32Array;
 }
 
 /**
@@ -185,6 +203,29 @@ export interface Native {
     innerLearningRate: number,
     curvature: number,
   ): Float32Array;
+  /**
+   * One training step but for what it does with its gradients, for tests: L_R of each sample, the gradient of J_inner with respect to the distance
+   * scale and all of Θ, and ∂J_outer(Θ̃)/∂β for the same batch. `leftOut` null: Eq. 3, one negative a sample; else sampled softmax over `negatives`,
+   * which all samples share, bit j % 32 of word ⌊j / 32⌋ of a sample's ⌈S / 32⌉ words saying that it leaves negative j out (and set for j ≥ S).
+   */
+  bilevelStep(
+    backend: string,
+    users: Float32Array,
+    entities: Float32Array,
+    relations: Float32Array,
+    dim: number,
+    offsets: Uint32Array,
+    graphRelations: Uint32Array,
+    tails: Uint32Array,
+    beta: Float32Array,
+    batchUsers: Uint32Array,
+    positives: Uint32Array,
+    negatives: Uint32Array,
+    leftOut: Uint32Array | null,
+    innerLearningRate: number,
+    scale: number,
+    curvature: number,
+  ): BilevelStep;
   topK(
     backend: string,
     users: Float32Array,

@@ -46,13 +46,23 @@ export interface TrainOptions {
   batchSize?: number;
   /** Adam's rate for users, entities and relations. */
   learningRate?: number;
+  /**
+   * L_R of a sample (u, v). 'bpr': Eq. 3, against one item v′ that u has not in training. 'sampled-softmax':
+   * ln(1 + Σ_j exp(d(u, v) − d(u, v′_j))), against uniform items v′_j that the whole batch shares, those left out that u has in training.
+   */
+  loss?: 'bpr' | 'sampled-softmax';
+  /** How many items a batch shares as negatives, 1 to 65536; all items at most. Has no meaning with 'bpr'. */
+  negatives?: number;
   /** 'decay': the rates of Θ and β fall over the second half of the epochs. */
   schedule?: Schedule;
   betaLearningRate?: number;
   curvatureLearningRate?: number;
   /** α of the lookahead Θ̃ = Θ − α ∇J_inner. Default: the learning rate. */
   innerLearningRate?: number;
-  /** λ: weight of ‖u‖² + ‖v‖² + ‖v′‖² of every sample (u, v, v′), in the coordinates that are trained. */
+  /**
+   * λ: weight of ‖u‖² + ‖v‖² + ‖v′‖² of every sample (u, v, v′), in the coordinates that are trained; of negatives that a batch shares, once for
+   * the batch.
+   */
   regularization?: number;
   /** 'touched' moves the rows of a batch; 'exact' equals 'dense' bit for bit, which moves all rows at every step. */
   adam?: 'touched' | 'exact' | 'dense';
@@ -61,7 +71,7 @@ export interface TrainOptions {
    * with weight `decay` (default 0.95) for what was before; true stands for the defaults. Steps of stochastic gradients go on wandering around
    * a minimum, and the mean of where they were is nearer to it than the last of them (Polyak and Juditsky, 1992). Training itself goes on
    * from the last iterate; β and a learned curvature are not averaged: distances keep their order whatever they are. Validation, the best
-   * epoch and the saved model see the average. Not with `adam: 'exact'`; 'dense' trains the same parameters.
+   * epoch and the saved model see the average.
    */
   averaging?: boolean | { decay?: number; every?: number };
   /** Where the weight σ(β_v) starts, in (0, 1), or the fixed weight of a variant that does not learn it; the defaults of the two differ. */
@@ -127,6 +137,8 @@ const KNOWN = [
   'epochs',
   'batchSize',
   'learningRate',
+  'loss',
+  'negatives',
   'schedule',
   'betaLearningRate',
   'curvatureLearningRate',
@@ -192,12 +204,6 @@ export function resolveOptions(options: TrainOptions | undefined, interactions: 
   );
   const adam = checkOneOf('adam', given.adam ?? preset.adam, ['touched', 'exact', 'dense']);
   const averaging = resolveAveraging(given.averaging ?? preset.averaging);
-  if (averaging && adam === 'exact')
-    throw argumentError(
-      'range',
-      'averaging',
-      "must be false with adam 'exact', whose rows wait for their steps; 'dense' trains the same parameters",
-    );
   const sharedEntities = resolveSharedEntities(given.sharedEntities ?? preset.sharedEntities);
   if (given.deterministic !== undefined) checkBoolean('deterministic', given.deterministic);
   const innerLearningRate = given.innerLearningRate ?? preset.innerLearningRate;
@@ -213,6 +219,8 @@ export function resolveOptions(options: TrainOptions | undefined, interactions: 
       epochs,
       batchSize,
       learningRate,
+      loss: checkOneOf('loss', given.loss ?? preset.loss, ['bpr', 'sampled-softmax']),
+      negatives: checkInteger('negatives', given.negatives ?? preset.negatives, 1, 1 << 16),
       schedule: checkOneOf('schedule', given.schedule ?? preset.schedule, ['constant', 'decay']),
       betaLearningRate: notNegative('betaLearningRate', preset.betaLearningRate),
       curvatureLearningRate: notNegative('curvatureLearningRate', preset.curvatureLearningRate),

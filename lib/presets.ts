@@ -8,6 +8,8 @@ export interface Hyperparameters {
   epochs: number;
   batchSize: number;
   learningRate: number;
+  loss: 'bpr' | 'sampled-softmax';
+  negatives: number;
   schedule: Schedule;
   betaLearningRate: number;
   curvatureLearningRate: number;
@@ -53,6 +55,8 @@ const tuned: Preset = {
   evaluations: 25,
   batchSize: 4096,
   learningRate: 0.003,
+  loss: 'bpr',
+  negatives: 128,
   schedule: 'decay',
   betaLearningRate: 0.1,
   curvatureLearningRate: 0.002,

@@ -285,6 +285,7 @@ class Training {
       attention: variant.attention,
       adaptive,
       knowledgeWeight: h.knowledgeWeight,
+      sharedNegatives: h.loss === 'bpr' ? 0 : h.negatives,
       learningRate: h.learningRate,
       betaLearningRate: h.betaLearningRate,
       curvatureLearningRate: h.curvatureLearningRate,

@@ -10,7 +10,14 @@ import { fileURLToPath } from 'node:url';
  */
 const nativeGroups: readonly (readonly string[])[] = [
   ['native/src/error.h', 'native/src/ball.h', 'native/src/cpu/isa.h', 'native/src/cpu/isa.cc', 'native/src/cpu/parallel.h'],
-  ['native/src/philox.h', 'native/src/averaging.h', 'native/src/cpu/rows.h', 'native/src/cpu/rows.cc', 'native/src/cpu/vector_math.h'],
+  [
+    'native/src/philox.h',
+    'native/src/averaging.h',
+    'native/src/cpu/average_numbers.h',
+    'native/src/cpu/rows.h',
+    'native/src/cpu/rows.cc',
+    'native/src/cpu/vector_math.h',
+  ],
   ['native/src/cpu/row_blocks.h', 'native/src/cpu/neighborhood_block.h'],
   ['native/src/kernels.h'],
   ['native/src/backend.h'],
@@ -57,7 +64,8 @@ const libGroups: readonly (readonly string[])[] = [
   ['lib/model.ts'],
   ['lib/evaluate.ts'],
   ['lib/controls.ts', 'lib/checkpoint.ts', 'lib/options.ts'],
-  ['lib/train.ts', 'lib/linear-controls.ts'],
+  ['lib/train.ts', 'lib/inner-products.ts'],
+  ['lib/linear-controls.ts', 'lib/bpr-mf.ts'],
   ['lib/export/*.ts', 'lib/report/*.ts'],
   ['lib/cli/*.ts'],
   ['lib/index.ts'],

@@ -82,13 +82,69 @@ for (const [label, options] of [
   ['Euclidean', { variant: 'bpr-att-e' }],
   ['averages', { averaging: { decay: 0.8, every: 3 } }],
   ['averages of ball coordinates', { averaging: true, parameters: 'ball', adam: 'dense' }],
+  ['averages, exact Adam', { averaging: { every: 3 }, adam: 'exact', batchSize: 64 }],
+  ['sampled softmax', { loss: 'sampled-softmax', negatives: 50 }],
+  ['sampled softmax, a learned curvature', { loss: 'sampled-softmax', negatives: 300, batchSize: 500, curvature: 'learned' }],
+  ['sampled softmax, Euclidean, exact Adam', { loss: 'sampled-softmax', negatives: 33, variant: 'bpr-e', adam: 'exact' }],
 ] as [string, TrainOptions][])
-  training(`the same bits every time and on 1, 2 and 3 threads: ${label}`, async () => {
+  training(`the same bits every time and on 1, 2, 3 and 8 threads: ${label}`, async () => {
     const one = await train(small, { ...brief, ...options, threads: 1 });
     assertSame(await train(small, { ...brief, ...options, threads: 1 }), one, 'again');
-    for (const threads of [2, 3]) assertSame(await train(small, { ...brief, ...options, threads }), one, `${threads} threads`);
+    for (const threads of [2, 3, 8]) assertSame(await train(small, { ...brief, ...options, threads }), one, `${threads} threads`);
     assert.ok(differences(await train(small, { ...brief, ...options, seed: 4 }), one).includes('users'));
   });
+
+for (const variant of ['hyper-know', 'bpr-h', 'bpr-e'] as const)
+  training(`sampled softmax learns, with ${variant}: the loss falls, and it beats popularity`, async () => {
+    const losses: number[] = [];
+    const onEpoch = ({ rankingLoss }: EpochEvent) => void losses.push(rankingLoss);
+    const softmax = { loss: 'sampled-softmax', negatives: 64 } as const;
+    const model = await train(world, { variant, ...softmax, dim: 32, epochs: 40, batchSize: 512, backend: 'cpu', onEpoch });
+    assert.ok(Math.abs(losses[0]! - Math.log(65)) <= 0.2, `first loss ${losses[0]}`);
+    assert.ok(losses.at(-1)! < 0.8 * losses[0]!, `losses ${losses}`);
+    const recall = (await evaluate(model, world)).recall[20]!;
+    const least = meanMetrics(await evaluateRanking(rankBy(popularity(world), world), world)).recall[20]!;
+    assert.ok(recall > 1.3 * least, `recall ${recall}, popularity ${least}`);
+  });
+
+training('shared negatives are distinct, uniform, and differ from batch to batch and from epoch to epoch', () => {
+  const { users, items, entities, relations, train: interactions, graph } = small;
+  const trainer = new native.Trainer({
+    ...{ backend: 'cpu', threads: 1, dim: 4, users, items, entities, relations, seed: 1, batchSize: 8, sharedNegatives: 30 },
+    ...{ trainOffsets: interactions.offsets, trainItems: interactions.items },
+    ...{ graphOffsets: graph.offsets, graphRelations: graph.relations, graphTails: graph.tails },
+    ...{ geometry: 'poincare', curvature: 1, learnCurvature: false, parameters: 'tangent', knowledge: false, attention: false },
+    ...{ adaptive: false, knowledgeWeight: 0.5, learningRate: 0.01, betaLearningRate: 0.1, curvatureLearningRate: 0 },
+    ...{
+      innerLearningRate: 0.01,
+      regularization: 0,
+      adam: 'touched',
+      initScale: 0.1,
+      averageDecay: 0,
+      averageEvery: 0,
+      timeKernels: false,
+    },
+  });
+  const counts = new Float64Array(items);
+  const batches = new Set<string>();
+  const [epochs, perEpoch] = [6, Math.ceil(interactions.items.length / 8)];
+  for (let epoch = 0; epoch < epochs; ++epoch) {
+    const { shared } = trainer.samples(epoch);
+    assert.is(shared.length, 30 * perEpoch);
+    for (let batch = 0; batch < perEpoch; ++batch) {
+      const negatives = shared.subarray(30 * batch, 30 * (batch + 1));
+      assert.is(new Set(negatives).size, 30);
+      batches.add(negatives.join());
+      for (const item of negatives) counts[item]!++;
+    }
+  }
+  trainer.dispose();
+  assert.is(batches.size, epochs * perEpoch);
+  // χ² of the counts: mean items − 1; a draw without replacement makes it smaller by 1 − 30/items
+  const expected = (30 * epochs * perEpoch) / items;
+  const chi2 = counts.reduce((sum, count) => sum + (count - expected) ** 2 / expected, 0) / (1 - 30 / items);
+  assert.ok(Math.abs(chi2 - items) <= 5 * Math.sqrt(2 * items), `χ² ${chi2} of ${items} items`);
+});
 
 training('two runs at once do not meet', async () => {
   const other = { ...brief, seed: 9, variant: 'bpr-avg-h' } as const;
@@ -98,10 +154,17 @@ training('two runs at once do not meet', async () => {
   assertSame(together[2], together[0]);
 });
 
-for (const parameters of ['tangent', 'ball'] as const)
-  training(`exact Adam is dense Adam to the last bit (${parameters}), touched Adam is another`, async () => {
-    // Few samples in a step, so that most rows wait for many steps.
-    const options: TrainOptions = { ...brief, batchSize: 32, epochs: 3, parameters };
+for (const [label, changes] of [
+  ['tangent', {}],
+  ['ball', { parameters: 'ball' }],
+  ['tangent, averages every step', { averaging: { every: 1 } }],
+  ['tangent, averages, sampled softmax', { averaging: true, loss: 'sampled-softmax', negatives: 20 }],
+  ['ball, averages from beyond the ball', { parameters: 'ball', averaging: { decay: 0.7, every: 5 }, initScale: 0.5, learningRate: 0.02 }],
+  ['Euclidean, averages', { variant: 'bpr-att-e', averaging: { every: 3 } }],
+] as [string, TrainOptions][])
+  training(`exact Adam is dense Adam to the last bit (${label}), touched Adam is another`, async () => {
+    // Few samples in a step, so that most rows wait for many steps; and no epoch ends with a step that is averaged.
+    const options: TrainOptions = { ...brief, batchSize: 32, epochs: 3, ...changes };
     const dense = await train(small, { ...options, adam: 'dense' });
     assertSame(await train(small, { ...options, adam: 'exact' }), dense);
     assert.ok(differences(await train(small, { ...options, adam: 'touched' }), dense).includes('users'));
@@ -233,7 +296,9 @@ for (const [label, options] of [
   ['exact Adam', { adam: 'exact', batchSize: 64 }],
   ['ball coordinates, learned curvature', { parameters: 'ball', curvature: 'learned' }],
   ['averages, shared entities', { averaging: true, sharedEntities: { mostItems: 20, perItem: 3 } }],
+  ['averages, exact Adam', { averaging: { every: 3 }, adam: 'exact', batchSize: 64 }],
   ['averages of ball coordinates, in Euclidean space', { averaging: { every: 5 }, parameters: 'ball', variant: 'bpr-att-e' }],
+  ['sampled softmax, learned curvature', { loss: 'sampled-softmax', negatives: 40, curvature: 'learned' }],
 ] as [string, TrainOptions][])
   training(`resuming gives the model of the run that was never interrupted, bit for bit: ${label}`, async () => {
     const all: TrainOptions = { ...brief, ...options, epochs: 8, evaluateEvery: 2 };
@@ -358,6 +423,7 @@ function configuration(changes: Partial<TrainerConfig>): TrainerConfig {
   const { users, items, entities, relations, train: interactions, graph } = small;
   return {
     ...{ backend: 'cpu', threads: 1, dim: 8, users, items, entities, relations, seed: 1, batchSize: interactions.items.length },
+    sharedNegatives: 0,
     ...{ trainOffsets: interactions.offsets, trainItems: interactions.items },
     ...{ graphOffsets: graph.offsets, graphRelations: graph.relations, graphTails: graph.tails },
     ...{
@@ -423,30 +489,37 @@ for (const [parameters, every, decay] of [
     for (const trainer of [plain, averaging]) trainer.dispose();
   });
 
-training('λ counts a row once for every sample that holds it', async () => {
-  const { users, entities } = small;
-  const start = new native.Trainer(configuration({}));
-  const samples = start.samples(0);
-  const occurrences = { users: new Float64Array(users), entities: new Float64Array(entities) };
-  for (const user of samples.users) occurrences.users[user]!++;
-  for (const item of [...samples.positives, ...samples.negatives]) occurrences.entities[item]!++;
-  const [before, without, withIt] = await Promise.all(
-    [start, ...[0, 0.25].map((regularization) => new native.Trainer(configuration({ regularization })))].map(async (trainer, i) => {
-      if (i > 0) await trainer.epoch(0, 1).promise;
-      return (await trainer.state().promise).tensors;
-    }),
+for (const sharedNegatives of [0, 20])
+  training(
+    `λ counts a row once for every sample that holds it${sharedNegatives ? ', shared negatives once for the batch' : ''}`,
+    async () => {
+      const { users, entities } = small;
+      const start = new native.Trainer(configuration({ sharedNegatives }));
+      const samples = start.samples(0);
+      const occurrences = { users: new Float64Array(users), entities: new Float64Array(entities) };
+      for (const user of samples.users) occurrences.users[user]!++;
+      assert.is(samples.shared.length, sharedNegatives);
+      for (const item of [...samples.positives, ...(sharedNegatives ? samples.shared : samples.negatives)]) occurrences.entities[item]!++;
+      const [before, without, withIt] = await Promise.all(
+        [start, ...[0, 0.25].map((regularization) => new native.Trainer(configuration({ sharedNegatives, regularization })))].map(
+          async (trainer, i) => {
+            if (i > 0) await trainer.epoch(0, 1).promise;
+            return (await trainer.state().promise).tensors;
+          },
+        ),
+      );
+      // After one step the first moment is (1 − β₁) times the gradient, of which λ's part is 2λ · occurrences · w.
+      for (const [table, counts] of Object.entries(occurrences)) {
+        const [w, plain, regularized] = [before![`${table}.parameters`]!, without![`${table}.first`]!, withIt![`${table}.first`]!];
+        assert.ok(Math.max(...counts) > 3);
+        for (let k = 0; k < w.length; ++k) {
+          const expected = 0.1 * 2 * 0.25 * counts[Math.floor(k / 8)]! * w[k]!;
+          const found = regularized[k]! - plain[k]!;
+          assert.ok(Math.abs(found - expected) <= 1e-6 * (1 + Math.abs(plain[k]!)), `${table}[${k}]: ${found}, not ${expected}`);
+        }
+      }
+    },
   );
-  // After one step the first moment is (1 − β₁) times the gradient, of which λ's part is 2λ · occurrences · w.
-  for (const [table, counts] of Object.entries(occurrences)) {
-    const [w, plain, regularized] = [before![`${table}.parameters`]!, without![`${table}.first`]!, withIt![`${table}.first`]!];
-    assert.ok(Math.max(...counts) > 3);
-    for (let k = 0; k < w.length; ++k) {
-      const expected = 0.1 * 2 * 0.25 * counts[Math.floor(k / 8)]! * w[k]!;
-      const found = regularized[k]! - plain[k]!;
-      assert.ok(Math.abs(found - expected) <= 1e-6 * (1 + Math.abs(plain[k]!)), `${table}[${k}]: ${found}, not ${expected}`);
-    }
-  }
-});
 
 training('the event loop stays free, from the first copy of the data to the model', async () => {
   const longest: number[] = [];
@@ -555,6 +628,9 @@ training('bad options throw at once and name the option', () => {
     [{ curvature: -1 }, /^curvature: /],
     [{ curvature: 'learnt' }, /^curvature: /],
     [{ curvature: Number.NaN }, /^curvature: /],
+    [{ loss: 'softmax' }, /^loss: /],
+    [{ negatives: 0 }, /^negatives: /],
+    [{ negatives: 2 ** 17 }, /^negatives: /],
     [{ learningRate: Number.POSITIVE_INFINITY }, /^learningRate: /],
     [{ learningRate: 0 }, /^learningRate: /],
     [{ innerLearningRate: -1 }, /^innerLearningRate: /],
@@ -564,7 +640,6 @@ training('bad options throw at once and name the option', () => {
     [{ averaging: { decay: 1 } }, /^averaging\.decay: /],
     [{ averaging: { every: 0 } }, /^averaging\.every: /],
     [{ averaging: { steps: 8 } }, /^averaging\.steps: /],
-    [{ averaging: true, adam: 'exact' }, /^averaging: must be false with adam 'exact'/],
     [{ sharedEntities: 10 }, /^sharedEntities: /],
     [{ sharedEntities: { mostItems: 1 } }, /^sharedEntities\.mostItems: /],
     [{ sharedEntities: { perItem: 0.5 } }, /^sharedEntities\.perItem: /],

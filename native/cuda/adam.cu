@@ -2,10 +2,12 @@
 // single-rounding intrinsics, so that a replayed step has the same bits as a dense one whatever the compiler does around it.
 //   launch   blocks of (32, 8), grid-stride; one thread per block works out the rates of the step, a replaying warp those of its 32
 //            next steps, one per lane
-//   traffic  28·dim bytes per row of adam (parameters and moments in and out, gradient in), 4·dim more for points
+//   traffic  28·dim bytes per row of adam (parameters and moments in and out, gradient in), 4·dim more for points; a replayed step whose
+//            average is taken 8·dim more
 //   sync     a block barrier for the rates; a warp takes and leaves a row whole, and a lane writes and reads back the same columns
 #include "../src/ball.h"
 #include "cuda_backend.h"
+#include "moving_average.cuh"
 #include "warp.cuh"
 
 namespace hk {
@@ -59,6 +61,13 @@ struct RowStep {
       w[k] = __fsub_rn(w[k], __fdiv_rn(__fmul_rn(r.rate, m), __fadd_rn(__fsqrt_rn(v), r.epsilon)));
     });
     keep_within(i);
+  }
+
+  // Of the parameters after a step.
+  __device__ void move_average(uint32_t i, float* averages, float weight) const {
+    const float* w = row(table.parameters, i);
+    float* average = row(averages, i);
+    for_columns(dim, [&](uint32_t k) { average[k] = moved_average(average[k], w[k], weight); });
   }
 
   // points and gap from the parameters
@@ -116,11 +125,19 @@ __global__ void adam_replay_kernel(AdamReplay a) {
     if (lane_id() == 0) a.table.step[row] = steps;
     if (done == 0) continue;  // never had a gradient: its moments are zero and such a step changes nothing
     Rates own{};
+    float own_weight = 0;  // of the average
     for (uint32_t step = done; step < steps; ++step) {
       const uint32_t ahead = (step - done) % kWarp;
-      if (ahead == 0) own = rates(a.options, *a.state, step + 1 + lane_id());
+      if (ahead == 0) {
+        own = rates(a.options, *a.state, step + 1 + lane_id());
+        if (a.moving.average) own_weight = moving_average_weight(a.moving.decay, a.moving.every, step + 1 + lane_id());
+      }
       const Rates r{__shfl_sync(kAllLanes, own.rate, ahead), __shfl_sync(kAllLanes, own.epsilon, ahead)};
       rows.step(row, r, [](uint32_t) { return 0.0f; });
+      if (a.moving.average) {
+        const float weight = __shfl_sync(kAllLanes, own_weight, ahead);
+        if (weight != 0.0f) rows.move_average(row, a.moving.average, weight);
+      }
     }
     rows.map(row);
   }

@@ -31,6 +31,7 @@ class CudaBackend final : public Backend {
   void branches(const std::vector<Calls>& all) override;
 
   void sample(const Sample& a) override;
+  void shared_negatives(const SharedNegatives& a) override;
   void group_rows(const GroupRows& a) override;
   void head_lists(const HeadLists& a) override;
   void head_weights(const HeadWeights& a) override;
@@ -38,6 +39,8 @@ class CudaBackend final : public Backend {
   void neighborhood(const Neighborhood& a) override;
   void ranking_loss(const RankingLoss& a) override;
   void ranking_gradient(const RankingGradient& a) override;
+  void softmax_loss(const SoftmaxLoss& a) override;
+  void softmax_gradient(const SoftmaxGradient& a) override;
   void entity_gradient(const EntityGradient& a) override;
   void relation_gradient(const RelationGradient& a) override;
   void lookahead(const Lookahead& a) override;

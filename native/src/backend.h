@@ -64,6 +64,7 @@ class Backend {
 
   // Kernels, in the order a training step uses them (kernels.h says what each does).
   virtual void sample(const Sample& a) = 0;
+  virtual void shared_negatives(const SharedNegatives& a) = 0;
   virtual void group_rows(const GroupRows& a) = 0;
   virtual void head_lists(const HeadLists& a) = 0;
   virtual void head_weights(const HeadWeights& a) = 0;
@@ -71,6 +72,8 @@ class Backend {
   virtual void neighborhood(const Neighborhood& a) = 0;
   virtual void ranking_loss(const RankingLoss& a) = 0;
   virtual void ranking_gradient(const RankingGradient& a) = 0;
+  virtual void softmax_loss(const SoftmaxLoss& a) = 0;
+  virtual void softmax_gradient(const SoftmaxGradient& a) = 0;
   virtual void entity_gradient(const EntityGradient& a) = 0;
   virtual void relation_gradient(const RelationGradient& a) = 0;
   virtual void lookahead(const Lookahead& a) = 0;

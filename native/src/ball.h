@@ -48,6 +48,14 @@ HK_HOST_DEVICE inline T poincare_slope(T sqdist, T x_gap, T y_gap, T curvature) 
   return T(2) / (std::sqrt(sqdist) * std::sqrt(curvature * sqdist + x_gap * y_gap));
 }
 
+// How far the pull k·c‖x−y‖² of that gradient falls short of 2√c, its value for points far apart, over 2√c. Where gradients whose pulls cancel are
+// added up, what is left of them is a sum of this.
+template <class T>
+HK_HOST_DEVICE inline T pull_deficit(T sqdist, T x_gap, T y_gap, T curvature) {
+  const T gaps = x_gap * y_gap, beyond = std::sqrt(curvature * sqdist + gaps);
+  return gaps / (beyond * (beyond + std::sqrt(curvature * sqdist)));
+}
+
 // x = v ⊕ r (Eq. 2) = on_v·v + on_r·r, with its own gap. sum_sqnorm = ‖v+r‖².
 struct MobiusSum {
   double on_v, on_r, gap, denominator;

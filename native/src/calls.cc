@@ -1,7 +1,8 @@
 #include "calls.h"
 
 #include <algorithm>
-#include <numeric>
+#include <type_traits>
+#include <vector>
 
 #include "buffer.h"
 #include "csr.h"
@@ -165,44 +166,66 @@ void neighborhood_gradient(Backend& backend, Rows entities, Rows relations, uint
 
 void hypergradient(Backend& backend, Rows users, Rows entities, Rows relations, uint32_t dim, const HostGraphView& graph, const float* beta,
                    const HostSamples& inner, const HostSamples& outer, double inner_learning_rate, double curvature, float* gradient) {
-  std::fill_n(gradient, graph.items, 0.0f);
+  bilevel_step(backend, users, entities, relations, dim, graph, beta, inner, outer, inner_learning_rate, curvature, 1.0,
+               {nullptr, nullptr, nullptr, nullptr, nullptr, gradient});
+}
+
+void bilevel_step(Backend& backend, Rows users, Rows entities, Rows relations, uint32_t dim, const HostGraphView& graph, const float* beta,
+                  const HostSamples& inner, const HostSamples& outer, double inner_learning_rate, double curvature, double scale_value,
+                  const HostStep& out) {
+  std::fill_n(out.hypergradient, graph.items, 0.0f);
   if (inner.count == 0 || outer.count == 0) return;
   const DeviceGraph device_graph(backend, copy(graph), entities.count, relations.count);
   const Input<float> u = input_rows(backend, users, dim), e = input_rows(backend, entities, dim), r = input_rows(backend, relations, dim);
   Buffer<double> u_gap = gaps_of(backend, u, users.count, dim, curvature), e_gap = gaps_of(backend, e, entities.count, dim, curvature),
                  r_gap = gaps_of(backend, r, relations.count, dim, curvature);
-  const double one = 1;
-  const Buffer<double> scale(backend, &one, 1);
+  const Buffer<double> scale(backend, &scale_value, 1);
   const Buffer<float> device_beta(backend, beta, graph.items);
   const StepTables tables{points_only(u, u_gap, users.count, dim), points_only(e, e_gap, entities.count, dim),
                           points_only(r, r_gap, relations.count, dim), device_beta.data(), scale.data()};
-  const StepShape shape{users.count, graph.items, entities.count, relations.count, dim, std::max(inner.count, outer.count)};
+  const StepShape shape{users.count, graph.items, entities.count, relations.count, dim, std::max(inner.count, outer.count), inner.shared};
   Step step(backend, device_graph, shape, {curvature, false, false, true, true, 1.0, inner_learning_rate});
-  Batch inner_batch(backend, shape.batch), outer_batch(backend, shape.batch);
-  inner_batch.upload(inner.users, inner.positives, inner.negatives, inner.count);
-  outer_batch.upload(outer.users, outer.positives, outer.negatives, outer.count);
+  Batch inner_batch(backend, shape), outer_batch(backend, shape);
+  inner_batch.upload(inner.users, inner.positives, inner.negatives, inner.count, inner.left_out);
+  outer_batch.upload(outer.users, outer.positives, outer.negatives, outer.count, outer.left_out);
   BatchLists lists(backend, device_graph, shape, true);
   BatchRows outer_rows(backend, shape);
   lists.build(backend, device_graph, inner_batch), outer_rows.group(backend, outer_batch);
-  step.inner(tables, inner_batch, lists, false);
-  step.look_ahead(tables, lists, outer_rows), step.outer(tables, lists, outer_batch, outer_rows);
+  step.inner(tables, inner_batch, lists, out.scale_gradient != nullptr);
 
+  const auto values_of = [&](const auto* values, size_t count) {
+    std::vector<std::remove_cvref_t<decltype(*values)>> host(count);
+    if (count) backend.download(host.data(), values, count * sizeof(*values));
+    return host;
+  };
+  const auto scatter = [&](const RowList& list, const float* gradient, uint32_t columns, uint32_t rows, float* to) {
+    std::fill_n(to, size_t{rows} * columns, 0.0f);
+    const uint32_t count = values_of(list.count(), 1)[0];
+    const std::vector<uint32_t> ids = values_of(list.rows(), count);
+    const std::vector<float> values = values_of(gradient, size_t{count} * columns);
+    for (uint32_t i = 0; i < count; ++i) std::copy_n(values.data() + size_t{i} * columns, columns, to + size_t{ids[i]} * columns);
+  };
+  if (out.users) {
+    scatter(lists.rows().users, step.user_gradient(), dim, users.count, out.users);
+    scatter(lists.touched(), step.entity_gradient(), dim, entities.count, out.entities);
+    backend.download(out.relations, step.relation_gradient(), size_t{relations.count} * dim * sizeof(float));
+    backend.download(out.loss, step.loss(), inner.count * sizeof(float));
+  }
+  if (out.scale_gradient) {
+    const uint32_t heads = values_of(lists.heads().count(), 1)[0];
+    const std::vector<double> weight = values_of(step.weight(), heads), of_heads = values_of(step.head_scale_gradient(), heads);
+    *out.scale_gradient = 0;
+    for (const double of_sample : values_of(step.sample_scale_gradient(), inner.count)) *out.scale_gradient += of_sample;
+    for (uint32_t i = 0; i < heads; ++i) *out.scale_gradient += weight[i] * of_heads[i];
+  }
+
+  step.look_ahead(tables, lists, outer_rows), step.outer(tables, lists, outer_batch, outer_rows);
   const auto check_inside = [&](const RowList& list, const double* gap) {
-    uint32_t count = 0;
-    backend.download(&count, list.count(), sizeof(count));
-    std::vector<double> gaps(count);
-    backend.download(gaps.data(), gap, count * sizeof(double));
-    for (const double value : gaps)
+    for (const double value : values_of(gap, values_of(list.count(), 1)[0]))
       require(value > 0, "ERR_HK_RANGE", "innerLearningRate: the lookahead Θ − innerLearningRate·∇J_inner leaves the ball; choose a smaller one");
   };
   check_inside(outer_rows.users, step.lookahead_gap_users()), check_inside(outer_rows.items, step.lookahead_gap_items());
-  uint32_t heads = 0;
-  backend.download(&heads, lists.heads().count(), sizeof(heads));
-  std::vector<uint32_t> ids(heads);
-  std::vector<float> values(heads);
-  backend.download(ids.data(), lists.heads().rows(), heads * sizeof(uint32_t));
-  backend.download(values.data(), step.hypergradient(), heads * sizeof(float));
-  for (uint32_t i = 0; i < heads; ++i) gradient[ids[i]] = values[i];
+  scatter(lists.heads(), step.hypergradient(), 1, graph.items, out.hypergradient);
 }
 
 void top_k(Backend& backend, Rows users, Rows items, uint32_t dim, uint32_t k, const uint32_t* exclude_offsets,

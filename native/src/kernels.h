@@ -65,6 +65,24 @@ struct Sample {
   uint32_t* item_keys;  // [2·count] out: positive, negative, positive, … (the keys that group_rows takes); may be null
 };
 
+// The negatives that all samples of a batch share: n_1 … n_S, distinct and uniform, are the first of a permutation of all items keyed by
+// (seed, epoch, first interaction of the batch). A sample leaves out those that its user has in training, its positive with them.
+struct SharedNegatives {
+  const uint32_t* train_offsets;  // [users + 1]
+  const uint32_t* train_items;    // [interactions] ascending within a user
+  const uint32_t* users;          // [count] of the samples (Sample), or kNone: every negative is left out
+  const uint32_t* positives;      // [count]
+  uint32_t items;
+  uint64_t seed;
+  const StepState* state;  // [1] epoch and first
+  uint32_t ahead;          // as for Sample
+  uint32_t count;
+  uint32_t negatives;   // S, from 1 to items
+  uint32_t pitch;       // S rounded up to a multiple of 32
+  uint32_t* item_keys;  // [count + S] out: the positives, then the negatives (the keys that group_rows takes)
+  uint32_t* left_out;   // [count, pitch / 32] out: bit j % 32 of word j / 32 says that negative j is left out; set for j ≥ S
+};
+
 // Groups keys by value: unique = the distinct keys (and every marked row) ascending, order = the key indices sorted stably by
 // key, offsets into it, slot[row] = its place in unique or kNone.
 struct RowGroups {
@@ -264,6 +282,65 @@ struct RankingGradient {
   double* gradient64;  // [capacity, dim] out, for float64 tables
 };
 
+// ───────────────────────────── ranking against shared negatives ─────────────────────────────
+//
+// Sampled softmax (Jean et al., ACL 2015): the negative logarithm of the probability that, among the positive and S uniform negatives, the
+// positive is the one drawn with probabilities ∝ exp(−scale·d(u, ·)). With S = 1 it is Eq. 3; it weighs each negative by how near it is, so
+// that those which would outrank the positive are what is learned from.
+
+// The part of the gradient that belongs to a sample: ∂L/∂u = pos_slope·[(u−p) + (pos_pull/A_u)·u] + (slope_sum + pull_sum/A_u)·u − Σ_j slope_ij·n_j.
+struct SoftmaxTape {
+  double pos_slope, pos_pull;  // as in RankingTape: Σ_j w_ij·scale·k(u, p), c‖u−p‖²
+  // Σ_j slope_ij, Σ_j slope_ij·c‖u−n_j‖². The second all but cancels against pos_slope·pos_pull near the boundary, where every gradient of a distance
+  // points outwards: it is −2√c·scale·(Σ_j w_ij − Σ_j w_ij·pull_deficit), and not summed from the slopes.
+  double slope_sum, pull_sum;
+};
+
+// L of each sample: ln(1 + Σ_j exp(z_ij)), z_ij = scale·(d(u_i, p_i) − d(u_i, n_j)), over the negatives that are not left out. With the weights
+// w_ij = exp(z_ij)/(1 + Σ_j exp(z_ij)), slope_ij = −w_ij·scale·k(u_i, n_j) (poincare_slope), 0 where n_j is left out. Samples with kNone: 0.
+// Differences of points and their squares are taken in the precision of the tables, the rest of a pair in float32 (relative error of a distance
+// some 3e-7), sums over pairs in float64.
+struct SoftmaxLoss {
+  PointTable users, items;       // of the same precision
+  const uint32_t* user_rows;     // [count] ids, translated by the table's slot
+  const uint32_t* positive_rows;  // [count]
+  const uint32_t* negative_rows;  // [negatives]
+  const uint32_t* left_out;       // [count, pitch / 32]
+  uint32_t count, negatives, pitch, dim;
+  double curvature;
+  const double* scale;     // [1]
+  float* sqdist;           // [count, pitch] out: ‖u_i − n_j‖², the origin in the place of what there is not
+  float* slope;            // [count, pitch] out: slope_ij; 0 for j ≥ negatives
+  float* loss;             // [count] out, or null
+  SoftmaxTape* tape;       // [count] out
+  double* scale_gradient;  // [count] out: ∂L/∂scale = Σ_j w_ij·(d(u, p) − d(u, n_j)), or null
+};
+
+// The gradient of one side, gathered per row. Occurrences of row i: order[offsets[i] .. offsets[i+1]).
+// Users: an occurrence is a sample. Items: the positive of sample k (k < count), or negative k − count, at most one a row and the last of it, whose
+// gradient Σ_i slope_ij·[(n−u_i) + (c‖u_i−n‖²/A_n)·n] is summed over chunks of kSampleChunk samples first.
+struct SoftmaxGradient {
+  PointTable users, items;
+  const uint32_t* user_rows;
+  const uint32_t* positive_rows;
+  const uint32_t* negative_rows;
+  const float* sqdist;
+  const float* slope;
+  const SoftmaxTape* tape;
+  uint32_t count, negatives, pitch;
+  bool of_users;
+  const uint32_t* rows;       // [capacity] ids of the side, translated by its table's slot
+  const uint32_t* row_count;  // [1]
+  const uint32_t* offsets;    // [row_count + 1]
+  const uint32_t* order;
+  uint32_t capacity, dim;
+  double curvature;
+  double* partial;  // [⌈count / kSampleChunk⌉, negatives, dim + 2] scratch: Σ slope·u, Σ slope, Σ slope·c‖u−n‖² of a chunk; unused for users
+  float* gradient;    // [capacity, dim] out, for float32 tables
+  double* gradient64;  // [capacity, dim] out, for float64 tables
+};
+constexpr uint32_t kSampleChunk = 128;
+
 // ───────────────────────────── bilevel, Eq. 10–12 ─────────────────────────────
 
 // The lookahead rows Θ̃ = Θ − α·∇J_inner of the listed rows, in float64, as parameters and as points. Tangent parameters:
@@ -347,28 +424,37 @@ struct Adam {
   uint32_t capacity;
 };
 
-// Brings rows up to date to state->steps: applies the zero-gradient steps they missed, one by one with the same operations as Adam, so
-// that touched-row training equals dense training bit for bit.
+// A moving average of a table's parameters. After Adam in step number t, where t is a multiple of `every` and n = t/every,
+//   average += (1 − decay)/(1 − decayⁿ)·(parameters − average),
+// which is Σ_i decay^(n−i)·θ_i / Σ_i decay^(n−i) over the parameters θ_i of the n steps so far that are such multiples: an exponential
+// average without the pull of its start, as Adam corrects its moments. The first is θ_1, and up to it average = parameters.
+struct MovingAverage {
+  float* average;  // [table rows, dim] in and out
+  double decay;    // in [0, 1)
+  uint32_t every;  // ≥ 1
+};
+
+// Brings rows up to date to state->steps: applies the zero-gradient steps they missed, one by one with the same operations as Adam, and
+// after each of them its average with those of Average, so that touched-row training equals dense training bit for bit.
 struct AdamReplay {
   AdamTable table;
   AdamOptions options;
+  MovingAverage moving;  // its average null: none is kept
   const uint32_t* rows;  // [capacity], or null: all rows
   const uint32_t* row_count;
   const StepState* state;  // [1]
   uint32_t capacity;
 };
 
-// The moving average of a table's parameters, after Adam in step number t = state->steps + 1. Where t is a multiple of `every`, n = t/every:
-//   average += (1 − decay)/(1 − decayⁿ)·(parameters − average),
-// which is Σ_i decay^(n−i)·θ_i / Σ_i decay^(n−i) over the parameters θ_i of the n steps so far that are such multiples: an exponential
-// average without the pull of its start, as Adam corrects its moments. The first is θ_1, and up to it average = parameters.
+// The moving average of the listed rows after step number state->steps + 1.
 struct Average {
-  const float* parameters;  // [rows, dim]
-  float* average;           // [rows, dim] in and out
-  uint32_t rows, dim;
-  double decay;    // in [0, 1)
-  uint32_t every;  // ≥ 1
-  const StepState* state;  // [1]
+  const float* parameters;  // [table_rows, dim]
+  MovingAverage moving;
+  uint32_t table_rows, dim;
+  const uint32_t* rows;       // [capacity], or null: all rows of the table
+  const uint32_t* row_count;  // [1]; unused where rows is null
+  const StepState* state;     // [1]
+  uint32_t capacity;
 };
 
 // points = exp_0(parameters) (tangent) or the parameters projected into the ball, and gaps, for all rows: after initialisation

@@ -50,6 +50,9 @@ Model::Model(Backend& backend, const ModelShape& s)
   const double scale_start[1] = {s.scale}, state_start[3] = {std::log(s.scale), 0, 0};
   scale.upload(scale_start), scale_state.upload(state_start);
   map();
+  // A row that never moves has this average for good, however large the start was before it was kept within the ball.
+  for (ParameterTable* table : {&users, &entities, &relations})
+    if (table->average.size()) table->average.upload(table->parameters.download().data());
 }
 
 // Uniform in [−init_scale, init_scale], a function of (seed, table, row, column) alone.
@@ -63,7 +66,6 @@ void Model::initialise(ParameterTable& table, uint32_t number) {
             static_cast<float>(shape.init_scale * ((random.word[j] >> 8) * std::ldexp(1.0, -23) - 1.0));
     }
   table.parameters.upload(values.data());
-  if (table.average.size()) table.average.upload(values.data());
 }
 
 void Model::map() {

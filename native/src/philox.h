@@ -25,7 +25,7 @@ HK_HOST_DEVICE inline Philox4 philox(uint64_t key, uint32_t c0, uint32_t c1, uin
 }
 
 // What a stream is for: the last counter word, so that no two uses share a number.
-enum Stream : uint32_t { kStreamNegatives = 1, kStreamShuffle = 2, kStreamInit = 3 };
+enum Stream : uint32_t { kStreamNegatives = 1, kStreamShuffle = 2, kStreamInit = 3, kStreamShared = 4 };
 
 // Uniform in [0, n) from one word, by multiply-high (bias below n/2³²).
 HK_HOST_DEVICE inline uint32_t below(uint32_t word, uint32_t n) { return static_cast<uint32_t>((uint64_t{word} * n) >> 32); }
@@ -42,8 +42,8 @@ inline Shuffle shuffle_of(uint32_t n) {  // without keys
   if (n > 0) s.columns = (n - 1) / s.rows + 1;
   return s;
 }
-HK_HOST_DEVICE inline Shuffle with_keys(Shuffle s, uint64_t seed, uint32_t epoch) {
-  const Philox4 a = philox(seed, 0, 0, epoch, kStreamShuffle), b = philox(seed, 1, 0, epoch, kStreamShuffle);
+HK_HOST_DEVICE inline Shuffle with_keys(Shuffle s, uint64_t seed, uint32_t epoch, Stream stream = kStreamShuffle, uint32_t number = 0) {
+  const Philox4 a = philox(seed, 0, number, epoch, stream), b = philox(seed, 1, number, epoch, stream);
   for (int i = 0; i < 4; ++i) s.key[i] = a.word[i];
   s.key[4] = b.word[0], s.key[5] = b.word[1];
   return s;

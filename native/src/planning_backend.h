@@ -24,6 +24,7 @@ class PlanningBackend final : public Backend {
   void synchronize() override {}
 
   void sample(const Sample&) override {}
+  void shared_negatives(const SharedNegatives&) override {}
   void group_rows(const GroupRows&) override {}
   void head_lists(const HeadLists&) override {}
   void head_weights(const HeadWeights&) override {}
@@ -31,6 +32,8 @@ class PlanningBackend final : public Backend {
   void neighborhood(const Neighborhood&) override {}
   void ranking_loss(const RankingLoss&) override {}
   void ranking_gradient(const RankingGradient&) override {}
+  void softmax_loss(const SoftmaxLoss&) override {}
+  void softmax_gradient(const SoftmaxGradient&) override {}
   void entity_gradient(const EntityGradient&) override {}
   void relation_gradient(const RelationGradient&) override {}
   void lookahead(const Lookahead&) override {}

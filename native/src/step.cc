@@ -4,12 +4,19 @@
 
 namespace hk {
 
-void Batch::upload(const uint32_t* host_users, const uint32_t* host_positives, const uint32_t* host_negatives, uint32_t samples) {
-  std::vector<uint32_t> keys(2 * size_t{samples});
-  for (uint32_t i = 0; i < samples; ++i) keys[2 * size_t{i}] = host_positives[i], keys[2 * size_t{i} + 1] = host_negatives[i];
+void Batch::upload(const uint32_t* host_users, const uint32_t* host_positives, const uint32_t* host_negatives, uint32_t samples,
+                   const uint32_t* host_left_out) {
   count = samples;
-  users.upload(host_users, samples), positives.upload(host_positives, samples), negatives.upload(host_negatives, samples);
-  item_keys.upload(keys.data(), keys.size());
+  std::vector<uint32_t> keys;
+  keys.reserve(key_count());
+  if (shared) {
+    keys.assign(host_positives, host_positives + samples), keys.insert(keys.end(), host_negatives, host_negatives + shared);
+    left_out.upload(host_left_out, samples * (left_out.size() / users.size()));
+  } else {
+    for (uint32_t i = 0; i < samples; ++i) keys.push_back(host_positives[i]), keys.push_back(host_negatives[i]);
+    negatives.upload(host_negatives, samples);
+  }
+  users.upload(host_users, samples), positives.upload(host_positives, samples), item_keys.upload(keys.data(), keys.size());
 }
 
 RowList::RowList(Backend& backend, uint32_t rows, uint32_t capacity, uint32_t keys)
@@ -34,10 +41,10 @@ void RowList::group(Backend& backend, const uint32_t* keys, uint32_t key_count, 
 }
 
 BatchRows::BatchRows(Backend& backend, const StepShape& shape)
-    : users(backend, shape.users, shape.batch, shape.batch), items(backend, shape.entities, 2 * shape.batch, 2 * shape.batch) {}
+    : users(backend, shape.users, shape.batch, shape.batch), items(backend, shape.entities, shape.item_keys(), shape.item_keys()) {}
 
 void BatchRows::group(Backend& backend, const Batch& batch, RowList* heads) {
-  GroupRows all{{items.groups(batch.item_keys.data(), 2 * batch.count), users.groups(batch.users.data(), batch.count)}, 2};
+  GroupRows all{{items.groups(batch.item_keys.data(), batch.key_count()), users.groups(batch.users.data(), batch.count)}, 2};
   if (heads) all.lists[all.count++] = heads->groups(batch.positives.data(), batch.count);
   backend.group_rows(all);
 }
@@ -46,7 +53,7 @@ BatchLists::BatchLists(Backend& backend, const DeviceGraph& graph, const StepSha
     : knowledge_(knowledge),
       rows_(backend, shape),
       heads_(backend, knowledge ? shape.items : 1, shape.batch, shape.batch),
-      touched_(backend, knowledge ? shape.entities : 1, knowledge ? 2 * shape.batch + graph.most_triples(shape.batch) : 1, 2 * shape.batch),
+      touched_(backend, knowledge ? shape.entities : 1, knowledge ? shape.item_keys() + graph.most_triples(shape.batch) : 1, shape.item_keys()),
       marks_(backend, knowledge ? shape.entities : 1),
       triple_offsets_(backend, knowledge ? size_t{heads_.capacity()} + 1 : 1),
       group_offsets_(backend, knowledge ? size_t{heads_.capacity()} + 1 : 1) {
@@ -58,28 +65,34 @@ void BatchLists::build(Backend& backend, const DeviceGraph& graph, const Batch& 
   if (!knowledge_) return;
   backend.head_lists({graph.view(), graph.group_counts(), heads_.rows(), heads_.count(), heads_.capacity(), triple_offsets_.data(),
                       group_offsets_.data(), marks_.data()});
-  touched_.group(backend, batch.item_keys.data(), 2 * batch.count, marks_.data());
+  touched_.group(backend, batch.item_keys.data(), batch.key_count(), marks_.data());
 }
 
 Step::Step(Backend& backend, const DeviceGraph& graph, const StepShape& shape, const StepOptions& options)
     : backend_(backend), graph_(graph), shape_(shape), options_(options) {
   const size_t dim = shape.dim, batch = shape.batch;
-  const size_t users = std::min(shape.users, shape.batch), items = std::min(shape.entities, 2 * shape.batch);
+  const size_t users = std::min(shape.users, shape.batch), items = std::min(shape.entities, shape.item_keys());
   const size_t heads = options.knowledge ? std::min(shape.items, shape.batch) : 0;
   const size_t triples = options.knowledge ? graph.most_triples(shape.batch) : 0;
   const size_t groups = options.knowledge && options.attention ? graph.most_groups(shape.batch) : 0;
   weight_ = {backend, heads}, head_distance_ = {backend, heads};
   tape_head_gradient_ = {backend, heads * dim}, tape_midpoint_gradient_ = {backend, heads * dim};
   tape_scale_gradient_ = {backend, heads}, tape_triples_ = {backend, triples}, tape_relation_gradient_ = {backend, groups * dim};
-  loss_ = {backend, batch}, ranking_tape_ = {backend, batch}, sample_scale_gradient_ = {backend, batch};
+  loss_ = {backend, batch}, sample_scale_gradient_ = {backend, batch};
+  if (shape.negatives == 0) {
+    ranking_tape_ = {backend, batch};
+  } else {
+    softmax_tape_ = {backend, batch}, softmax_sqdist_ = {backend, batch * shape.pitch()}, softmax_slope_ = {backend, batch * shape.pitch()};
+    softmax_partial_ = {backend, (batch + kSampleChunk - 1) / kSampleChunk * shape.negatives * (dim + 2)};
+  }
   user_gradient_ = {backend, users * dim}, item_gradient_ = {backend, items * dim};
-  if (options.knowledge) entity_gradient_ = {backend, std::min<size_t>(shape.entities, 2 * batch + triples) * dim};
+  if (options.knowledge) entity_gradient_ = {backend, std::min<size_t>(shape.entities, shape.item_keys() + triples) * dim};
   relation_gradient_ = {backend, shape.relations * dim}, relation_gradient_.fill(0);
   hypergradient_ = {backend, heads};
   entity_partial_ = {backend, graph.in_edges().chunks * dim}, relation_partial_ = {backend, graph.relation_groups().chunks * dim};
   ahead_users_ = {backend, users * dim}, ahead_user_points_ = {backend, users * dim}, ahead_user_gap_ = {backend, users};
   ahead_items_ = {backend, items * dim}, ahead_item_points_ = {backend, items * dim}, ahead_item_gap_ = {backend, items};
-  outer_gradient_ = {backend, items * dim}, outer_tape_ = {backend, batch};
+  outer_gradient_ = {backend, items * dim};
 }
 
 NeighborhoodTape Step::tape() {
@@ -87,20 +100,39 @@ NeighborhoodTape Step::tape() {
           options_.attention ? tape_relation_gradient_.data() : nullptr, tape_scale_gradient_.data()};
 }
 
+void Step::ranking_loss(const PointTable& users, const PointTable& items, const Batch& batch, const double* scale, float* loss,
+                        double* scale_gradient) {
+  if (shape_.negatives == 0) {
+    backend_.ranking_loss({users, items, batch.users.data(), batch.positives.data(), batch.negatives.data(), batch.count, shape_.dim,
+                           options_.curvature, scale, loss, ranking_tape_.data(), scale_gradient});
+  } else {
+    backend_.softmax_loss({users, items, batch.users.data(), batch.positives.data(), batch.shared_negatives(), batch.left_out.data(), batch.count,
+                           shape_.negatives, shape_.pitch(), shape_.dim, options_.curvature, scale, softmax_sqdist_.data(),
+                           softmax_slope_.data(), loss, softmax_tape_.data(), scale_gradient});
+  }
+}
+
+void Step::ranking_gradient(const PointTable& users, const PointTable& items, const Batch& batch, bool of_users, const RowList& list,
+                            float* gradient, double* gradient64) {
+  if (shape_.negatives == 0) {
+    backend_.ranking_gradient({users, items, batch.users.data(), batch.positives.data(), batch.negatives.data(), ranking_tape_.data(), of_users,
+                               list.rows(), list.count(), list.offsets(), list.order(), list.capacity(), shape_.dim, gradient, gradient64});
+  } else {
+    backend_.softmax_gradient({users, items, batch.users.data(), batch.positives.data(), batch.shared_negatives(), softmax_sqdist_.data(),
+                               softmax_slope_.data(), softmax_tape_.data(), batch.count, shape_.negatives, shape_.pitch(), of_users, list.rows(),
+                               list.count(), list.offsets(), list.order(), list.capacity(), shape_.dim, options_.curvature,
+                               softmax_partial_.data(), gradient, gradient64});
+  }
+}
+
 void Step::inner(const StepTables& tables, const Batch& batch, const BatchLists& lists, bool learn_scale) {
   const uint32_t dim = shape_.dim;
   const PointTable users{tables.users.points, nullptr, tables.users.gap, nullptr};
   const PointTable items{tables.entities.points, nullptr, tables.entities.gap, nullptr};
-  const auto gradient = [&](bool of_users, const RowList& list, float* out) {
-    backend_.ranking_gradient({users, items, batch.users.data(), batch.positives.data(), batch.negatives.data(), ranking_tape_.data(), of_users,
-                               list.rows(), list.count(), list.offsets(), list.order(), list.capacity(), dim, out, nullptr});
-  };
   const auto rank = [&] {
-    backend_.ranking_loss({users, items, batch.users.data(), batch.positives.data(), batch.negatives.data(), batch.count, dim,
-                           options_.curvature, tables.scale, loss_.data(), ranking_tape_.data(),
-                           learn_scale ? sample_scale_gradient_.data() : nullptr});
-    backend_.branches({[&] { gradient(true, lists.rows().users, user_gradient_.data()); },
-                       [&] { gradient(false, lists.rows().items, item_gradient_.data()); }});
+    ranking_loss(users, items, batch, tables.scale, loss_.data(), learn_scale ? sample_scale_gradient_.data() : nullptr);
+    backend_.branches({[&] { ranking_gradient(users, items, batch, true, lists.rows().users, user_gradient_.data(), nullptr); },
+                       [&] { ranking_gradient(users, items, batch, false, lists.rows().items, item_gradient_.data(), nullptr); }});
   };
   if (!options_.knowledge) return rank();
 
@@ -153,11 +185,8 @@ void Step::outer(const StepTables& tables, const BatchLists& lists, const Batch&
   const RowList& heads = lists.heads();
   const PointTable users{nullptr, ahead_user_points_.data(), ahead_user_gap_.data(), outer.users.slot()};
   const PointTable items{nullptr, ahead_item_points_.data(), ahead_item_gap_.data(), outer.items.slot()};
-  backend_.ranking_loss({users, items, batch.users.data(), batch.positives.data(), batch.negatives.data(), batch.count, dim,
-                         options_.curvature, tables.scale, nullptr, outer_tape_.data(), nullptr});
-  backend_.ranking_gradient({users, items, batch.users.data(), batch.positives.data(), batch.negatives.data(), outer_tape_.data(), false,
-                             outer.items.rows(), outer.items.count(), outer.items.offsets(), outer.items.order(), outer.items.capacity(), dim,
-                             nullptr, outer_gradient_.data()});
+  ranking_loss(users, items, batch, tables.scale, nullptr, nullptr);
+  ranking_gradient(users, items, batch, false, outer.items, nullptr, outer_gradient_.data());
   if (options_.tangent)
     backend_.lookahead_gradient({tables.entities.parameters, outer.items.rows(), outer.items.count(), outer.items.capacity(), dim,
                                  options_.curvature, ahead_items_.data(), outer_gradient_.data()});

@@ -9,7 +9,11 @@ namespace hk {
 
 struct StepShape {
   uint32_t users, items, entities, relations, dim;
-  uint32_t batch;  // most samples of a batch
+  uint32_t batch;          // most samples of a batch
+  uint32_t negatives = 0;  // that a batch shares (sampled softmax in the place of Eq. 3); 0: each sample has its own (Eq. 3)
+
+  uint32_t item_keys() const { return batch + (negatives ? negatives : batch); }
+  uint32_t pitch() const { return (negatives + 31) / 32 * 32; }  // of a row of numbers per shared negative
 };
 
 struct StepOptions {
@@ -31,11 +35,24 @@ struct StepTables {
 
 // The samples of a batch on the backend.
 struct Batch {
-  Batch(Backend& backend, uint32_t capacity)
-      : users(backend, capacity), positives(backend, capacity), negatives(backend, capacity), item_keys(backend, 2 * size_t{capacity}) {}
-  void upload(const uint32_t* host_users, const uint32_t* host_positives, const uint32_t* host_negatives, uint32_t samples);
+  Batch(Backend& backend, const StepShape& shape)
+      : users(backend, shape.batch),
+        positives(backend, shape.batch),
+        negatives(backend, shape.batch),
+        item_keys(backend, shape.item_keys()),
+        left_out(backend, shape.batch * size_t{shape.pitch()} / 32),
+        shared(shape.negatives) {}
+  // host_negatives: one per sample, or the shared ones; host_left_out: what goes with those.
+  void upload(const uint32_t* host_users, const uint32_t* host_positives, const uint32_t* host_negatives, uint32_t samples,
+              const uint32_t* host_left_out = nullptr);
+
+  // Every item that the samples hold, as often as they do: positive, negative, positive, …; or the positives, then the shared negatives.
+  uint32_t key_count() const { return count + (shared ? shared : count); }
+  const uint32_t* shared_negatives() const { return item_keys.data() + count; }
 
   Buffer<uint32_t> users, positives, negatives, item_keys;
+  Buffer<uint32_t> left_out;  // of the shared negatives (kernels.h, SharedNegatives)
+  uint32_t shared;            // negatives, or 0
   uint32_t count = 0;
 };
 
@@ -112,6 +129,12 @@ class Step {
 
  private:
   NeighborhoodTape tape();
+  // L_R of the samples and what its gradients are made of; of the inner batch or, on the lookahead's tables, of the outer.
+  void ranking_loss(const PointTable& users, const PointTable& items, const Batch& batch, const double* scale, float* loss,
+                    double* scale_gradient);
+  // ∇L_R of the users or the items of `list`, after ranking_loss.
+  void ranking_gradient(const PointTable& users, const PointTable& items, const Batch& batch, bool of_users, const RowList& list,
+                        float* gradient, double* gradient64);
 
   Backend& backend_;
   const DeviceGraph& graph_;
@@ -123,12 +146,14 @@ class Step {
   Buffer<TripleGradient> tape_triples_;
   Buffer<float> loss_;
   Buffer<RankingTape> ranking_tape_;
+  Buffer<SoftmaxTape> softmax_tape_;
+  Buffer<float> softmax_sqdist_, softmax_slope_;
+  Buffer<double> softmax_partial_;
   Buffer<double> sample_scale_gradient_;
   Buffer<float> user_gradient_, item_gradient_, entity_gradient_, relation_gradient_, hypergradient_;
   Buffer<double> entity_partial_, relation_partial_;
   // the lookahead, float64
   Buffer<double> ahead_users_, ahead_user_points_, ahead_user_gap_, ahead_items_, ahead_item_points_, ahead_item_gap_, outer_gradient_;
-  Buffer<RankingTape> outer_tape_;
 };
 
 }  // namespace hk

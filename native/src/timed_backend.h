@@ -29,6 +29,7 @@ class TimedBackend final : public Backend {
   bool shares_host_memory() const override { return inner_->shares_host_memory(); }
 
   void sample(const Sample& a) override { run("sample", &Backend::sample, a); }
+  void shared_negatives(const SharedNegatives& a) override { run("shared_negatives", &Backend::shared_negatives, a); }
   void group_rows(const GroupRows& a) override { run("group_rows", &Backend::group_rows, a); }
   void head_lists(const HeadLists& a) override { run("head_lists", &Backend::head_lists, a); }
   void head_weights(const HeadWeights& a) override { run("head_weights", &Backend::head_weights, a); }
@@ -37,6 +38,10 @@ class TimedBackend final : public Backend {
   void ranking_loss(const RankingLoss& a) override { run(a.users.f ? "ranking_loss" : "ranking_loss ahead", &Backend::ranking_loss, a); }
   void ranking_gradient(const RankingGradient& a) override {
     run(a.users.f ? "ranking_gradient" : "ranking_gradient ahead", &Backend::ranking_gradient, a);
+  }
+  void softmax_loss(const SoftmaxLoss& a) override { run(a.users.f ? "softmax_loss" : "softmax_loss ahead", &Backend::softmax_loss, a); }
+  void softmax_gradient(const SoftmaxGradient& a) override {
+    run(a.users.f ? "softmax_gradient" : "softmax_gradient ahead", &Backend::softmax_gradient, a);
   }
   void entity_gradient(const EntityGradient& a) override { run("entity_gradient", &Backend::entity_gradient, a); }
   void relation_gradient(const RelationGradient& a) override { run("relation_gradient", &Backend::relation_gradient, a); }

@@ -35,10 +35,10 @@ Trainer::Trainer(std::unique_ptr<Backend> backend, TrainerOptions options) : opt
   options_.batch = std::max(1u, std::min(options_.batch, interactions));
   model_ = std::make_unique<Model>(*backend_, m);
   graph_ = std::make_unique<DeviceGraph>(*backend_, options_.graph, m.entities, m.relations);
-  const StepShape shape{m.users, m.items, m.entities, m.relations, m.dim, options_.batch};
+  const StepShape shape{m.users, m.items, m.entities, m.relations, m.dim, options_.batch, std::min(options_.negatives, m.items)};
   step_ = std::make_unique<Step>(*backend_, *graph_, shape, options_.step);
   for (auto& turn : turns_) {
-    turn.reset(new Turn{{*backend_, options_.batch}, {*backend_, *graph_, shape, options_.step.knowledge}});
+    turn.reset(new Turn{{*backend_, shape}, {*backend_, *graph_, shape, options_.step.knowledge}});
     turn->batch.count = options_.batch;
   }
   std::vector<uint32_t> interaction_users(interactions);
@@ -54,7 +54,11 @@ void Trainer::draw(Turn& turn, uint32_t ahead) {
   Batch& batch = turn.batch;
   backend_->sample({interaction_users_.data(), train_offsets_.data(), train_items_.data(), static_cast<uint32_t>(options_.train_items.size()),
                     options_.model.items, options_.seed, state_.data(), ahead, batch.count, batch.users.data(), batch.positives.data(),
-                    batch.negatives.data(), batch.item_keys.data()});
+                    batch.negatives.data(), batch.shared ? nullptr : batch.item_keys.data()});
+  if (batch.shared)
+    backend_->shared_negatives({train_offsets_.data(), train_items_.data(), batch.users.data(), batch.positives.data(), options_.model.items,
+                                options_.seed, state_.data(), ahead, batch.count, batch.shared, (batch.shared + 31) / 32 * 32,
+                                batch.item_keys.data(), batch.left_out.data()});
 }
 
 void Trainer::prepare(Turn& turn, uint32_t ahead) {
@@ -70,7 +74,7 @@ void Trainer::set_state(uint32_t epoch, double learning_rate_factor) {
 
 Samples Trainer::samples(uint32_t epoch) {
   const uint32_t n = static_cast<uint32_t>(options_.train_items.size());
-  Samples out{std::vector<uint32_t>(n), std::vector<uint32_t>(n), std::vector<uint32_t>(n)};
+  Samples out{std::vector<uint32_t>(n), std::vector<uint32_t>(n), std::vector<uint32_t>(n), {}};
   for (uint32_t first = 0; first < n; first += options_.batch) {
     const uint32_t count = std::min(options_.batch, n - first);
     const StepState state{epoch, first, steps_, 1};
@@ -80,6 +84,9 @@ Samples Trainer::samples(uint32_t epoch) {
     batch.users.download(out.users.data() + first, count);
     batch.positives.download(out.positives.data() + first, count);
     batch.negatives.download(out.negatives.data() + first, count);
+    if (batch.shared == 0) continue;
+    out.shared.resize(out.shared.size() + batch.shared);
+    backend_->download(&*(out.shared.end() - batch.shared), batch.shared_negatives(), batch.shared * sizeof(uint32_t));
   }
   return out;
 }
@@ -91,22 +98,27 @@ AdamOptions Trainer::adam_options(const ParameterTable& table) const {
           is_theta && options_.step.tangent};
 }
 
+MovingAverage Trainer::moving_average(ParameterTable& table) const {
+  return {table.average.size() ? table.average.data() : nullptr, options_.average_decay, options_.average_every};
+}
+
 void Trainer::replay(ParameterTable& table, const RowList* rows) {
-  backend_->adam_replay({table.view(), adam_options(table), rows ? rows->rows() : nullptr, rows ? rows->count() : nullptr, state_.data(),
-                         rows ? rows->capacity() : table.rows});
+  backend_->adam_replay({table.view(), adam_options(table), moving_average(table), rows ? rows->rows() : nullptr,
+                         rows ? rows->count() : nullptr, state_.data(), rows ? rows->capacity() : table.rows});
 }
 
 // One Adam step of a table: of the listed rows, or of all rows where the list is null or Adam is dense. Gradients stand in list order. Then
-// the table's average.
+// the table's average: of all rows, but with exact Adam of those that are up to date; the others get it with the steps they wait for.
 void Trainer::update(ParameterTable& table, const RowList* rows, const float* gradient, const RowList* regularized) {
   const bool all = rows == nullptr || options_.adam == AdamKind::dense;
   const bool regularised = regularized != nullptr && options_.regularization > 0;
   backend_->adam({table.view(), adam_options(table), all ? nullptr : rows->rows(), all ? nullptr : rows->count(), gradient,
                   all && rows ? rows->slot() : nullptr, regularised ? regularized->slot() : nullptr,
                   regularised ? regularized->offsets() : nullptr, options_.regularization, state_.data(), all ? table.rows : rows->capacity()});
-  if (table.average.size())
-    backend_->average({table.parameters.data(), table.average.data(), table.rows, table.dim, options_.average_decay, options_.average_every,
-                       state_.data()});
+  if (!table.average.size()) return;
+  const bool waiting = !all && options_.adam == AdamKind::exact;
+  backend_->average({table.parameters.data(), moving_average(table), table.rows, table.dim, waiting ? rows->rows() : nullptr,
+                     waiting ? rows->count() : nullptr, state_.data(), waiting ? rows->capacity() : table.rows});
 }
 
 // The step of the batch in `turn`.

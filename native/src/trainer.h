@@ -27,12 +27,13 @@ struct TrainerOptions {
   HostGraph graph;
   std::vector<uint32_t> train_offsets, train_items;  // CSR by user, ascending
   uint32_t batch;
+  uint32_t negatives;  // 0: Eq. 3; else sampled softmax over as many negatives as the batch shares, all items at most
   uint64_t seed;
   bool adaptive, learn_scale;
   double learning_rate, beta_learning_rate, scale_learning_rate, regularization;
   AdamKind adam;
   double average_decay;    // of the moving average of Θ (kernels.h, Average)
-  uint32_t average_every;  // steps; 0: none is kept. Not with exact Adam, whose rows wait for their steps
+  uint32_t average_every;  // steps; 0: none is kept
   bool time_kernels;  // wait for every kernel and measure it
 };
 
@@ -47,6 +48,7 @@ struct EpochTotals {
 
 struct Samples {
   std::vector<uint32_t> users, positives, negatives;
+  std::vector<uint32_t> shared;  // negatives of each batch, batch after batch
 };
 
 class Trainer {
@@ -79,6 +81,7 @@ class Trainer {
   void take_turn(uint32_t place);
   void set_state(uint32_t epoch, double learning_rate_factor);
   AdamOptions adam_options(const ParameterTable& table) const;
+  MovingAverage moving_average(ParameterTable& table) const;
   void replay(ParameterTable& table, const RowList* rows);
   void update(ParameterTable& table, const RowList* rows, const float* gradient, const RowList* regularized);
 

@@ -77,6 +77,6 @@ export function configuration(
     ...{ geometry: variant.geometry, knowledge: variant.knowledge, attention: variant.attention, adaptive, curvature },
     ...{ learnCurvature: false, parameters: h.parameters, knowledgeWeight: h.knowledgeWeight, initScale: h.initScale, adam: h.adam },
     ...{ learningRate: h.learningRate, betaLearningRate: h.betaLearningRate, curvatureLearningRate: h.curvatureLearningRate },
-    ...{ innerLearningRate, regularization: h.regularization, averageDecay: 0, averageEvery: 0, timeKernels: false },
+    ...{ innerLearningRate, regularization: h.regularization, averageDecay: 0, averageEvery: 0, sharedNegatives: 0, timeKernels: false },
   };
 }

@@ -8,7 +8,8 @@ import { dirname, join } from 'node:path';
 export interface RunKey {
   dataset: Record<string, unknown>;
   method: string;
-  seed: number;
+  /** null: the method knows none. */
+  seed: number | null;
   options: Record<string, unknown>;
   version: string;
 }
@@ -23,7 +24,7 @@ export interface RunResult {
   /** Epochs trained and the epoch whose parameters were kept; absent for controls. */
   epochs?: number;
   bestEpoch?: number;
-  /** Validation recall@20 of that epoch, by which it was selected. */
+  /** Validation recall@20 of that epoch, or of the setting that a control chose: by which it was selected. */
   validationRecall?: number;
   /** What a control chose on validation. */
   setting?: unknown;
@@ -34,7 +35,8 @@ export interface RunResult {
 
 const digest = (key: RunKey): string => createHash('sha256').update(JSON.stringify(key)).digest('hex').slice(0, 16);
 
-export const runFile = (out: string, key: RunKey): string => join(out, 'runs', `${key.method}-seed${key.seed}-${digest(key)}.json`);
+export const runFile = (out: string, key: RunKey): string =>
+  join(out, 'runs', `${key.method}${key.seed === null ? '' : `-seed${key.seed}`}-${digest(key)}.json`);
 
 /** The result of a run that is finished, or undefined. A file that is damaged counts as none. */
 export function finishedRun(out: string, key: RunKey): RunResult | undefined {

@@ -12,7 +12,7 @@ export interface Row {
   epochSeconds?: number;
 }
 
-const averageOverSeeds = (results: readonly RunResult[], metric: string): number[] =>
+export const averageOverSeeds = (results: readonly RunResult[], metric: string): number[] =>
   results[0]!.perUser[metric]!.map((_, user) => mean(results.map((result) => result.perUser[metric]![user]!)));
 
 /** Rows in the order of `methods`; a method without a finished run is left out. */
@@ -65,6 +65,11 @@ export function tableOf(rows: readonly Row[], metrics: readonly { name: string; 
       row.epochSeconds === undefined ? '' : row.epochSeconds.toPrecision(2),
     ];
   });
+  return markdown(head, lines);
+}
+
+/** A Markdown table whose columns line up in a terminal; the first is text, the others are numbers. */
+export function markdown(head: readonly string[], lines: readonly (readonly string[])[]): string {
   const widths = head.map((cell, i) => Math.max(cell.length, ...lines.map((line) => line[i]!.length)));
   const format = (cells: readonly string[]): string =>
     `| ${cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join(' | ')} |`;

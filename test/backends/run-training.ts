@@ -26,13 +26,17 @@ const CASES: Record<string, Partial<TrainerConfig>> = {
   'average in place of attention': { attention: false, adaptive: false },
   'moving averages of tangent vectors': { averageDecay: 0.8, averageEvery: 2 },
   'moving averages of ball coordinates, dense Adam': { parameters: 'ball', adam: 'dense', averageDecay: 0.9, averageEvery: 3 },
+  'moving averages, exact Adam': { adam: 'exact', averageDecay: 0.8, averageEvery: 3 },
+  'sampled softmax, tangent parameters, learned curvature': { sharedNegatives: 20, batchSize: 50, curvature: 0.04, learnCurvature: true },
+  'sampled softmax, ball coordinates, more negatives than items': { sharedNegatives: 64, parameters: 'ball', learningRate: 0.001 },
+  'sampled softmax, Euclidean, no knowledge': { sharedNegatives: 33, geometry: 'euclidean', knowledge: false, adaptive: false },
   'no knowledge': { knowledge: false, adaptive: false },
 };
 
 const { values } = parseArgs({ options: { backend: { type: 'string', default: 'cpu' } } });
 const { users, items, entities, relations, train, graph } = synthetic({ users: 30, items: 50, interactionsPerUser: [4, 8], seed: 3 });
 const base: Omit<TrainerConfig, 'backend'> = {
-  ...{ threads: 2, dim: 24, users, items, entities, relations, seed: 5, batchSize: 40 },
+  ...{ threads: 2, dim: 24, users, items, entities, relations, seed: 5, batchSize: 40, sharedNegatives: 0 },
   ...{ trainOffsets: train.offsets, trainItems: train.items },
   ...{ graphOffsets: graph.offsets, graphRelations: graph.relations, graphTails: graph.tails },
   ...{ geometry: 'poincare', curvature: 1, learnCurvature: false, parameters: 'tangent', knowledge: true, attention: true, adaptive: true },

@@ -1,5 +1,5 @@
 /**
- * THE TABLE: every public kernel with seeded inputs, the float64 reference and a tolerance per output. Parity runs all of it on every
+ * THE TABLE: every public kernel and the training step, seeded inputs, the float64 reference and a tolerance per output. Parity runs it on every
  * backend; guards and planted faults take their inputs from here. A new kernel gets its cases here.
  *
  * The tolerances are the accuracy that is promised everywhere with √c‖x‖ ≤ 1 − 1e-5, relative to: each distance, each attention weight,
@@ -7,6 +7,7 @@
  * hypergradient.
  */
 import * as kernels from '../../lib/kernels.ts';
+import { type BilevelStep, native } from '../../lib/native.ts';
 import { seededRandom } from '../helpers.ts';
 import {
   batchOf,
@@ -24,6 +25,7 @@ import {
   type Random,
   table,
   tablesOf,
+  withSharedNegatives,
 } from './inputs.ts';
 import { arrayError, flooredError, type Measurement, rowError } from './measures.ts';
 import * as reference from './reference.ts';
@@ -34,6 +36,7 @@ export const TOLERANCE = {
   neighborhood: 1e-5,
   neighborhoodGradient: 1e-4,
   hypergradient: 1e-4,
+  bilevelStep: 1e-4,
   /** Two distances that are nearer than this, relative, may stand in either order. */
   tie: 1e-12,
 } as const;
@@ -74,6 +77,11 @@ export interface NeighborhoodInputs extends kernels.NeighborhoodArguments, Curve
   upstream: Float32Array;
 }
 export interface HypergradientInputs extends kernels.HypergradientArguments, Curved {}
+export interface BilevelStepInputs extends Omit<kernels.HypergradientArguments, 'inner' | 'outer'>, Curved {
+  batch: reference.Batch;
+  /** On all distances. */
+  scale: number;
+}
 export interface TopKInputs extends kernels.TopKArguments, Curved {}
 export type PairGradients = ReturnType<typeof kernels.poincareDistanceGradient>;
 export type TableGradients = ReturnType<typeof kernels.neighborhoodGradient>;
@@ -85,6 +93,7 @@ export const KERNELS: {
   neighborhood: KernelRow<NeighborhoodInputs, kernels.Neighborhoods>;
   neighborhoodGradient: KernelRow<NeighborhoodInputs, TableGradients>;
   hypergradient: KernelRow<HypergradientInputs, Float32Array>;
+  bilevelStep: KernelRow<BilevelStepInputs, BilevelStep>;
   topK: KernelRow<TopKInputs, TopK>;
 } = {
   poincareDistance: {
@@ -145,6 +154,38 @@ export const KERNELS: {
     measure({ graph, beta, inner, outer = inner, innerLearningRate, curvature: c, ...args }, gradient) {
       const want = reference.hypergradient({ tables: tablesOf(args, c), graph, beta, inner, outer, innerLearningRate }, c);
       return [{ output: 'hypergradient', error: arrayError(gradient, want), tolerance: TOLERANCE.hypergradient }];
+    },
+  },
+  bilevelStep: {
+    run: ({ backend, curvature }, { users, entities, relations, dim, graph, beta, batch, innerLearningRate, scale }) =>
+      native.bilevelStep(
+        ...[backend!, users, entities, relations, dim, graph.offsets, graph.relations, graph.tails, beta],
+        ...[batch.users, batch.positives, batch.negatives, batch.leftOut ?? null, innerLearningRate, scale, curvature!],
+      ),
+    measure({ graph, beta, batch, innerLearningRate, scale, curvature: c, ...args }, outputs) {
+      // scale·d_c(x, y) = d_{c/scale²}(scale·x, scale·y), so that the reference knows no scale but that of its coordinates.
+      const scaled = (s: number): reference.Tables => {
+        const by = (rows: Float32Array): Float64Array => Float64Array.from(rows, (value) => s * value);
+        return tablesOf({ users: by(args.users), entities: by(args.entities), relations: by(args.relations), dim: args.dim }, c / (s * s));
+      };
+      const curvature = c / (scale * scale);
+      const tables = scaled(scale);
+      const want = reference.innerLossGradient(tables, graph, beta, batch, curvature);
+      const flat = (rows: Float64Array[]): number[] => rows.flatMap((row) => Array.from(row, (value) => scale * value));
+      const loss = Array.from(batch.users, (user, i) => reference.sampleLoss(tables.users[user]!, tables.entities, batch, i, curvature));
+      const at = (s: number): number => reference.innerLoss(scaled(s), graph, beta, batch, c / (s * s));
+      const h = 1e-3 * scale;
+      const ofScale = (8 * (at(scale + h) - at(scale - h)) - (at(scale + 2 * h) - at(scale - 2 * h))) / (12 * h);
+      const problem = { tables, graph, beta, inner: batch, outer: batch, innerLearningRate: innerLearningRate * scale * scale };
+      const tolerance = TOLERANCE.bilevelStep;
+      return [
+        { output: 'loss', error: flooredError(outputs.loss, loss, FLOOR), tolerance },
+        { output: 'scaleGradient', error: Math.abs(outputs.scaleGradient - ofScale) / (Math.abs(ofScale) + at(scale) / scale), tolerance },
+        { output: 'users', error: arrayError(outputs.users, flat(want.users)), tolerance },
+        { output: 'entities', error: arrayError(outputs.entities, flat(want.entities)), tolerance },
+        { output: 'relations', error: arrayError(outputs.relations, flat(want.relations)), tolerance },
+        { output: 'hypergradient', error: arrayError(outputs.hypergradient, reference.hypergradient(problem, curvature)), tolerance },
+      ];
     },
   },
   topK: {
@@ -566,3 +607,58 @@ addTopK('5000 items at the edge, k 1000', false, (random) => ({
   ...ranking(random, 6, 1, 8, 1000),
   items: table(random, 5000, 8, 1, () => EDGE),
 }));
+
+// ── a training step ──
+
+function addStep(label: string, onHost: boolean, inputs: (random: Random) => BilevelStepInputs): void {
+  const seed = cases.length;
+  add('bilevelStep', KERNELS.bilevelStep, label, onHost, () => inputs(seededRandom(seed)));
+}
+
+/** The inputs of a step of the inner batch, with Eq. 3 or with so many shared negatives. */
+function stepInputs(random: Random, args: HypergradientInputs, shared: number, scale: number): BilevelStepInputs {
+  const { inner, outer: _, ...rest } = args;
+  const batch = shared === 0 ? inner : withSharedNegatives(random, inner, args.beta.length, shared);
+  const rate = insideLearningRate({ ...rest, inner: batch }, args.curvature);
+  return { ...rest, batch, scale, innerLearningRate: rate / Math.max(1, scale * scale) };
+}
+
+for (const shared of [0, 1, 5, 8])
+  for (const [name, radius] of Object.entries(BATCH_RADII))
+    for (const c of [1, 0.3])
+      for (const dim of name === 'middle radii' ? [1, 2, 7, 8, 31, 32, 33, 64, 100, 128, 256] : [2, 8, 64])
+        addStep(
+          `dim ${dim}, c ${c}, ${name}, ${shared || 'no'} shared negatives`,
+          (shared === 5 && c === 1 && [1, 7, 33, 64].includes(dim)) || (shared < 8 && c === 0.3 && dim === 8),
+          (random) =>
+            stepInputs(
+              random,
+              { ...bilevelInputs(random, dim, c, () => radius(random)), curvature: c },
+              shared,
+              name === 'tiny radii' ? 300 : name === 'middle radii' ? 1.5 : 1,
+            ),
+        );
+
+function manySamples(random: Random, samples: number, items: number, dim: number, c: number): HypergradientInputs {
+  const users = 40;
+  const radius = (): number => 0.1 + 0.6 * random();
+  const degrees = Array.from({ length: items }, () => integer(random, 5));
+  return {
+    users: table(random, users, dim, c, radius),
+    entities: table(random, 2 * items, dim, c, radius),
+    relations: table(random, RELATIONS, dim, c, radius),
+    dim,
+    graph: graphOf(random, degrees, RELATIONS, () => integer(random, 2 * items)),
+    beta: Float32Array.from({ length: items }, () => 2 * random() - 1),
+    inner: batchOf(random, samples, users, items),
+    innerLearningRate: 0,
+    curvature: c,
+  };
+}
+for (const shared of [31, 32, 33, 70, 90])
+  for (const dim of [5, 16, 64])
+    addStep(`300 samples, dim ${dim}, ${shared} shared negatives`, shared === 70 && dim === 5, (random) =>
+      stepInputs(random, manySamples(random, 300, 90, dim, 0.5), shared, 2),
+    );
+for (const scale of [1e-3, 30])
+  addStep(`points far apart for their scale ${scale}`, true, (random) => stepInputs(random, manySamples(random, 40, 60, 8, 1), 40, scale));

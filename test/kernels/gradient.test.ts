@@ -5,7 +5,7 @@ import * as assert from 'uvu/assert';
 import { backends } from '../../lib/native.ts';
 import { poincareDistanceGradient as kernelGradient } from '../../lib/kernels.ts';
 import { seededRandom } from '../helpers.ts';
-import { bilevelInputs, mixedRadius, pointAt, table, tablesOf, WITHOUT_HYPERGRADIENT } from './inputs.ts';
+import { bilevelInputs, mixedRadius, pointAt, table, tablesOf, WITHOUT_HYPERGRADIENT, withSharedNegatives } from './inputs.ts';
 import * as reference from './reference.ts';
 
 const gradient = suite('gradient');
@@ -84,52 +84,73 @@ for (const c of CURVATURES)
     });
   }
 
-function bilevelProblem(dim: number, c: number): reference.BilevelProblem {
+/** With Eq. 3, or with so many shared negatives. */
+function bilevelProblem(dim: number, c: number, shared: number): reference.BilevelProblem {
   const random = seededRandom(3);
   const { beta, ...args } = bilevelInputs(random, dim, c, () => 0.1 + 0.6 * random());
-  return { ...args, tables: tablesOf(args, c), beta: Float64Array.from(beta) };
+  const problem = { ...args, tables: tablesOf(args, c), beta: Float64Array.from(beta) };
+  if (shared === 0) return problem;
+  const [inner, outer] = [args.inner, args.outer].map((batch) => withSharedNegatives(random, batch, beta.length, shared)) as [
+    reference.Batch,
+    reference.Batch,
+  ];
+  return { ...problem, inner, outer };
 }
 
-for (const c of CURVATURES)
-  for (const dim of [2, 7]) {
-    gradient(`J_inner, with respect to all of Θ: dim ${dim}, c ${c}`, () => {
-      const { tables, graph, beta, inner } = bilevelProblem(dim, c);
-      const analytic = reference.innerLossGradient(tables, graph, beta, inner, c);
-      for (const name of ['users', 'entities', 'relations'] as const) {
-        const numerical = tables[name].map((before, row) => {
-          const result = numericalGradient(
-            (p) => {
-              tables[name][row] = p;
-              return reference.innerLoss(tables, graph, beta, inner, c);
-            },
-            before,
-            c,
-          );
-          tables[name][row] = before;
-          return result;
-        });
-        const error = relativeError(numerical, analytic[name]);
-        assert.ok(error <= 1e-7, `${name}: ${error}`);
-      }
-    });
-
-    gradient(`the hypergradient is the derivative of the whole lookahead: dim ${dim}, c ${c}`, () => {
-      const problem = bilevelProblem(dim, c);
-      for (const outer of [problem.outer, problem.inner]) {
-        const analytic = reference.hypergradient({ ...problem, outer }, c);
-        const numerical = analytic.map((_, item) =>
-          derivative((shift) => {
-            const beta = Float64Array.from(problem.beta);
-            beta[item]! += shift;
-            return reference.lookaheadLoss({ ...problem, outer, beta }, c);
-          }, 1e-2),
-        );
-        const error = relativeError([numerical], [analytic]);
-        assert.ok(error <= 1e-8, `${error}`);
-        for (const item of WITHOUT_HYPERGRADIENT) assert.is(Math.abs(analytic[item]!), 0, `item ${item}`);
-      }
-    });
+gradient('sampled softmax with one negative is Eq. 3; with the same negative k times, ln(1 + k e^z)', () => {
+  for (const c of CURVATURES) {
+    const random = seededRandom(6);
+    for (let round = 0; round < 20; ++round) {
+      const [u, p, n] = [point(random, 7, c), point(random, 7, c), point(random, 7, c)];
+      const one = reference.rankingLoss(u, p, n, c);
+      assert.ok(Math.abs(reference.softmaxLoss(u, p, [n], c) - one) <= 1e-14 * (1 + one));
+      const five = Math.log1p(5 * Math.exp(reference.poincareDistance(u, p, c) - reference.poincareDistance(u, n, c)));
+      assert.ok(Math.abs(reference.softmaxLoss(u, p, [n, n, n, n, n], c) - five) <= 1e-14 * (1 + five));
+      assert.is(reference.softmaxLoss(u, p, [], c), 0);
+    }
   }
+});
+
+for (const [c, dim, shared] of CURVATURES.flatMap((c) => [2, 7].flatMap((dim) => [0, 1, 5].map((shared) => [c, dim, shared] as const)))) {
+  const label = `dim ${dim}, c ${c}${shared === 0 ? '' : `, ${shared} shared negatives`}`;
+  gradient(`J_inner, with respect to all of Θ: ${label}`, () => {
+    const { tables, graph, beta, inner } = bilevelProblem(dim, c, shared);
+    const analytic = reference.innerLossGradient(tables, graph, beta, inner, c);
+    for (const name of ['users', 'entities', 'relations'] as const) {
+      const numerical = tables[name].map((before, row) => {
+        const result = numericalGradient(
+          (p) => {
+            tables[name][row] = p;
+            return reference.innerLoss(tables, graph, beta, inner, c);
+          },
+          before,
+          c,
+        );
+        tables[name][row] = before;
+        return result;
+      });
+      const error = relativeError(numerical, analytic[name]);
+      assert.ok(error <= 1e-7, `${name}: ${error}`);
+    }
+  });
+
+  gradient(`the hypergradient is the derivative of the whole lookahead: ${label}`, () => {
+    const problem = bilevelProblem(dim, c, shared);
+    for (const outer of [problem.outer, problem.inner]) {
+      const analytic = reference.hypergradient({ ...problem, outer }, c);
+      const numerical = analytic.map((_, item) =>
+        derivative((shift) => {
+          const beta = Float64Array.from(problem.beta);
+          beta[item]! += shift;
+          return reference.lookaheadLoss({ ...problem, outer, beta }, c);
+        }, 1e-2),
+      );
+      const error = relativeError([numerical], [analytic]);
+      assert.ok(error <= 1e-8, `${error}`);
+      for (const item of WITHOUT_HYPERGRADIENT) assert.is(Math.abs(analytic[item]!), 0, `item ${item}`);
+    }
+  });
+}
 
 for (const { name, reason } of backends()) {
   const usable = reason === undefined && name !== 'cuda-on-host';

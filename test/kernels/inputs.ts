@@ -1,6 +1,6 @@
 /** Seeded float32 inputs of kernels: points at chosen radii, graphs of chosen degrees, batches. */
 import type { Graph, HypergradientArguments, Samples } from '../../lib/kernels.ts';
-import { innerLossGradient, mobiusAdd, pointsOf, type Tables } from './reference.ts';
+import { type Batch, innerLossGradient, mobiusAdd, pointsOf, type Tables } from './reference.ts';
 
 export type Random = () => number;
 
@@ -128,8 +128,27 @@ export function bilevelInputs(random: Random, dim: number, c: number, radius: ()
   return { ...args, innerLearningRate: insideLearningRate(args, c) };
 }
 
+/**
+ * Distinct items as negatives that the samples share. Each sample leaves out its positive and one in eight of the others; the last of
+ * several leaves out all.
+ */
+export function withSharedNegatives(random: Random, { users, positives }: Samples, items: number, count: number): Required<Batch> {
+  const order = Array.from({ length: items }, (_, item) => ({ item, at: random() })).sort((x, y) => x.at - y.at);
+  const negatives = Uint32Array.from(order.slice(0, count), ({ item }) => item);
+  const words = Math.ceil(negatives.length / 32);
+  const leftOut = new Uint32Array(words * users.length);
+  for (let i = 0; i < users.length; ++i)
+    for (let j = 0; j < 32 * words; ++j)
+      if (j >= negatives.length || negatives[j] === positives[i] || random() < 0.125 || (i > 0 && i === users.length - 1))
+        leftOut[i * words + (j >> 5)]! |= 1 << (j & 31);
+  return { users, positives, negatives, leftOut };
+}
+
 /** The largest innerLearningRate up to 0.01 that moves no row by more than a quarter of its gap. */
-export function insideLearningRate(args: Omit<HypergradientArguments, 'innerLearningRate'>, c: number): number {
+export function insideLearningRate(
+  args: Omit<HypergradientArguments, 'innerLearningRate' | 'inner'> & { inner: Batch },
+  c: number,
+): number {
   const tables = tablesOf(args, c);
   const gradient = innerLossGradient(tables, args.graph, args.beta, args.inner, c);
   let rate = 0.01;

@@ -234,19 +234,74 @@ export function rankingLoss(user: Point, positive: Point, negative: Point, c: nu
   return softplus(poincareDistance(user, positive, c) - poincareDistance(user, negative, c));
 }
 
-/** J_outer: the sum of Eq. 3 over a batch. */
-export function outerLoss(tables: Tables, batch: Samples, c: number): number {
+/** ln(1 + Σ_j exp(d(u, v) − d(u, v′_j))): sampled softmax. With one negative it is Eq. 3. */
+export function softmaxLoss(user: Point, positive: Point, negatives: readonly Point[], c: number): number {
+  const { most, sum } = exponentials(user, positive, negatives, c);
+  return most > 0 ? most + Math.log(Math.exp(-most) + sum) : Math.log1p(sum);
+}
+
+/** e^(z_j − most) with their sum, most being the largest of all z_j = d(u, v) − d(u, v′_j) and 0. */
+function exponentials(
+  user: Point,
+  positive: Point,
+  negatives: readonly Point[],
+  c: number,
+): { most: number; terms: number[]; sum: number } {
+  const distance = poincareDistance(user, positive, c);
+  const z = negatives.map((negative) => distance - poincareDistance(user, negative, c));
+  const most = Math.max(0, ...z);
+  const terms = z.map((value) => Math.exp(value - most));
+  return { most, terms, sum: terms.reduce((all, term) => all + term, 0) };
+}
+
+/**
+ * A batch with Eq. 3, or where `leftOut` is given with sampled softmax: `negatives` are then shared by all samples, and bit j % 32 of word
+ * ⌊j / 32⌋ of a sample's ⌈S / 32⌉ words says that it leaves out the j-th.
+ */
+export interface Batch extends Samples {
+  leftOut?: Uint32Array;
+}
+
+/** The negatives that a sample does not leave out. */
+function sharedNegatives({ negatives, leftOut }: Batch, sample: number): number[] {
+  const words = Math.ceil(negatives.length / 32);
+  return Array.from(negatives).filter((_, j) => ((leftOut![sample * words + (j >> 5)]! >>> (j & 31)) & 1) === 0);
+}
+
+/** J_outer: the sum of L_R over a batch. */
+export function outerLoss(tables: Tables, batch: Batch, c: number): number {
   const { users, entities } = tables;
   let sum = 0;
-  for (const [i, user] of batch.users.entries())
-    sum += rankingLoss(users[user]!, entities[batch.positives[i]!]!, entities[batch.negatives[i]!]!, c);
+  for (const [i, user] of batch.users.entries()) sum += sampleLoss(users[user]!, entities, batch, i, c);
   return sum;
 }
 
-export function outerLossGradient(tables: Tables, batch: Samples, c: number): TableGradient {
+/** L_R of one sample. */
+export function sampleLoss(user: Point, entities: readonly Point[], batch: Batch, sample: number, c: number): number {
+  const positive = entities[batch.positives[sample]!]!;
+  if (!batch.leftOut) return rankingLoss(user, positive, entities[batch.negatives[sample]!]!, c);
+  const negatives = sharedNegatives(batch, sample).map((item) => entities[item]!);
+  return softmaxLoss(user, positive, negatives, c);
+}
+
+export function outerLossGradient(tables: Tables, batch: Batch, c: number): TableGradient {
   const sum = zeroGradient(tables);
   for (const [i, user] of batch.users.entries()) {
     const positive = batch.positives[i]!;
+    if (batch.leftOut) {
+      const negatives = sharedNegatives(batch, i);
+      const [u, p] = [tables.users[user]!, tables.entities[positive]!];
+      const of = negatives.map((item) => tables.entities[item]!);
+      const { most, terms, sum: all } = exponentials(u, p, of, c);
+      const total = Math.exp(-most) + all;
+      accumulate(sum.users[user]!, all / total, poincareDistanceGradient(u, p, c));
+      accumulate(sum.entities[positive]!, all / total, poincareDistanceGradient(p, u, c));
+      for (const [j, item] of negatives.entries()) {
+        accumulate(sum.users[user]!, -terms[j]! / total, poincareDistanceGradient(u, of[j]!, c));
+        accumulate(sum.entities[item]!, -terms[j]! / total, poincareDistanceGradient(of[j]!, u, c));
+      }
+      continue;
+    }
     const negative = batch.negatives[i]!;
     const [u, p, n] = [tables.users[user]!, tables.entities[positive]!, tables.entities[negative]!];
     const slope = sigmoid(poincareDistance(u, p, c) - poincareDistance(u, n, c));
@@ -266,14 +321,14 @@ export function positiveCounts(batch: Samples): Map<number, number> {
 }
 
 /** J_inner: the sum of Eq. 9 over a batch. */
-export function innerLoss(tables: Tables, graph: Graph, beta: ArrayLike<number>, batch: Samples, c: number): number {
+export function innerLoss(tables: Tables, graph: Graph, beta: ArrayLike<number>, batch: Batch, c: number): number {
   let sum = outerLoss(tables, batch, c);
   for (const [item, count] of positiveCounts(batch))
     sum += count * sigmoid(beta[item]!) * neighborhood(tables.entities[item]!, neighborsOf(item, graph, tables), c).distance;
   return sum;
 }
 
-export function innerLossGradient(tables: Tables, graph: Graph, beta: ArrayLike<number>, batch: Samples, c: number): TableGradient {
+export function innerLossGradient(tables: Tables, graph: Graph, beta: ArrayLike<number>, batch: Batch, c: number): TableGradient {
   const sum = outerLossGradient(tables, batch, c);
   for (const [item, count] of positiveCounts(batch)) addKnowledgeGradient(sum, count * sigmoid(beta[item]!), item, graph, tables, c);
   return sum;
@@ -298,8 +353,8 @@ export interface BilevelProblem {
   tables: Tables;
   graph: Graph;
   beta: ArrayLike<number>;
-  inner: Samples;
-  outer: Samples;
+  inner: Batch;
+  outer: Batch;
   innerLearningRate: number;
 }
 

@@ -207,31 +207,93 @@ struct State {
   Buffer<StepState> buffer;
 };
 
-// Adam: dense, and touched rows with replay, which must end with the same bits.
+// Adam and the moving average of its parameters: dense, and touched rows with replay, which must end with the same bits.
 void exercise_adam(Backend& b, const Case& c, const World& w, const AdamOptions& adam, const List& touched, const List& items,
                    const Buffer<float>& gradient, Results& out) {
   const uint32_t dim = c.dim;
   Table dense(b, w.entities, dim, c.tangent), lazy(b, w.entities, dim, c.tangent);
   for (Table* table : {&dense, &lazy}) b.map_parameters({table->view(), c.curvature, c.tangent});
+  Buffer<float> dense_average(b, dense.parameters.download()), lazy_average(b, lazy.parameters.download());
+  const MovingAverage of_dense{dense_average.data(), 0.8, 3}, of_lazy{lazy_average.data(), 0.8, 3};
   const List none(b, c.entities, 1, 1);  // no row has a gradient
   State state(b);
   for (uint32_t step = 2; step <= 40; ++step) {
     const List& list = step == 2 || step == 37 ? touched : step == 3 || step == 20 ? items : none;
     b.adam({dense.view(), adam, nullptr, nullptr, gradient.data(), list.slot.data(), items.slot.data(), items.offsets.data(), 1e-3,
             state.at(0, 0, step - 1), c.entities});
+    b.average({dense.parameters.data(), of_dense, c.entities, dim, nullptr, nullptr, state.at(0, 0, step - 1), c.entities});
     if (&list == &none) continue;
-    b.adam_replay({lazy.view(), adam, list.unique.data(), list.count.data(), state.at(0, 0, step - 1), list.capacity});
+    b.adam_replay({lazy.view(), adam, of_lazy, list.unique.data(), list.count.data(), state.at(0, 0, step - 1), list.capacity});
     b.adam({lazy.view(), adam, list.unique.data(), list.count.data(), gradient.data(), nullptr, items.slot.data(), items.offsets.data(), 1e-3,
             state.at(0, 0, step - 1), list.capacity});
+    b.average({lazy.parameters.data(), of_lazy, c.entities, dim, list.unique.data(), list.count.data(), state.at(0, 0, step - 1), list.capacity});
   }
-  b.adam_replay({lazy.view(), adam, nullptr, nullptr, state.at(0, 0, 40), c.entities});
-  dense.keep_all(out, "adam", 2e-5);
+  b.adam_replay({lazy.view(), adam, of_lazy, nullptr, nullptr, state.at(0, 0, 40), c.entities});
+  dense.keep_all(out, "adam", 2e-5), keep(out, "adam.average", dense_average, size_t{c.entities} * dim, 2e-5);
   const std::vector<float> dense_parameters = dense.parameters.download(), lazy_parameters = lazy.parameters.download();
   const std::vector<float> dense_points = dense.separate ? dense.points.download() : dense_parameters,
                            lazy_points = lazy.separate ? lazy.points.download() : lazy_parameters;
   const std::vector<double> dense_gap = dense.gap.download(), lazy_gap = lazy.gap.download();
-  check(dense_parameters == lazy_parameters && dense_points == lazy_points && dense_gap == lazy_gap,
+  check(dense_parameters == lazy_parameters && dense_points == lazy_points && dense_gap == lazy_gap &&
+            dense_average.download() == lazy_average.download(),
         std::string(b.name()) + " " + c.name + ": touched rows with replay end like dense Adam, bit for bit");
+}
+
+// Sampled softmax: the shared negatives, the loss and its gradients, on float32 tables with points near the boundary and on float64 ones.
+void exercise_softmax(Backend& b, const Case& c, const Table& users, const Table& entities, const PointTable& user_points,
+                      const PointTable& item_points, const Buffer<uint32_t>& train_offsets, const Buffer<uint32_t>& train_items,
+                      const Buffer<uint32_t>& user_keys, const Buffer<uint32_t>& positives, const List& user_list,
+                      const Buffer<double>& scale, Results& out) {
+  const uint32_t dim = c.dim, n = c.batch;
+  State state(b);
+  for (const uint32_t wanted : {1u, 32u, 70u}) {
+    const uint32_t negatives = std::min(wanted, c.items), pitch = (negatives + 31) / 32 * 32, keys = n + negatives;
+    const std::string at = " " + std::to_string(negatives);
+    Buffer<uint32_t> item_keys(b, keys), left_out(b, size_t{n} * pitch / 32);
+    b.shared_negatives({train_offsets.data(), train_items.data(), user_keys.data(), positives.data(), c.items, 99, state.at(3, 17, 0), 1, n,
+                        negatives, pitch, item_keys.data(), left_out.data()});
+    keep(out, "shared_negatives.item_keys" + at, item_keys, keys, kExact);
+    keep(out, "shared_negatives.left_out" + at, left_out, left_out.size(), kExact);
+    List items(b, c.entities, std::min(keys, c.entities), keys);
+    b.group_rows({{items.groups(item_keys.data(), keys)}, 1});
+    const uint32_t user_count = user_list.count.first(), item_count = items.count.first();
+    Buffer<float> sqdist(b, size_t{n} * pitch), slope(b, size_t{n} * pitch), loss(b, n);
+    Buffer<SoftmaxTape> tape(b, n);
+    Buffer<double> scale_gradient(b, n), partial(b, size_t{(n + kSampleChunk - 1) / kSampleChunk} * negatives * (dim + 2));
+    const uint32_t* negative_rows = item_keys.data() + n;
+    const auto gradient = [&](const PointTable& u, const PointTable& v, bool of_users, const List& list, float* gradient32, double* gradient64) {
+      b.softmax_gradient({u, v, user_keys.data(), positives.data(), negative_rows, sqdist.data(), slope.data(), tape.data(), n, negatives,
+                          pitch, of_users, list.unique.data(), list.count.data(), list.offsets.data(), list.order.data(), list.capacity, dim,
+                          c.curvature, partial.data(), gradient32, gradient64});
+    };
+    b.softmax_loss({user_points, item_points, user_keys.data(), positives.data(), negative_rows, left_out.data(), n, negatives, pitch, dim,
+                    c.curvature, scale.data(), sqdist.data(), slope.data(), loss.data(), tape.data(), scale_gradient.data()});
+    keep(out, "softmax_loss" + at, loss, n, kFloat), keep(out, "softmax_loss.scale_gradient" + at, scale_gradient, n, kFloat);
+    keep(out, "softmax_loss.sqdist" + at, sqdist, size_t{n} * pitch, kFloat), keep(out, "softmax_loss.slope" + at, slope, size_t{n} * pitch, 1e-5);
+    Buffer<float> user_gradient(b, size_t{user_list.capacity} * dim), item_gradient(b, size_t{items.capacity} * dim);
+    gradient(user_points, item_points, true, user_list, user_gradient.data(), nullptr);
+    gradient(user_points, item_points, false, items, item_gradient.data(), nullptr);
+    keep(out, "softmax_gradient users" + at, user_gradient, size_t{user_count} * dim, 1e-5);
+    keep(out, "softmax_gradient items" + at, item_gradient, size_t{item_count} * dim, 1e-5);
+
+    // Compact float64 tables, as the lookahead makes them.
+    Buffer<double> user_rows(b, size_t{user_list.capacity} * dim), user_gap(b, user_list.capacity), unused_users(b, size_t{user_list.capacity} * dim);
+    Buffer<double> item_rows(b, size_t{items.capacity} * dim), item_gap(b, items.capacity), unused_items(b, size_t{items.capacity} * dim);
+    const auto ahead = [&](const Table& table, const List& list, const float* of, Buffer<double>& unused, Buffer<double>& rows, Buffer<double>& gap) {
+      b.lookahead({table.parameters.data(), list.unique.data(), list.count.data(), list.slot.data(), of, 1e-2, list.capacity, dim, c.curvature,
+                   c.tangent, true, unused.data(), rows.data(), gap.data()});
+    };
+    ahead(users, user_list, user_gradient.data(), unused_users, user_rows, user_gap);
+    ahead(entities, items, item_gradient.data(), unused_items, item_rows, item_gap);
+    const PointTable u64{nullptr, user_rows.data(), user_gap.data(), user_list.slot.data()};
+    const PointTable v64{nullptr, item_rows.data(), item_gap.data(), items.slot.data()};
+    b.softmax_loss({u64, v64, user_keys.data(), positives.data(), negative_rows, left_out.data(), n, negatives, pitch, dim, c.curvature,
+                    scale.data(), sqdist.data(), slope.data(), nullptr, tape.data(), nullptr});
+    Buffer<double> user_gradient64(b, user_rows.size()), item_gradient64(b, item_rows.size());
+    gradient(u64, v64, true, user_list, nullptr, user_gradient64.data()), gradient(u64, v64, false, items, nullptr, item_gradient64.data());
+    keep(out, "softmax_gradient users float64" + at, user_gradient64, size_t{user_count} * dim, 2e-5);
+    keep(out, "softmax_gradient items float64" + at, item_gradient64, size_t{item_count} * dim, 2e-5);
+  }
 }
 
 // Every kernel, in the order of a training step, each fed with what this backend computed before.
@@ -303,6 +365,8 @@ Results exercise(Backend& b, const Case& c, const World& w) {
   ranking_gradient(user_points, item_points, tape, false, item_list, item_gradient.data(), nullptr);
   keep(out, "ranking_gradient users", user_gradient, size_t{user_count} * dim, kFloat);
   keep(out, "ranking_gradient items", item_gradient, size_t{item_count} * dim, kFloat);
+
+  exercise_softmax(b, c, users, entities, user_points, item_points, train_offsets, train_items, user_keys, positives, user_list, scale, out);
 
   // Eq. 4–7 and their gradient.
   const uint32_t triples = graph.most_triples(heads.capacity), groups = graph.most_groups(heads.capacity);
@@ -398,7 +462,7 @@ Results exercise(Backend& b, const Case& c, const World& w) {
   for (uint32_t step = 1; step <= 10; ++step) {
     const std::vector<float> before = average.download();
     const float* now = step % 2 ? users.point_rows() : users.parameters.data();
-    b.average({now, average.data(), c.users, dim, 0.9, 3, state.at(0, 0, step - 1)});
+    b.average({now, {average.data(), 0.9, 3}, c.users, dim, nullptr, nullptr, state.at(0, 0, step - 1), c.users});
     check(step < 3 || step % 3 == 0 || average.download() == before, std::string(b.name()) + " " + c.name + ": an average moves every third step");
     if (step == 2 || step > 8) keep(out, "average", average, size_t{c.users} * dim, step == 2 ? kExact : kFloat);
   }

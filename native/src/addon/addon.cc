@@ -14,6 +14,7 @@ class HyperKnow : public Napi::Addon<HyperKnow> {
                              InstanceMethod("neighborhood", &HyperKnow::call<&hk::KernelExports::neighborhood>),
                              InstanceMethod("neighborhoodGradient", &HyperKnow::call<&hk::KernelExports::neighborhood_gradient>),
                              InstanceMethod("hypergradient", &HyperKnow::call<&hk::KernelExports::hypergradient>),
+                             InstanceMethod("bilevelStep", &HyperKnow::call<&hk::KernelExports::bilevel_step>),
                              InstanceMethod("topK", &HyperKnow::call<&hk::KernelExports::top_k>),
                              InstanceMethod("topKAsync", &HyperKnow::call<&hk::KernelExports::top_k_async>),
                              InstanceValue("Trainer", hk::TrainerWrap::define(env), napi_enumerable),

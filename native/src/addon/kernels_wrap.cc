@@ -52,13 +52,13 @@ struct GraphArguments {
   }
 };
 
-HostSamples samples(const Arguments& in, size_t at, const char* const names[3], uint32_t users, uint32_t items) {
+HostSamples samples(const Arguments& in, size_t at, const char* const names[3], uint32_t users, uint32_t items, bool shared = false) {
   const Span<uint32_t> u = in.uint32(at, names[0]), p = in.uint32(at + 1, names[1]), n = in.uint32(at + 2, names[2]);
   check_length(names[1], p.size, u.size, "one per user of the batch");
-  check_length(names[2], n.size, u.size, "one per user of the batch");
+  if (!shared) check_length(names[2], n.size, u.size, "one per user of the batch");
   check_ids(names[0], u, users, "user rows");
   check_ids(names[1], p, items, "items"), check_ids(names[2], n, items, "items");
-  return {u.data, p.data, n.data, static_cast<uint32_t>(u.size)};
+  return {u.data, p.data, n.data, static_cast<uint32_t>(u.size), shared ? static_cast<uint32_t>(n.size) : 0};
 }
 
 struct TopKArguments {
@@ -199,6 +199,38 @@ Napi::Value KernelExports::hypergradient(const Napi::CallbackInfo& info) {
     if (!(rate >= 0) || !std::isfinite(rate)) Arguments::bad_range("innerLearningRate", "must be finite and not negative");
     Napi::Float32Array out = new_float32(info.Env(), a.graph.items);
     hk::hypergradient(backend(name), user_rows, a.entities, a.relations, a.dim, a.graph, beta.data, inner, outer, rate, a.curvature, out.Data());
+    return out;
+  });
+}
+
+Napi::Value KernelExports::bilevel_step(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    const Arguments in(info);
+    const std::string name = in.string(0, "backend");
+    const GraphArguments a(in, 2, 15);
+    const Span<float> users = in.float32(1, "users"), beta = in.float32(8, "beta");
+    const Rows user_rows{users.data, check_points("users", users, a.dim, a.curvature)};
+    check_length("beta", beta.size, a.graph.items, "one per item of the graph");
+    check_finite("beta", beta);
+    const char* const names[3] = {"users", "positives", "negatives"};
+    const bool shared = !in.is_null(12);
+    HostSamples batch = samples(in, 9, names, user_rows.count, a.graph.items, shared);
+    if (shared) {
+      const Span<uint32_t> left_out = in.uint32(12, "leftOut");
+      check_length("leftOut", left_out.size, (size_t{batch.shared} + 31) / 32 * batch.count, "32 negatives each");
+      batch.left_out = left_out.data;
+    }
+    const double rate = in.number(13, "innerLearningRate"), scale = in.number(14, "scale");
+    Napi::Float32Array loss = new_float32(info.Env(), batch.count), of_users = new_float32(info.Env(), users.size),
+                       of_entities = new_float32(info.Env(), size_t{a.entities.count} * a.dim),
+                       of_relations = new_float32(info.Env(), size_t{a.relations.count} * a.dim),
+                       of_beta = new_float32(info.Env(), a.graph.items);
+    double scale_gradient = 0;
+    hk::bilevel_step(backend(name), user_rows, a.entities, a.relations, a.dim, a.graph, beta.data, batch, batch, rate, a.curvature, scale,
+                     {loss.Data(), &scale_gradient, of_users.Data(), of_entities.Data(), of_relations.Data(), of_beta.Data()});
+    Napi::Object out = Napi::Object::New(info.Env());
+    out.Set("loss", loss), out.Set("scaleGradient", scale_gradient), out.Set("users", of_users), out.Set("entities", of_entities);
+    out.Set("relations", of_relations), out.Set("hypergradient", of_beta);
     return out;
   });
 }

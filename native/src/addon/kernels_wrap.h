@@ -18,6 +18,7 @@ class KernelExports {
   Napi::Value neighborhood(const Napi::CallbackInfo& info);
   Napi::Value neighborhood_gradient(const Napi::CallbackInfo& info);
   Napi::Value hypergradient(const Napi::CallbackInfo& info);
+  Napi::Value bilevel_step(const Napi::CallbackInfo& info);
   Napi::Value top_k(const Napi::CallbackInfo& info);
   Napi::Value top_k_async(const Napi::CallbackInfo& info);
 

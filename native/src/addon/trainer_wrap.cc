@@ -79,11 +79,11 @@ TrainerOptions options_from(const Config& c) {
   m.beta = o.adaptive ? std::log(weight / (1.0 - weight)) : 0.0;
   m.seed = o.seed = static_cast<uint64_t>(c.number("seed", 0, 9007199254740991.0));
   o.batch = c.integer("batchSize", 1, 1u << 24);
+  o.negatives = c.integer("sharedNegatives", 0, 1u << 16);
   o.learning_rate = c.number("learningRate", 0, 1e30), o.beta_learning_rate = c.number("betaLearningRate", 0, 1e30);
   o.scale_learning_rate = c.number("curvatureLearningRate", 0, 1e30), o.regularization = c.number("regularization", 0, 1e30);
   o.average_decay = c.number("averageDecay", 0, 1 - 1e-9), o.average_every = c.integer("averageEvery", 0, 1u << 30);
   m.average = o.average_every > 0;
-  if (m.average && m.exact_adam) Arguments::bad_range("averageEvery", "must be 0 with exact Adam, whose rows wait for their steps");
   o.time_kernels = c.boolean("timeKernels");
   o.step = {m.curvature, m.tangent, true, c.boolean("knowledge"), c.boolean("attention"), weight, c.number("innerLearningRate", 0, 1e30)};
 
@@ -173,7 +173,7 @@ Napi::Value TrainerWrap::samples(const Napi::CallbackInfo& info) {
     Samples s = idle().get().samples(Arguments(info).integer(0, "epoch", 0, 0xffffffff));
     Napi::Object out = Napi::Object::New(info.Env());
     out.Set("users", take(info.Env(), std::move(s.users))), out.Set("positives", take(info.Env(), std::move(s.positives)));
-    out.Set("negatives", take(info.Env(), std::move(s.negatives)));
+    out.Set("negatives", take(info.Env(), std::move(s.negatives))), out.Set("shared", take(info.Env(), std::move(s.shared)));
     return out;
   });
 }

@@ -4,7 +4,9 @@
 #include <cmath>
 #include <vector>
 
+#include "../averaging.h"
 #include "../ball.h"
+#include "average_numbers.h"
 #include "cpu_backend.h"
 #include "rows.h"
 #include "vector_math.h"
@@ -136,6 +138,13 @@ HK_INLINE void adam_rows(const Adam& a, uint64_t begin, uint64_t end) {
   }
 }
 
+// The average of a row after step number `step`.
+void move_average(const AdamReplay& a, size_t row, uint32_t step) {
+  const float weight = average_weight(a.moving.decay, a.moving.every, step);
+  const size_t at = row * a.table.dim;
+  if (weight != 0.0f) average_numbers(a.moving.average + at, a.table.parameters + at, weight, a.table.dim);
+}
+
 template <class S>
 HK_INLINE void replay_rows(const AdamReplay& a, uint64_t begin, uint64_t end) {
   thread_local std::vector<float> zero;
@@ -149,7 +158,10 @@ HK_INLINE void replay_rows(const AdamReplay& a, uint64_t begin, uint64_t end) {
     if (done >= a.state->steps) continue;
     a.table.step[row] = a.state->steps;
     if (done == 0) continue;  // never had a gradient: its moments are zero and such a step changes nothing
-    while (done < a.state->steps) step(a.table, b, rates(a.options, *a.state, ++done), a.options.curvature, most);
+    while (done < a.state->steps) {
+      step(a.table, b, rates(a.options, *a.state, ++done), a.options.curvature, most);
+      if (a.moving.average) move_average(a, row, done);
+    }
     if (a.table.points) map(a.table, b, a.options.curvature, a.options.tangent);
   }
 }

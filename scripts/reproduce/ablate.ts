@@ -1,0 +1,217 @@
+// Every extension of a preset turned the other way, one at a time, on all the data sets that are given.
+import { join } from 'node:path';
+import { PRESETS } from '../../lib/presets.ts';
+import { mean, pairedTTest, standardDeviation } from '../../lib/statistics.ts';
+import type { TrainOptions } from '../../lib/train.ts';
+import type { Command } from './command.ts';
+import { controlsFor } from './controls.ts';
+import { keyOf, sizesOf } from './data.ts';
+import { keepResult, type Method, resultOf, VERSION } from './methods.ts';
+import { Progress } from './progress.ts';
+import { protocolOf } from './protocol.ts';
+import { type RunResult, writeWhole } from './runs.ts';
+import { averageOverSeeds, markdown } from './table.ts';
+
+/** The validation split is the same for all seeds, so that a control is fitted once. */
+const SPLIT_SEED = 1;
+
+export interface Change {
+  name: string;
+  label: string;
+  /** Beside the options of the others. */
+  options: TrainOptions;
+  /** Whether it needs a knowledge graph. */
+  knowledge: boolean;
+}
+
+/** The base and what is changed about it, one at a time: what the preset and `options` have on is turned off, what they have off is turned on. */
+export function changesOf(options: TrainOptions): Change[] {
+  const preset = PRESETS[options.preset ?? 'tuned'];
+  const { loss, averaging, sharedEntities, adam, schedule, curvature } = { ...preset, ...options };
+  const { beta = 'adaptive' } = options;
+  const fixed = preset.fixedKnowledgeWeight;
+  const turned = (name: 'averaging' | 'sharedEntities', isOn: boolean, what: string, knowledge: boolean): Change => ({
+    ...{ name, knowledge, label: isOn ? `without ${what}` : `with ${what}` },
+    options: { [name]: !isOn },
+  });
+  return [
+    { name: 'base', label: 'Hyper-Know', options: {}, knowledge: false },
+    loss === 'bpr'
+      ? { name: 'loss', label: 'sampled softmax, not BPR', options: { loss: 'sampled-softmax' }, knowledge: false }
+      : { name: 'loss', label: 'BPR, not sampled softmax', options: { loss: 'bpr' }, knowledge: false },
+    turned('averaging', Boolean(averaging), 'averaging', false),
+    turned('sharedEntities', Boolean(sharedEntities), 'shared entities', true),
+    adam === 'touched'
+      ? { name: 'adam', label: 'exact Adam, not on touched rows', options: { adam: 'exact' }, knowledge: false }
+      : { name: 'adam', label: `Adam on touched rows, not ${adam}`, options: { adam: 'touched' }, knowledge: false },
+    schedule === 'decay'
+      ? { name: 'schedule', label: 'a constant learning rate', options: { schedule: 'constant' }, knowledge: false }
+      : { name: 'schedule', label: 'a learning rate that decays', options: { schedule: 'decay' }, knowledge: false },
+    curvature === 'learned'
+      ? {
+          name: 'curvature',
+          label: 'the curvature of the tuned preset, not learned',
+          options: { curvature: PRESETS.tuned.curvature },
+          knowledge: false,
+        }
+      : { name: 'curvature', label: 'a learned curvature', options: { curvature: 'learned' }, knowledge: false },
+    typeof beta === 'number'
+      ? { name: 'beta', label: `an adaptive weight σ(β), not ${beta} for all`, options: { beta: 'adaptive' }, knowledge: true }
+      : { name: 'beta', label: `σ(β) = ${fixed} for all, not adaptive`, options: { beta: fixed }, knowledge: true },
+    { name: 'attention', label: 'no attention', options: { variant: 'bpr-avg-h', beta }, knowledge: true },
+    { name: 'geometry', label: 'Euclidean', options: { variant: 'bpr-att-e', beta }, knowledge: false },
+    { name: 'knowledge', label: 'no knowledge graph', options: { variant: 'bpr-h' }, knowledge: true },
+  ];
+}
+
+export interface AblationRow {
+  method: string;
+  label: string;
+  runs: number;
+  validationRecall: { mean: number; sd: number };
+  recall: { mean: number; sd: number };
+  ndcg: { mean: number; sd: number };
+  /** This minus the base, test recall@20 per user, each user's mean over the seeds; absent for the base. */
+  againstBase?: { difference: number; p: number; users: number };
+  epochSeconds?: number;
+  bestEpoch?: number;
+}
+
+export function ablationRows(methods: readonly Method[], results: ReadonlyMap<string, readonly RunResult[]>): AblationRow[] {
+  const base = results.get(methods[0]!.name)!;
+  const over = (runs: readonly RunResult[], of: (run: RunResult) => number | undefined): { mean: number; sd: number } => {
+    const values = runs.map((run) => of(run) ?? Number.NaN);
+    return { mean: mean(values), sd: values.length > 1 ? standardDeviation(values) : Number.NaN };
+  };
+  return methods.map(({ name, label }) => {
+    const runs = results.get(name)!;
+    const row: AblationRow = {
+      ...{ method: name, label, runs: runs.length },
+      validationRecall: over(runs, (run) => run.validationRecall),
+      recall: over(runs, (run) => run.metrics['recall@20']),
+      ndcg: over(runs, (run) => run.metrics['ndcg@20']),
+    };
+    if (runs !== base) {
+      const { difference, p, pairs } = pairedTTest(averageOverSeeds(runs, 'recall@20'), averageOverSeeds(base, 'recall@20'));
+      row.againstBase = { difference, p, users: pairs };
+    }
+    if (runs[0]!.epochSeconds !== undefined) {
+      row.epochSeconds = over(runs, (run) => run.epochSeconds).mean;
+      row.bestEpoch = over(runs, (run) => run.bestEpoch).mean;
+    }
+    return row;
+  });
+}
+
+const number = (value: number): string => (Number.isNaN(value) ? '–' : value.toFixed(4));
+const spread = ({ mean: m, sd }: { mean: number; sd: number }): string => (Number.isNaN(sd) ? number(m) : `${number(m)} ± ${number(sd)}`);
+const signed = (value: number): string => (Number.isNaN(value) ? '–' : `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(4)}`);
+
+/** The table of one data set. */
+export function ablationTable(rows: readonly AblationRow[]): string {
+  const head = ['', 'validation Recall@20', 'Recall@20', 'NDCG@20', 'this − Hyper-Know', 'p', 's/epoch', 'best epoch'];
+  return markdown(
+    head,
+    rows.map(({ label, validationRecall, recall, ndcg, againstBase, epochSeconds, bestEpoch }) => [
+      label,
+      spread(validationRecall),
+      spread(recall),
+      spread(ndcg),
+      againstBase ? signed(againstBase.difference) : '',
+      againstBase ? (againstBase.p < 1e-4 ? '< 0.0001' : againstBase.p.toFixed(4)) : '',
+      epochSeconds === undefined ? '' : epochSeconds.toPrecision(2),
+      bestEpoch === undefined ? '' : bestEpoch.toFixed(0),
+    ]),
+  );
+}
+
+/** What each change does to validation recall@20, data set by data set: what a preset may be chosen by. */
+export function overviewTable(sets: readonly { name: string; rows: readonly AblationRow[] }[]): string {
+  const labels = new Map(
+    sets.flatMap(({ rows }) => rows.filter(({ againstBase }) => againstBase).map(({ method, label }) => [method, label])),
+  );
+  return markdown(
+    ['validation Recall@20, this − Hyper-Know', ...sets.map(({ name }) => name)],
+    [...labels].map(([method, label]) => [
+      label,
+      ...sets.map(({ rows }) => {
+        const row = rows.find((one) => one.method === method);
+        return row ? signed(row.validationRecall.mean - rows[0]!.validationRecall.mean) : '';
+      }),
+    ]),
+  );
+}
+
+export async function ablate({ sources, seeds, options, controls: wanted, out }: Command): Promise<void> {
+  const changes = changesOf(options);
+  const sets: { name: string; data: Record<string, unknown>; rows: AblationRow[]; remarks: string[] }[] = [];
+  const runs: RunResult[] = [];
+  const parts: string[] = [];
+  for (const source of sources) {
+    const dataset = await source.open(SPLIT_SEED);
+    process.stderr.write(`${source.name}: ${sizesOf(dataset)}\n`);
+    const { controls, remarks } = wanted ? controlsFor(dataset) : { controls: [], remarks: [] };
+    const hasGraph = dataset.graph.tails.length > 0;
+    if (!hasGraph) remarks.push('What changes something about the knowledge graph is left out: there is none.');
+    const methods: Method[] = [
+      ...changes
+        .filter(({ knowledge }) => hasGraph || !knowledge)
+        .map(({ name, label, options: own }) => ({ name, label, kind: 'model' as const, options: { ...options, ...own } })),
+      ...controls.map((control) => ({ name: control.name, label: control.label, kind: 'control' as const, control })),
+    ];
+    const occasions = methods.flatMap((method) => (method.kind === 'control' ? [SPLIT_SEED] : seeds).map((seed) => ({ method, seed })));
+    const progress = new Progress(occasions.length);
+    const results = new Map<string, RunResult[]>();
+    const data = keyOf(dataset);
+    for (const { method, seed } of occasions) {
+      const { isNew, ...result } = await resultOf(method, { dataset, data, seed, out, progress });
+      keepResult(results, method, result);
+      const { validationRecall, metrics, seconds } = result;
+      const numbers = `validation Recall@20 ${number(validationRecall ?? Number.NaN)}  test ${number(metrics['recall@20']!)}`;
+      const who = method.kind === 'control' ? method.label : `${method.label}, seed ${seed}`;
+      progress.finish(`${who}: ${numbers}  (${isNew ? `${seconds.toFixed(1)} s` : 'finished before'})`, !isNew);
+    }
+    runs.push(...[...results.values()].flat());
+    const rows = ablationRows(methods, results);
+    sets.push({ name: source.name, data: { ...data, report: dataset.report }, rows, remarks });
+    const part = [
+      `## ${source.name}`,
+      '',
+      `${sizesOf(dataset)}.`,
+      '',
+      ablationTable(rows),
+      ...(remarks.length > 0 ? ['', ...remarks] : []),
+    ];
+    parts.push(part.join('\n'));
+    console.log(`${part.join('\n')}\n`);
+  }
+  const overview = overviewTable(sets);
+  console.log(overview);
+
+  const { threads, ...decisive } = options;
+  const text = [
+    '# Ablation',
+    '',
+    `Each row is ${options.preset ?? 'tuned'}${extraOf(decisive)} with one thing changed; ${seeds.length} seed${seeds.length > 1 ? 's' : ''}, one split. ` +
+      'The epoch is chosen on validation Recall@20, the test split is looked at once; ± is the standard deviation over the seeds, p of the paired ' +
+      't-test over the users.',
+    '',
+    overview,
+    '',
+    ...parts.flatMap((part) => [part, '']),
+  ].join('\n');
+  const document = {
+    schema: 'hyper-know/ablation/1',
+    version: VERSION,
+    protocol: { options: decisive, seeds, splitSeed: SPLIT_SEED, changes, ...protocolOf(threads) },
+    dataSets: sets,
+    runs: runs.map(({ perUser: _perUser, ...rest }) => rest),
+  };
+  writeWhole(join(out, 'ablation.json'), `${JSON.stringify(document, undefined, 2)}\n`);
+  writeWhole(join(out, 'ablation.md'), text);
+  process.stderr.write(`wrote ${join(out, 'ablation.md')} and ablation.json\n`);
+}
+
+function extraOf({ preset: _preset, backend: _backend, ...rest }: TrainOptions): string {
+  return Object.keys(rest).length > 0 ? ` and ${JSON.stringify(rest)}` : '';
+}

@@ -1,0 +1,89 @@
+// The simple methods that a model has to be compared with, each the best of a small grid by validation recall@20.
+import { type BprOptions, bprMf } from '../../lib/bpr-mf.ts';
+import { attributeKnn, bestOnValidation, itemKnn, popularity, type Scorer, SHARES, validatedBlend } from '../../lib/controls.ts';
+import type { Dataset } from '../../lib/data/dataset.ts';
+import { EASE_MOST, ease, implicitAls, isEasePossible } from '../../lib/linear-controls.ts';
+
+/**
+ * The settings that are tried: which is taken is decided by validation recall@20 alone, for every split anew, and stands in results.json.
+ * scripts/README.md has what they gave.
+ */
+export const GRIDS = {
+  itemKnn: { neighbors: [200], shrinkage: [10, 0, 30] },
+  attributeKnn: { neighbors: [200], shrinkage: [0, 10] },
+  bpr: { dim: [64], learningRate: [0.5, 0.1], regularization: [0.01, 0.03], epochs: [100] },
+  als: { dim: [128], unobserved: [80, 20], regularization: [0.03, 0.01] },
+  ease: { regularization: [100, 30, 300] },
+} as const;
+
+/** Every combination of one value of each list. */
+export function* grid<T extends Record<string, readonly number[]>>(lists: T): Generator<{ [name in keyof T]: number }> {
+  const [[name, values] = [undefined, []], ...rest] = Object.entries(lists);
+  if (name === undefined) yield {} as { [name in keyof T]: number };
+  else
+    for (const value of values)
+      for (const others of grid(Object.fromEntries(rest))) yield { [name]: value, ...others } as { [name in keyof T]: number };
+}
+
+/** A scorer that can say what it chose. */
+type Tuned = Scorer & { setting(): unknown };
+
+function tuned<Options>(settings: Iterable<Options>, make: (dataset: Dataset, options: Options) => Scorer): (dataset: Dataset) => Tuned {
+  const all = [...settings];
+  return (dataset) => {
+    const scorer = bestOnValidation(
+      all.map((options) => make(dataset, options)),
+      dataset,
+    );
+    return Object.assign(scorer, { setting: () => all[scorer.chosen] });
+  };
+}
+
+const bestItemKnn = tuned(grid(GRIDS.itemKnn), itemKnn);
+const bestAttributeKnn = tuned(grid(GRIDS.attributeKnn), attributeKnn);
+
+function bestBlend(dataset: Dataset): Tuned {
+  const [one, other] = [bestItemKnn(dataset), bestAttributeKnn(dataset)];
+  const scorer = validatedBlend(one, other, dataset);
+  return Object.assign(scorer, {
+    setting: () => ({ share: SHARES[scorer.chosen], itemKnn: one.setting(), attributeKnn: other.setting() }),
+  });
+}
+
+export interface Control {
+  name: string;
+  label: string;
+  /** A function of the data set and its split alone: what starts at random always starts alike. */
+  scorer: (dataset: Dataset) => Scorer & Partial<Tuned>;
+  /** Why it cannot be had for these data. */
+  missing?: (dataset: Dataset) => string | undefined;
+}
+
+const withoutGraph = ({ graph }: Dataset): string | undefined => (graph.tails.length > 0 ? undefined : 'there is no knowledge graph');
+
+export const CONTROLS: readonly Control[] = [
+  { name: 'control:popularity', label: 'popularity', scorer: popularity },
+  { name: 'control:item-knn', label: 'item-kNN', scorer: bestItemKnn },
+  { name: 'control:attribute-knn', label: 'KG-attribute kNN', scorer: bestAttributeKnn, missing: withoutGraph },
+  { name: 'control:blend', label: 'item-kNN + KG-attribute kNN', scorer: bestBlend, missing: withoutGraph },
+  { name: 'control:bpr-mf', label: 'BPR-MF', scorer: tuned<BprOptions>(grid(GRIDS.bpr), bprMf) },
+  { name: 'control:ials', label: 'iALS', scorer: tuned(grid(GRIDS.als), implicitAls) },
+  {
+    name: 'control:ease',
+    label: 'EASE',
+    scorer: tuned(grid(GRIDS.ease), (dataset, { regularization }) => ease(dataset, regularization)),
+    missing: (dataset) =>
+      isEasePossible(dataset)
+        ? undefined
+        : `it inverts a matrix of users or of items, and both are more than ${EASE_MOST}: ${dataset.users} and ${dataset.items}`,
+  },
+];
+
+/** Those that can be had for the data set, and a sentence for each of the others. */
+export function controlsFor(dataset: Dataset): { controls: Control[]; remarks: string[] } {
+  const why = CONTROLS.map(({ missing }) => missing?.(dataset));
+  return {
+    controls: CONTROLS.filter((_, i) => why[i] === undefined),
+    remarks: CONTROLS.flatMap(({ label }, i) => (why[i] === undefined ? [] : [`${label} is left out: ${why[i]}.`])),
+  };
+}
