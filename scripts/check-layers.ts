@@ -18,6 +18,7 @@ const nativeGroups: readonly (readonly string[])[] = [
     'native/src/cpu/rows.cc',
     'native/src/cpu/vector_math.h',
   ],
+  ['native/src/cpu/row_blocks.h', 'native/src/cpu/neighborhood_block.h'],
   ['native/src/kernels.h'],
   ['native/src/backend.h'],
   [

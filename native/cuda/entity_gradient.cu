@@ -1,7 +1,7 @@
 // entity_gradient on the GPU: an entity-major gather. A warp takes one touched row and tests its incidences 32 at a time, one per lane;
 // those whose item is a head of the batch are broadcast and added in order, columns in registers. Chunks of hubs go first, a warp each.
 //   launch   two kernels, blocks of (32, 8), grid-stride: over all chunks, then for `capacity` rows
-//   traffic  8 bytes per incidence of a touched row; 40 bytes and two or three rows per triple of the batch; one row out per row
+//   traffic  4 bytes per incidence of a touched row; 48 bytes and two or three rows per triple of the batch; one row out per row
 //   sync     a warp takes and leaves a row whole
 //   order    incidences as listed, then the entity's own terms; chunks by number
 #include "cuda_backend.h"
@@ -26,7 +26,7 @@ __device__ void gather(const EntityGradient& a, uint32_t entity, uint32_t begin,
       const double weight = a.weight[slot];
       on_midpoint = weight * g.on_midpoint, on_head = weight * g.on_head, on_relation = weight * g.on_relation,
       on_tail += weight * g.on_tail;
-      if (a.relations) relation = a.graph.relations[a.graph.offsets[item] + position];
+      if (a.relations) relation = a.in_edges.relations[k];
     }
     for (uint32_t hits = __ballot_sync(kAllLanes, slot != kNone); hits != 0; hits &= hits - 1) {
       const uint32_t j = static_cast<uint32_t>(__ffs(hits)) - 1;

@@ -21,16 +21,18 @@ struct HostGraph {
 class DeviceIncidence {
  public:
   DeviceIncidence() = default;
-  // `row_of[i]` is the row that contribution i belongs to; contributions keep their order within a row.
+  // `row_of[i]` is the row that contribution i belongs to; contributions keep their order within a row. `relations` may be empty.
   DeviceIncidence(Backend& backend, uint32_t rows, const std::vector<uint32_t>& row_of, const std::vector<uint32_t>& items,
-                  const std::vector<uint32_t>& positions) {
+                  const std::vector<uint32_t>& positions, const std::vector<uint32_t>& relations) {
     std::vector<uint32_t> offsets(rows + 1, 0), chunk_offsets(rows + 1, 0), chunk_rows;
     for (const uint32_t row : row_of) ++offsets[row + 1];
     std::partial_sum(offsets.begin(), offsets.end(), offsets.begin());
-    std::vector<uint32_t> cursor(offsets.begin(), offsets.end() - 1), by_row_items(items.size()), by_row_positions(items.size());
+    std::vector<uint32_t> cursor(offsets.begin(), offsets.end() - 1), by_row_items(items.size()), by_row_positions(items.size()),
+        by_row_relations(relations.size());
     for (size_t i = 0; i < row_of.size(); ++i) {
       const uint32_t at = cursor[row_of[i]]++;
       by_row_items[at] = items[i], by_row_positions[at] = positions[i];
+      if (!relations.empty()) by_row_relations[at] = relations[i];
     }
     for (uint32_t row = 0; row < rows; ++row) {
       const uint32_t length = offsets[row + 1] - offsets[row];
@@ -39,14 +41,16 @@ class DeviceIncidence {
     }
     rows_ = rows, chunks_ = static_cast<uint32_t>(chunk_rows.size());
     offsets_ = {backend, offsets}, items_ = {backend, by_row_items}, positions_ = {backend, by_row_positions};
+    relations_ = {backend, by_row_relations};
     chunk_offsets_ = {backend, chunk_offsets}, chunk_rows_ = {backend, chunk_rows};
   }
   Incidence view() const {
-    return {offsets_.data(), items_.data(), positions_.data(), chunk_offsets_.data(), chunk_rows_.data(), rows_, chunks_};
+    return {offsets_.data(),       items_.data(),      positions_.data(), relations_.size() > 0 ? relations_.data() : nullptr,
+            chunk_offsets_.data(), chunk_rows_.data(), rows_,             chunks_};
   }
 
  private:
-  Buffer<uint32_t> offsets_, items_, positions_, chunk_offsets_, chunk_rows_;
+  Buffer<uint32_t> offsets_, items_, positions_, relations_, chunk_offsets_, chunk_rows_;
   uint32_t rows_ = 0, chunks_ = 0;
 };
 
@@ -68,8 +72,8 @@ class DeviceGraph {
     }
     offsets_ = {backend, graph.offsets}, relations_ = {backend, graph.relations}, tails_ = {backend, graph.tails};
     group_counts_ = {backend, counts};
-    in_edges_ = {backend, entities, triple_rows, triple_items, triple_positions};
-    relation_groups_ = {backend, relations, group_rows, group_items, group_positions};
+    in_edges_ = {backend, entities, triple_rows, triple_items, triple_positions, graph.relations};
+    relation_groups_ = {backend, relations, group_rows, group_items, group_positions, {}};
     degrees_ = std::move(degrees), counts_ = std::move(counts);
   }
 

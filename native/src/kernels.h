@@ -30,6 +30,7 @@ struct Incidence {
   const uint32_t* offsets;        // [rows + 1]
   const uint32_t* items;          // [n] the item whose neighbourhood it is
   const uint32_t* positions;      // [n] which triple (or which relation group) of that item, counted from its first
+  const uint32_t* relations;      // [n] the triple's relation; null where the rows are relations
   const uint32_t* chunk_offsets;  // [rows + 1] first chunk of each row; no chunks where the row is short
   const uint32_t* chunk_rows;     // [chunks] row of each chunk
   uint32_t rows, chunks;

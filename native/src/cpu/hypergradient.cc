@@ -6,10 +6,24 @@
 namespace hk {
 namespace {
 
+constexpr uint64_t kAhead = 2;  // heads between the prefetch of their rows and their use
+
+// Asks for the rows of a head that is an item of the outer batch, and for the slots of its tails.
+HK_INLINE void prefetch_head(const Hypergradient& a, uint64_t i) {
+  const uint32_t head = a.heads[i], slot = a.outer_slot[head];
+  if (slot != kNone) {
+    prefetch_row(a.outer_gradient + size_t{slot} * a.dim, a.dim * sizeof(double));
+    prefetch_row(a.tape.head_gradient + i * a.dim, a.dim * sizeof(double));
+  }
+  for (uint32_t t = a.graph.offsets[head]; t < a.graph.offsets[head + 1]; ++t)
+    if (a.graph.tails[t] < a.items) __builtin_prefetch(a.outer_slot + a.graph.tails[t]);
+}
+
 template <class S>
 HK_INLINE void hypergradient_heads(const Hypergradient& a, uint64_t begin, uint64_t end) {
   const uint32_t dim = a.dim;
   for (uint64_t i = begin; i < end; ++i) {
+    if (i + kAhead < end) prefetch_head(a, i + kAhead);
     const uint32_t head = a.heads[i];
     const float* v = a.entities + size_t{head} * dim;
     double product = 0;

@@ -24,6 +24,9 @@ HK_INLINE void lookahead_rows(const Lookahead& a, uint64_t begin, uint64_t end) 
     for (uint32_t j = 0; j < count; ++j) {
       const uint64_t i = block + j;
       if (i + kBlock < end) prefetch_row(a.parameters + size_t{a.rows[i + kBlock]} * dim, dim * sizeof(float));
+      if (i + kBlock < end && a.gradient_slot[a.rows[i + kBlock]] != kNone)
+        prefetch_row(a.gradient + size_t{a.gradient_slot[a.rows[i + kBlock]]} * dim, dim * sizeof(float));
+      if (i + 2 * kBlock < end) __builtin_prefetch(a.gradient_slot + a.rows[i + 2 * kBlock]);
       const uint32_t slot = a.gradient_slot[a.rows[i]];
       w[j] = a.parameters + size_t{a.rows[i]} * dim, g[j] = slot == kNone ? nullptr : a.gradient + size_t{slot} * dim;
       if (g[j] == nullptr || !a.tangent) continue;

@@ -1,238 +1,464 @@
-// neighborhood on the CPU: heads over threads. Per head, passes over its tail rows alternate with passes over its triples' scalars:
-// the former are vectors along the coordinates, the latter vectors along the triples. The tail rows stay in the first-level cache.
+// neighborhood on the CPU: blocks of a few heads over threads. Passes over rows alternate with passes over scalars: the former are vectors
+// along the coordinates, four rows at once, the latter vectors along the triples, the relation groups or the heads of the block. One
+// head alone is a long chain of operations that wait for each other; in a block, heads overlap.
 #include <algorithm>
 #include <limits>
-#include <vector>
 
 #include "../ball.h"
 #include "cpu_backend.h"
-#include "rows.h"
+#include "neighborhood_block.h"
+#include "row_blocks.h"
 #include "vector_math.h"
 
 namespace hk {
 namespace {
 
-struct Group {  // a run of triples with one relation
-  uint32_t begin, end, relation;
-  MobiusSum sum;
-};
+using Block = NeighborhoodBlock;
 
-// A head's triples: one array of scalars each, all padded to whole vectors.
-struct Triples {
-  double *gap, *x_gap, *sqdist, *distance, *weight, *delta_sqnorm, *delta_dot_g, *on_midpoint, *on_x, *on_tail, *slope;
-  static constexpr size_t kArrays = 11;
-};
+HK_INLINE void prefetch_floats(const float* row, uint32_t dim) { prefetch_row(row, dim * sizeof(float)); }
 
-// Scratch of one thread; it only grows.
-struct Workspace {
-  std::vector<double> rows;  // x per group, then m′, n′, v′, g_m′, g_x, g_v
-  std::vector<double> scalars;
-  std::vector<Group> groups;
-
-  Triples triples(size_t padded) {
-    if (scalars.size() < Triples::kArrays * padded) scalars.resize(Triples::kArrays * padded);
-    double* const at = scalars.data();
-    const auto array = [&](size_t i) { return at + i * padded; };
-    return {array(0), array(1), array(2), array(3), array(4), array(5), array(6), array(7), array(8), array(9), array(10)};
+// Puts the triples and groups of the block's heads in place.
+HK_INLINE void lay_out(const Neighborhood& a, Block& b) {
+  BlockHeads& heads = b.heads;
+  uint32_t places = 0, group_count = 0;
+  for (uint32_t h = 0; h < heads.count; ++h) {
+    const uint32_t begin = a.graph.offsets[heads.id[h]], degree = heads.degree[h];
+    const uint32_t* relations = a.graph.relations + begin;
+    heads.first[h] = places, heads.first_group[h] = group_count;
+    places += (degree + 3) / 4 * 4;
+    if (a.attention)
+      for (uint32_t t = 0; t < degree; ++t) group_count += t == 0 || relations[t] != relations[t - 1];
   }
-};
+  heads.first[heads.count] = places, heads.first_group[heads.count] = group_count;
+  b.shape(places, group_count, a.dim);
 
-template <class S>
-HK_INLINE void neighborhood_head(const Neighborhood& a, uint32_t i, Workspace& w) {
-  const uint32_t dim = a.dim, head = a.heads[i];
-  const uint32_t begin = a.graph.offsets[head], degree = a.graph.offsets[head + 1] - begin;
-  const uint32_t* tails = a.graph.tails + begin;
-  const uint32_t* relation_ids = a.graph.relations + begin;
-  const float* v = a.entities + size_t{head} * dim;
-  const double c = a.curvature, scale = *a.scale, v_gap = a.entity_gap[head];
-  const size_t first = a.triple_offsets[i];
-  const bool tape = a.tape.head_gradient != nullptr;
-
-  if (degree == 0) {
-    a.distance[i] = 0;
-    if (a.midpoint) std::copy(v, v + dim, a.midpoint + size_t{i} * dim);
-    if (tape) {
-      std::fill_n(a.tape.head_gradient + size_t{i} * dim, dim, 0.0);
-      std::fill_n(a.tape.midpoint_gradient + size_t{i} * dim, dim, 0.0);
-      a.tape.scale_gradient[i] = 0;
-    }
-    return;
-  }
-
-  w.groups.clear();
-  if (a.attention) {
-    for (uint32_t t = 0; t < degree;) {
-      Group g{t, t + 1, relation_ids[t], {}};
-      while (g.end < degree && relation_ids[g.end] == g.relation) ++g.end;
-      w.groups.push_back(g), t = g.end;
-    }
-  } else {
-    w.groups.push_back({0, degree, kNone, {}});
-  }
-  const size_t group_count = w.groups.size();
-  if (w.rows.size() < (group_count + 6) * dim) w.rows.resize((group_count + 6) * dim);
-  double* const m = w.rows.data() + group_count * dim;
-  double* const n = m + dim;
-  double* const framed_v = n + dim;
-  double* const g_m = framed_v + dim;
-  double* const g_x = g_m + dim;
-  double* const g_v = g_x + dim;
-  const uint32_t padded = (degree + S::kD - 1) / S::kD * S::kD;
-  const Triples q = w.triples(padded);
-  for (uint32_t t = 0; t < degree; ++t) q.gap[t] = a.entity_gap[tails[t]];
-  for (uint32_t t = degree; t < padded; ++t)
-    q.gap[t] = q.x_gap[t] = 1, q.sqdist[t] = q.distance[t] = q.delta_sqnorm[t] = q.delta_dot_g[t] = q.on_tail[t] = 0;
-
-  // Attention of Eq. 4: v ⊕ r group by group. The tail of largest weight, the nearest, will be the frame's origin.
-  uint32_t origin = 0;
-  if (a.attention) {
-    for (size_t k = 0; k < group_count; ++k) {
-      Group& g = w.groups[k];
-      const float* r = a.relations + size_t{g.relation} * dim;
-      const double r_gap = a.relation_gap[g.relation], r_sqnorm = c > 0 ? (1.0 - r_gap) / c : 0.0;
-      g.sum = mobius_add(sqsum<S>(v, r, dim), r_sqnorm, v_gap, r_gap, c);
-      double* x = w.rows.data() + k * dim;
-      combine_rows<S>(x, g.sum.on_v, v, g.sum.on_r, r, dim);
-      for (uint32_t t = g.begin; t < g.end; ++t) {
-        q.sqdist[t] = sqdist<S>(x, a.entities + size_t{tails[t]} * dim, dim);
-        q.x_gap[t] = g.sum.gap;
+  const BlockTriples& q = b.triples;
+  const BlockGroups& p = b.groups;
+  for (uint32_t h = 0; h < heads.count; ++h) {
+    const uint32_t begin = a.graph.offsets[heads.id[h]], degree = heads.degree[h], first = heads.first[h];
+    const uint32_t *tails = a.graph.tails + begin, *relations = a.graph.relations + begin;
+    heads.v[h] = a.entities + size_t{heads.id[h]} * a.dim, heads.v_gap[h] = a.entity_gap[heads.id[h]];
+    for (uint32_t t = 0; t < degree; ++t)
+      q.tail[first + t] = a.entities + size_t{tails[t]} * a.dim, q.gap[first + t] = a.entity_gap[tails[t]];
+    if (a.attention) {
+      uint32_t g = heads.first_group[h];
+      for (uint32_t t = 0; t < degree; ++g) {
+        const uint32_t relation = relations[t];
+        p.begin[g] = first + t;
+        for (; t < degree && relations[t] == relation; ++t) q.group[first + t] = g;
+        p.end[g] = first + t, p.v[g] = heads.v[h], p.v_gap[g] = heads.v_gap[h];
+        p.r[g] = a.relations + size_t{relation} * a.dim, p.r_gap[g] = a.relation_gap[relation];
       }
     }
-    if (c > 0) {
-      const double per_log = 2.0 / std::sqrt(c);
-      for_lanes(padded, [&](uint32_t t) { q.distance[t] = per_log * log_positive(attention_root(q.sqdist[t], q.x_gap[t], q.gap[t], c)); });
-    } else {
-      for_lanes(padded, [&](uint32_t t) { q.distance[t] = 2.0 * std::sqrt(q.sqdist[t] / (q.x_gap[t] * q.gap[t])); });
-    }
-    double nearest = std::numeric_limits<double>::infinity();
-    for (uint32_t t = 0; t < degree; ++t)
-      if (q.distance[t] < nearest) nearest = q.distance[t], origin = t;
-    for_lanes(padded, [&](uint32_t t) {
-      const double past = scale * (nearest - q.distance[t]);
-      q.weight[t] = exp_nonpositive(past < 0.0 || past != past ? past : 0.0);
-    });
-  } else {
-    std::fill_n(q.weight, padded, 1.0);
+    for (uint32_t t = first + degree; t < heads.first[h + 1]; ++t)
+      q.tail[t] = q.tail[first], q.gap[t] = q.gap[first], q.group[t] = a.attention ? q.group[first] : 0;
   }
-
-  // Einstein midpoint, Eq. 5, in the frame of the origin tail (ball.h).
-  const float* o = a.entities + size_t{tails[origin]} * dim;
-  const double o_gap = a.entity_gap[tails[origin]];
-  std::fill_n(m, dim, 0.0);
-  double m0 = 0, weight_sum = 0, on_origin = 0, lorentz_sum = 0;
-  for (uint32_t t = 0; t < degree; ++t) {
-    const float* tail = a.entities + size_t{tails[t]} * dim;
-    q.delta_sqnorm[t] = tail == o ? 0.0 : add_difference<S>(m, 2.0 * q.weight[t] / q.gap[t], tail, o, dim);
-  }
-  for (uint32_t t = 0; t < degree; ++t) {
-    const FramedTerm term = framed_term(q.delta_sqnorm[t], o_gap, q.gap[t], c);
-    weight_sum += q.weight[t], m0 += q.weight[t] * term.lorentz, on_origin += q.weight[t] * term.on_origin;
-    lorentz_sum += q.weight[t] * lorentz_factor(q.gap[t]);
-  }
-  add_row<S>(m, on_origin, o, dim);
-  if (a.weights)
-    for (uint32_t t = 0; t < degree; ++t)
-      a.weights[first + t] = static_cast<float>(q.weight[t] * lorentz_factor(q.gap[t]) / lorentz_sum);
-  const Midpoint mid = einstein_midpoint(m0, dot<S>(m, m, dim), weight_sum, c);
-  scale_row<S>(n, mid.inverse, m, dim);
-  if (a.midpoint) {  // n_v = m/(m0 + l) in the ball's own coordinates, where only l would lose digits; and l is the same in every frame
-    double* const plain = g_x;
-    std::fill_n(plain, dim, 0.0);
-    for (uint32_t t = 0; t < degree; ++t)
-      add_row<S>(plain, 2.0 * q.weight[t] / q.gap[t], a.entities + size_t{tails[t]} * dim, dim);
-    scale_row<S>(a.midpoint + size_t{i} * dim, 1.0 / (lorentz_sum + mid.l), plain, dim);
-  }
-
-  // Eq. 7, in the same frame.
-  const Framed frame = framed(sqdist<S>(v, o, dim), o_gap, v_gap, c);
-  frame_row<S>(framed_v, frame.on_delta, v, frame.on_origin, o, dim);
-  const double n_sqdist = sqdist<S>(framed_v, n, dim);
-  const double distance = poincare_distance(n_sqdist, frame.gap, mid.gap, c);
-  a.distance[i] = scale * distance;
-  if (!tape) return;
-
-  // ∂L_K/∂v directly (g_x holds ∂/∂v′), and the gradient on n′, then through n′ = m′/(m0′ + l).
-  const double k = scale * poincare_slope(n_sqdist, frame.gap, mid.gap, c);
-  combine_rows<S>(g_x, k * (1.0 + c * n_sqdist / frame.gap), framed_v, -k, n, dim);
-  const FramedGradient to_v = framed_gradient(frame, dot<S>(o, g_x, dim), dot<S>(framed_v, g_x, dim), o_gap, c);
-  combine_rows<S>(g_v, to_v.on_g, g_x, to_v.on_delta + to_v.on_x, v, -to_v.on_delta, o, dim);
-  combine_rows<S>(g_m, k * (1.0 + c * n_sqdist / mid.gap), n, -k, framed_v, dim);
-  const double n_dot = dot<S>(n, g_m, dim);
-  const double framed_g_m0 = -n_dot * mid.inverse * (1.0 + m0 / mid.l);
-  combine_rows<S>(g_m, mid.inverse, g_m, n_dot * mid.inverse * c / mid.l, m, dim);
-  const double o_dot_g = dot<S>(o, g_m, dim);
-  const Unframed plain = unframed(o_dot_g, framed_g_m0, o_gap, c);
-  combine_rows<S>(a.tape.midpoint_gradient + size_t{i} * dim, 1.0, g_m, plain.on_origin, o, dim);
-
-  // The tails' part, and through the attention the part of v ⊕ r.
-  for (uint32_t t = 0; t < degree; ++t) {
-    const float* tail = a.entities + size_t{tails[t]} * dim;
-    q.delta_dot_g[t] = tail == o ? 0.0 : difference_dot<S>(tail, o, g_m, dim);
-  }
-  for_lanes(padded, [&](uint32_t t) {
-    const double gap = q.gap[t], weight = q.weight[t];
-    const FramedTerm term = framed_term(q.delta_sqnorm[t], o_gap, gap, c);
-    const TailGradient to_tail = tail_gradient(term, q.delta_dot_g[t], o_dot_g, framed_g_m0, plain.g_m0, weight, gap, c);
-    q.on_midpoint[t] = to_tail.on_midpoint, q.on_tail[t] = to_tail.on_tail;
-    q.slope[t] = -weight * to_tail.on_weight;  // ∂L_K/∂(scale·d)
-  });
-  TripleGradient* triples = a.tape.triples + first;
-  double scale_gradient = distance;
-  if (a.attention) {
-    for (uint32_t t = 0; t < degree; ++t) scale_gradient += q.slope[t] * q.distance[t];
-    for_lanes(padded, [&](uint32_t t) {
-      const double gap = q.gap[t], x_gap = q.x_gap[t], sq = q.sqdist[t];
-      const double slope = scale * q.slope[t] * poincare_slope(sq, x_gap, gap, c);
-      q.slope[t] = slope, q.on_tail[t] += slope * (1.0 + c * sq / gap), q.on_x[t] = slope * (1.0 + c * sq / x_gap);
-    });
-    float* relation_gradient = a.tape.relation_gradient + size_t{a.group_offsets[i]} * dim;
-    for (size_t index = 0; index < group_count; ++index) {
-      const Group& g = w.groups[index];
-      const float* r = a.relations + size_t{g.relation} * dim;
-      double on_x = 0;
-      for (uint32_t t = g.begin; t < g.end; ++t) {
-        on_x += q.on_x[t];
-        triples[t] = {q.on_midpoint[t], -q.slope[t] * g.sum.on_v, -q.slope[t] * g.sum.on_r, q.on_tail[t]};
-      }
-      const double* x = w.rows.data() + index * dim;
-      const float* tail = a.entities + size_t{tails[g.begin]} * dim;
-      DotPair dots;  // of g_x with v and r
-      if (g.end == g.begin + 1) {
-        dots = combine_rows_dots<S>(g_x, on_x, x, -q.slope[g.begin], tail, v, r, dim);
-      } else {
-        combine_rows<S>(g_x, on_x, x, -q.slope[g.begin], tail, dim);
-        for (uint32_t t = g.begin + 1; t + 1 < g.end; ++t) add_row<S>(g_x, -q.slope[t], a.entities + size_t{tails[t]} * dim, dim);
-        dots = combine_rows_dots<S>(g_x, 1.0, g_x, -q.slope[g.end - 1], a.entities + size_t{tails[g.end - 1]} * dim, v, r, dim);
-      }
-      const double r_gap = a.relation_gap[g.relation], r_sqnorm = c > 0 ? (1.0 - r_gap) / c : 0.0;
-      const MobiusGradient back = mobius_add_gradient(g.sum, dots.first, dots.second, r_sqnorm, v_gap, r_gap, c);
-      add_rows<S>(g_v, back.v_on_g, g_x, back.v_on_v, v, back.v_on_r, r, dim);
-      combine_rows<S>(relation_gradient + index * dim, back.r_on_g, g_x, back.r_on_v, v, back.r_on_r, r, dim);
-    }
-  } else {
-    for (uint32_t t = 0; t < degree; ++t) triples[t] = {q.on_midpoint[t], 0, 0, q.on_tail[t]};
-  }
-  scale_row<S>(a.tape.head_gradient + size_t{i} * dim, 1.0, g_v, dim);
-  a.tape.scale_gradient[i] = scale_gradient;
+  std::fill(q.gap + places, q.gap + q.padded, 1.0), std::fill(q.x_gap + places, q.x_gap + q.padded, 1.0);
+  for (double* array : {q.sqdist, q.past, q.weight, q.delta_sqnorm, q.delta_dot_g, q.o_gap, q.o_dot_g, q.framed_g_m0, q.g_m0})
+    std::fill(array + places, array + q.padded, 0.0);
+  for (double* array : {p.v_gap, p.r_gap, p.sum_sqnorm}) std::fill(array + p.count, array + p.padded, 1.0);
+  for (double* array : {p.dot_v, p.dot_r}) std::fill(array + p.count, array + p.padded, 0.0);
 }
 
-// Asks for the rows of a head's first tails while the head before it is worked on.
-HK_INLINE void prefetch_head(const Neighborhood& a, uint32_t head) {
-  const size_t bytes = a.dim * sizeof(float);
-  prefetch_row(a.entities + size_t{head} * a.dim, bytes);
-  const uint32_t begin = a.graph.offsets[head], end = a.graph.offsets[head + 1], most = begin + 24;
-  for (uint32_t t = begin; t < end && t < most; ++t) {
-    prefetch_row(a.entities + size_t{a.graph.tails[t]} * a.dim, bytes);
-    __builtin_prefetch(a.entity_gap + a.graph.tails[t]);
+// Copies the heads' lanes to the places of their triples.
+HK_INLINE void spread(const BlockHeads& heads, const double* lanes, double* places) {
+  for (uint32_t h = 0; h < heads.count; ++h) std::fill(places + heads.first[h], places + heads.first[h + 1], lanes[h]);
+}
+
+// Σ of a head's places, a whole number of fours.
+HK_INLINE double sum_of_fours(const double* values, uint32_t begin, uint32_t end) {
+  double s[4] = {};
+  for (uint32_t t = begin; t < end; t += 4)
+    for (uint32_t j = 0; j < 4; ++j) s[j] += values[t + j];
+  return (s[0] + s[1]) + (s[2] + s[3]);
+}
+
+// x = v ⊕ r of each group (Eq. 2).
+template <class S>
+HK_INLINE void translate(const Neighborhood& a, Block& b) {
+  const uint32_t dim = a.dim;
+  const double c = a.curvature;
+  const BlockGroups& p = b.groups;
+  for (uint32_t g = 0; g < p.count; g += 4) {
+    const uint32_t last = p.count - 1, i1 = std::min(g + 1, last), i2 = std::min(g + 2, last), i3 = std::min(g + 3, last);
+    const float *v0 = p.v[g], *v1 = p.v[i1], *v2 = p.v[i2], *v3 = p.v[i3], *r0 = p.r[g], *r1 = p.r[i1], *r2 = p.r[i2], *r3 = p.r[i3];
+    sums_of_columns<S>(dim, p.sum_sqnorm + g, [&](auto at, auto* s) __attribute__((always_inline)) {
+      const auto u0 = at(v0) + at(r0), u1 = at(v1) + at(r1), u2 = at(v2) + at(r2), u3 = at(v3) + at(r3);
+      s[0] += u0 * u0, s[1] += u1 * u1, s[2] += u2 * u2, s[3] += u3 * u3;
+    });
+  }
+  for_lanes(p.padded, [&](uint32_t g) {
+    p.r_sqnorm[g] = c > 0 ? (1.0 - p.r_gap[g]) / c : 0.0;
+    const MobiusSum sum = mobius_add(p.sum_sqnorm[g], p.r_sqnorm[g], p.v_gap[g], p.r_gap[g], c);
+    p.on_v[g] = sum.on_v, p.on_r[g] = sum.on_r, p.gap[g] = sum.gap, p.denominator[g] = sum.denominator;
+  });
+  for (uint32_t g = 0; g < p.count; ++g) combine_rows<S>(b.x(g), p.on_v[g], p.v[g], p.on_r[g], p.r[g], dim);
+}
+
+// d(v ⊕ r, t) of each triple, the attention of Eq. 4 relative to a head's nearest tail, and that tail as the frame's origin.
+template <class S>
+HK_INLINE void attend(const Neighborhood& a, double scale, Block& b) {
+  constexpr uint32_t kAhead = 16;  // tails whose rows are on their way from memory
+  const uint32_t dim = a.dim, places = b.heads.first[b.heads.count];
+  const double c = a.curvature;
+  const BlockTriples& q = b.triples;
+  for (uint32_t t = 0; t < places; t += 4) {
+    for (uint32_t j = 0; j < 4; ++j) {
+      q.x_gap[t + j] = b.groups.gap[q.group[t + j]];
+      if (places > 2 * kAhead && t + j + kAhead < places) prefetch_floats(q.tail[t + j + kAhead], dim);
+    }
+    const double *x0 = b.x(q.group[t]), *x1 = b.x(q.group[t + 1]), *x2 = b.x(q.group[t + 2]), *x3 = b.x(q.group[t + 3]);
+    const float *t0 = q.tail[t], *t1 = q.tail[t + 1], *t2 = q.tail[t + 2], *t3 = q.tail[t + 3];
+    sums_of_columns<S>(dim, q.sqdist + t, [&](auto at, auto* s) __attribute__((always_inline)) {
+      const auto u0 = at(x0) - at(t0), u1 = at(x1) - at(t1), u2 = at(x2) - at(t2), u3 = at(x3) - at(t3);
+      s[0] += u0 * u0, s[1] += u1 * u1, s[2] += u2 * u2, s[3] += u3 * u3;
+    });
+  }
+  if (c > 0) {
+    const double per_log = 2.0 / std::sqrt(c);
+    for_lanes(q.padded, [&](uint32_t t) { q.distance[t] = per_log * log_positive(attention_root(q.sqdist[t], q.x_gap[t], q.gap[t], c)); });
+  } else {
+    for_lanes(q.padded, [&](uint32_t t) { q.distance[t] = 2.0 * std::sqrt(q.sqdist[t] / (q.x_gap[t] * q.gap[t])); });
+  }
+  BlockHeads& heads = b.heads;
+  for (uint32_t h = 0; h < heads.count; ++h) {
+    double nearest = std::numeric_limits<double>::infinity();
+    uint32_t origin = heads.first[h];
+    for (uint32_t t = heads.first[h]; t < heads.first[h] + heads.degree[h]; ++t)
+      if (q.distance[t] < nearest) nearest = q.distance[t], origin = t;
+    heads.o[h] = q.tail[origin], heads.o_gap[h] = q.gap[origin];
+    for (uint32_t t = heads.first[h]; t < heads.first[h + 1]; ++t) q.past[t] = scale * (nearest - q.distance[t]);
+  }
+  for_lanes(q.padded, [&](uint32_t t) { q.weight[t] = exp_nonpositive(q.past[t] < 0.0 || q.past[t] != q.past[t] ? q.past[t] : 0.0); });
+}
+
+// m′ of a head and ‖t − o‖² of its tails (Eq. 5 in the frame of the origin o; ball.h), but for o's own part of m′.
+template <class S>
+HK_INLINE void sum_tails(uint32_t h, uint32_t dim, Block& b) {
+  const BlockTriples& q = b.triples;
+  const float* const o = b.heads.o[h];
+  double* const m = b.m(h);
+  std::fill_n(m, dim, 0.0);
+  for (uint32_t t = b.heads.first[h]; t < b.heads.first[h + 1]; t += 4) {
+    const float *t0 = q.tail[t], *t1 = q.tail[t + 1], *t2 = q.tail[t + 2], *t3 = q.tail[t + 3];
+    const double a0 = q.on_midpoint[t], a1 = q.on_midpoint[t + 1], a2 = q.on_midpoint[t + 2], a3 = q.on_midpoint[t + 3];
+    sums_of_columns<S>(dim, q.delta_sqnorm + t, [&](auto at, auto* s) __attribute__((always_inline)) {
+      const auto y = at(o), u0 = at(t0) - y, u1 = at(t1) - y, u2 = at(t2) - y, u3 = at(t3) - y;
+      s[0] += u0 * u0, s[1] += u1 * u1, s[2] += u2 * u2, s[3] += u3 * u3;
+      at.store(m, at(m) + (a0 * u0 + a1 * u1) + (a2 * u2 + a3 * u3));
+    });
+  }
+}
+
+// (t − o)·g_m′ of a head's tails.
+template <class S>
+HK_INLINE void project_tails(uint32_t h, uint32_t dim, Block& b) {
+  const BlockTriples& q = b.triples;
+  const float* const o = b.heads.o[h];
+  const double* const g_m = b.g_m(h);
+  for (uint32_t t = b.heads.first[h]; t < b.heads.first[h + 1]; t += 4) {
+    const float *t0 = q.tail[t], *t1 = q.tail[t + 1], *t2 = q.tail[t + 2], *t3 = q.tail[t + 3];
+    sums_of_columns<S>(dim, q.delta_dot_g + t, [&](auto at, auto* s) __attribute__((always_inline)) {
+      const auto y = at(o), g = at(g_m);
+      s[0] += (at(t0) - y) * g, s[1] += (at(t1) - y) * g, s[2] += (at(t2) - y) * g, s[3] += (at(t3) - y) * g;
+    });
+  }
+}
+
+// Einstein midpoints, Eq. 5, each in the frame of its origin tail (ball.h).
+template <class S>
+HK_INLINE void midpoints(const Neighborhood& a, Block& b) {
+  const uint32_t dim = a.dim;
+  const double c = a.curvature;
+  BlockHeads& heads = b.heads;
+  const BlockTriples& q = b.triples;
+  for (uint32_t h = 0; h < heads.count; ++h)
+    for (uint32_t t = heads.first[h] + heads.degree[h]; t < heads.first[h + 1]; ++t) q.tail[t] = heads.o[h], q.weight[t] = 0;
+  spread(heads, heads.o_gap, q.o_gap);
+  for_lanes(q.padded, [&](uint32_t t) { q.on_midpoint[t] = 2.0 * q.weight[t] / q.gap[t]; });
+  for (uint32_t h = 0; h < heads.count; ++h) sum_tails<S>(h, dim, b);
+  for_lanes(q.padded, [&](uint32_t t) { q.bent[t] = q.weight[t] * framed_term(q.delta_sqnorm[t], q.o_gap[t], q.gap[t], c).on_origin; });
+  for (uint32_t h = 0; h < heads.count; ++h) {
+    heads.on_origin[h] = sum_of_fours(q.bent, heads.first[h], heads.first[h + 1]);
+    heads.weight_sum[h] = sum_of_fours(q.weight, heads.first[h], heads.first[h + 1]);
+    add_row<S>(b.m(h), heads.on_origin[h], heads.o[h], dim);
+    heads.m_sqnorm[h] = dot<S>(b.m(h), b.m(h), dim), heads.vo_sqdist[h] = sqdist<S>(heads.v[h], heads.o[h], dim);
+  }
+  for_lanes(kBlockHeads, [&](uint32_t h) {
+    heads.m0[h] = heads.weight_sum[h] - heads.on_origin[h];
+    const Midpoint mid = einstein_midpoint(heads.m0[h], heads.m_sqnorm[h], heads.weight_sum[h], c);
+    heads.l[h] = mid.l, heads.inverse[h] = mid.inverse, heads.mid_gap[h] = mid.gap;
+  });
+}
+
+// n_v and the attention weights for a caller who wants them.
+template <class S>
+HK_INLINE void write_midpoints(const Neighborhood& a, Block& b) {
+  const BlockHeads& heads = b.heads;
+  const BlockTriples& q = b.triples;
+  for (uint32_t h = 0; h < heads.count; ++h) {
+    const uint32_t first = heads.first[h], degree = heads.degree[h];
+    double lorentz_sum = 0;
+    for (uint32_t t = first; t < first + degree; ++t) lorentz_sum += q.weight[t] * lorentz_factor(q.gap[t]);
+    if (a.weights)
+      for (uint32_t t = 0; t < degree; ++t)
+        a.weights[a.triple_offsets[heads.index[h]] + t] =
+            static_cast<float>(q.weight[first + t] * lorentz_factor(q.gap[first + t]) / lorentz_sum);
+    if (a.midpoint) {  // n_v = m/(m0 + l) in the ball's own coordinates, where only l would lose digits; and l is the same in every frame
+      double* const plain = b.g_x(h);
+      std::fill_n(plain, a.dim, 0.0);
+      for (uint32_t t = first; t < first + degree; ++t) add_row<S>(plain, q.on_midpoint[t], q.tail[t], a.dim);
+      scale_row<S>(a.midpoint + size_t{heads.index[h]} * a.dim, 1.0 / (lorentz_sum + heads.l[h]), plain, a.dim);
+    }
+  }
+}
+
+// L_K of Eq. 7, in the same frames.
+template <class S>
+HK_INLINE void distances(const Neighborhood& a, double scale, Block& b) {
+  const uint32_t dim = a.dim;
+  const double c = a.curvature;
+  BlockHeads& heads = b.heads;
+  for_lanes(kBlockHeads, [&](uint32_t h) {
+    const Framed frame = framed(heads.vo_sqdist[h], heads.o_gap[h], heads.v_gap[h], c);
+    heads.frame_on_delta[h] = frame.on_delta, heads.frame_on_origin[h] = frame.on_origin, heads.frame_gap[h] = frame.gap,
+    heads.frame_denominator[h] = frame.denominator;
+  });
+  for (uint32_t h = 0; h < heads.count; ++h) {
+    scale_row<S>(b.n(h), heads.inverse[h], b.m(h), dim);
+    frame_row<S>(b.framed_v(h), heads.frame_on_delta[h], heads.v[h], heads.frame_on_origin[h], heads.o[h], dim);
+    heads.n_sqdist[h] = sqdist<S>(b.framed_v(h), b.n(h), dim);
+  }
+  const double root_c = std::sqrt(c), per_asinh = 2.0 / root_c;
+  if (c > 0) {
+    for_lanes(kBlockHeads, [&](uint32_t h) {
+      heads.distance[h] = per_asinh * asinh_positive(root_c * poincare_root(heads.n_sqdist[h], heads.frame_gap[h], heads.mid_gap[h]));
+    });
+  } else {
+    for_lanes(kBlockHeads,
+              [&](uint32_t h) { heads.distance[h] = 2.0 * poincare_root(heads.n_sqdist[h], heads.frame_gap[h], heads.mid_gap[h]); });
+  }
+  for (uint32_t h = 0; h < heads.count; ++h) a.distance[heads.index[h]] = scale * heads.distance[h];
+}
+
+// ∂L_K/∂v directly, in g_v, and the gradients on the sums m0 and m.
+template <class S>
+HK_INLINE void head_gradients(const Neighborhood& a, double scale, Block& b) {
+  const uint32_t dim = a.dim;
+  const double c = a.curvature;
+  BlockHeads& heads = b.heads;
+  for_lanes(kBlockHeads, [&](uint32_t h) {
+    const double k = scale * poincare_slope(heads.n_sqdist[h], heads.frame_gap[h], heads.mid_gap[h], c);
+    heads.k[h] = k, heads.to_framed_v[h] = k * (1.0 + c * heads.n_sqdist[h] / heads.frame_gap[h]);
+    heads.to_n[h] = k * (1.0 + c * heads.n_sqdist[h] / heads.mid_gap[h]);
+  });
+  for (uint32_t h = 0; h < heads.count; ++h) {
+    double *const g_x = b.g_x(h), *const g_m = b.g_m(h);  // g_x: on v′; g_m: on n′, to begin with
+    const double *const framed_v = b.framed_v(h), *const n = b.n(h);
+    const float* const o = heads.o[h];
+    const double to_framed_v = heads.to_framed_v[h], to_n = heads.to_n[h], k = heads.k[h];
+    double dots[4];
+    sums_of_columns<S>(dim, dots, [&](auto at, auto* s) __attribute__((always_inline)) {
+      const auto y = at(framed_v), z = at(n), g = to_framed_v * y - k * z, f = to_n * z - k * y;
+      at.store(g_x, g), at.store(g_m, f);
+      s[0] += at(o) * g, s[1] += y * g, s[2] += z * f;
+    });
+    heads.o_dot_gx[h] = dots[0], heads.image_dot_gx[h] = dots[1], heads.n_dot[h] = dots[2];
+  }
+  for_lanes(kBlockHeads, [&](uint32_t h) {
+    const Framed frame{heads.frame_on_delta[h], heads.frame_on_origin[h], heads.frame_gap[h], heads.frame_denominator[h]};
+    const FramedGradient to_v = framed_gradient(frame, heads.o_dot_gx[h], heads.image_dot_gx[h], heads.o_gap[h], c);
+    heads.v_on_g[h] = to_v.on_g, heads.v_on_v[h] = to_v.on_delta + to_v.on_x, heads.v_on_o[h] = -to_v.on_delta;
+    // through n′ = m′/(m0′ + l)
+    heads.framed_g_m0[h] = -heads.n_dot[h] * heads.inverse[h] * (1.0 + heads.m0[h] / heads.l[h]);
+    heads.on_m[h] = heads.n_dot[h] * heads.inverse[h] * c / heads.l[h];
+  });
+  for (uint32_t h = 0; h < heads.count; ++h) {
+    combine_rows<S>(b.g_v(h), heads.v_on_g[h], b.g_x(h), heads.v_on_v[h], heads.v[h], heads.v_on_o[h], heads.o[h], dim);
+    combine_rows<S>(b.g_m(h), heads.inverse[h], b.g_m(h), heads.on_m[h], b.m(h), dim);
+    heads.o_dot_g[h] = dot<S>(heads.o[h], b.g_m(h), dim);
+  }
+  for_lanes(kBlockHeads, [&](uint32_t h) {
+    const Unframed plain = unframed(heads.o_dot_g[h], heads.framed_g_m0[h], heads.o_gap[h], c);
+    heads.plain_on_origin[h] = plain.on_origin, heads.plain_g_m0[h] = plain.g_m0;
+  });
+  for (uint32_t h = 0; h < heads.count; ++h)
+    combine_rows<S>(a.tape.midpoint_gradient + size_t{heads.index[h]} * dim, 1.0, b.g_m(h), heads.plain_on_origin[h], heads.o[h], dim);
+}
+
+// The tails' part, and what the attention sends back to the distances d(v ⊕ r, t).
+template <class S>
+HK_INLINE void tail_gradients(const Neighborhood& a, double scale, Block& b) {
+  const double c = a.curvature;
+  const BlockHeads& heads = b.heads;
+  const BlockTriples& q = b.triples;
+  for (uint32_t h = 0; h < heads.count; ++h) project_tails<S>(h, a.dim, b);
+  spread(heads, heads.o_dot_g, q.o_dot_g), spread(heads, heads.framed_g_m0, q.framed_g_m0), spread(heads, heads.plain_g_m0, q.g_m0);
+  for_lanes(q.padded, [&](uint32_t t) {
+    const double gap = q.gap[t], weight = q.weight[t];
+    const FramedTerm term = framed_term(q.delta_sqnorm[t], q.o_gap[t], gap, c);
+    const TailGradient to_tail = tail_gradient(term, q.delta_dot_g[t], q.o_dot_g[t], q.framed_g_m0[t], q.g_m0[t], weight, gap, c);
+    q.on_tail[t] = to_tail.on_tail;
+    q.slope[t] = -weight * to_tail.on_weight;  // ∂L_K/∂(scale·d)
+  });
+  if (!a.attention) return;
+  for_lanes(q.padded, [&](uint32_t t) {
+    const double gap = q.gap[t], x_gap = q.x_gap[t], sq = q.sqdist[t], on_distance = q.slope[t];
+    const double slope = scale * on_distance * poincare_slope(sq, x_gap, gap, c);
+    q.along[t] = on_distance * q.distance[t];
+    q.slope[t] = slope, q.on_tail[t] += slope * (1.0 + c * sq / gap), q.on_x[t] = slope * (1.0 + c * sq / x_gap);
+  });
+}
+
+// The gradient on v ⊕ r of group g, on_x·x − Σ slope·t, in place of x.
+template <class S>
+HK_INLINE void group_gradient(uint32_t g, uint32_t dim, Block& b) {
+  const BlockTriples& q = b.triples;
+  double* const x = b.x(g);
+  uint32_t t = b.groups.begin[g];
+  const uint32_t end = b.groups.end[g];
+  double on_x = 0;
+  for (uint32_t k = t; k < end; ++k) on_x += q.on_x[k];
+  if (end == t + 1) return combine_rows<S>(x, on_x, x, -q.slope[t], q.tail[t], dim);
+  combine_rows<S>(x, on_x, x, -q.slope[t], q.tail[t], -q.slope[t + 1], q.tail[t + 1], dim);
+  for (t += 2; t + 1 < end; t += 2) add_rows<S>(x, -q.slope[t], q.tail[t], -q.slope[t + 1], q.tail[t + 1], dim);
+  if (t < end) add_row<S>(x, -q.slope[t], q.tail[t], dim);
+}
+
+// From the gradients on v ⊕ r to those on v, added to g_v, and on r, a row of the tape per group.
+template <class S>
+HK_INLINE void translate_back(const Neighborhood& a, Block& b) {
+  const uint32_t dim = a.dim;
+  const double c = a.curvature;
+  const BlockGroups& p = b.groups;
+  for (uint32_t g = 0; g < p.count; ++g) group_gradient<S>(g, dim, b);
+  for (uint32_t g = 0; g < p.count; g += 4) {
+    const uint32_t last = p.count - 1, i1 = std::min(g + 1, last), i2 = std::min(g + 2, last), i3 = std::min(g + 3, last);
+    const double *x0 = b.x(g), *x1 = b.x(i1), *x2 = b.x(i2), *x3 = b.x(i3);
+    const float *v0 = p.v[g], *v1 = p.v[i1], *v2 = p.v[i2], *v3 = p.v[i3], *r0 = p.r[g], *r1 = p.r[i1], *r2 = p.r[i2], *r3 = p.r[i3];
+    double dots[8];
+    sums_of_columns<S, 8>(dim, dots, [&](auto at, auto* s) __attribute__((always_inline)) {
+      const auto g0 = at(x0), g1 = at(x1), g2 = at(x2), g3 = at(x3);
+      s[0] += g0 * at(v0), s[1] += g1 * at(v1), s[2] += g2 * at(v2), s[3] += g3 * at(v3);
+      s[4] += g0 * at(r0), s[5] += g1 * at(r1), s[6] += g2 * at(r2), s[7] += g3 * at(r3);
+    });
+    std::copy_n(dots, 4, p.dot_v + g), std::copy_n(dots + 4, 4, p.dot_r + g);
+  }
+  for_lanes(p.padded, [&](uint32_t g) {
+    const MobiusSum sum{p.on_v[g], p.on_r[g], p.gap[g], p.denominator[g]};
+    const MobiusGradient back = mobius_add_gradient(sum, p.dot_v[g], p.dot_r[g], p.r_sqnorm[g], p.v_gap[g], p.r_gap[g], c);
+    p.v_on_g[g] = back.v_on_g, p.v_on_v[g] = back.v_on_v, p.v_on_r[g] = back.v_on_r;
+    p.r_on_g[g] = back.r_on_g, p.r_on_v[g] = back.r_on_v, p.r_on_r[g] = back.r_on_r;
+  });
+  for (uint32_t h = 0; h < b.heads.count; ++h) {
+    const float* const v = b.heads.v[h];
+    const uint32_t first = b.heads.first_group[h];
+    double* const g_v = b.g_v(h);
+    float* const relation_gradient = a.tape.relation_gradient + size_t{a.group_offsets[b.heads.index[h]]} * dim;
+    double on_v = 0;
+    for (uint32_t g = first; g < b.heads.first_group[h + 1]; ++g) {
+      on_v += p.v_on_v[g];
+      const double* const x = b.x(g);
+      const float* const r = p.r[g];
+      float* const out = relation_gradient + size_t{g - first} * dim;
+      const double v_on_g = p.v_on_g[g], v_on_r = p.v_on_r[g], r_on_g = p.r_on_g[g], r_on_v = p.r_on_v[g], r_on_r = p.r_on_r[g];
+      for_columns<S>(dim, [&](auto at) __attribute__((always_inline)) {
+        const auto u = at(x), y = at(r);
+        at.store(g_v, at(g_v) + v_on_g * u + v_on_r * y);
+        at.store(out, r_on_g * u + r_on_v * at(v) + r_on_r * y);
+      });
+    }
+    add_row<S>(g_v, on_v, v, dim);
+  }
+}
+
+template <class S>
+HK_INLINE void write_tape(const Neighborhood& a, Block& b) {
+  const BlockHeads& heads = b.heads;
+  const BlockTriples& q = b.triples;
+  for (uint32_t h = 0; h < heads.count; ++h) {
+    const uint32_t first = heads.first[h], i = heads.index[h];
+    TripleGradient* triples = a.tape.triples + a.triple_offsets[i];
+    double scale_gradient = heads.distance[h];
+    if (a.attention) {
+      for (uint32_t t = 0; t < heads.degree[h]; ++t) {
+        const uint32_t place = first + t, g = q.group[place];
+        triples[t] = {q.on_midpoint[place], -q.slope[place] * b.groups.on_v[g], -q.slope[place] * b.groups.on_r[g], q.on_tail[place]};
+      }
+      scale_gradient += sum_of_fours(q.along, first, heads.first[h + 1]);
+    } else {
+      for (uint32_t t = 0; t < heads.degree[h]; ++t) triples[t] = {q.on_midpoint[first + t], 0, 0, q.on_tail[first + t]};
+    }
+    std::copy_n(b.g_v(h), a.dim, a.tape.head_gradient + size_t{i} * a.dim);
+    a.tape.scale_gradient[i] = scale_gradient;
+  }
+}
+
+template <class S>
+HK_INLINE void work_on(const Neighborhood& a, Block& b) {
+  const double scale = *a.scale;
+  lay_out(a, b);
+  if (a.attention) {
+    translate<S>(a, b);
+    attend<S>(a, scale, b);
+  } else {
+    std::fill_n(b.triples.weight, b.heads.first[b.heads.count], 1.0);
+    for (uint32_t h = 0; h < b.heads.count; ++h) b.heads.o[h] = b.triples.tail[b.heads.first[h]], b.heads.o_gap[h] = b.triples.gap[b.heads.first[h]];
+  }
+  midpoints<S>(a, b);
+  if (a.weights || a.midpoint) write_midpoints<S>(a, b);
+  distances<S>(a, scale, b);
+  if (a.tape.head_gradient == nullptr) return;
+  head_gradients<S>(a, scale, b);
+  tail_gradients<S>(a, scale, b);
+  if (a.attention) translate_back<S>(a, b);
+  write_tape<S>(a, b);
+}
+
+void lonely_head(const Neighborhood& a, uint32_t i, const float* v) {  // without a triple
+  a.distance[i] = 0;
+  if (a.midpoint) std::copy_n(v, a.dim, a.midpoint + size_t{i} * a.dim);
+  if (a.tape.head_gradient == nullptr) return;
+  std::fill_n(a.tape.head_gradient + size_t{i} * a.dim, a.dim, 0.0);
+  std::fill_n(a.tape.midpoint_gradient + size_t{i} * a.dim, a.dim, 0.0);
+  a.tape.scale_gradient[i] = 0;
+}
+
+// Takes the next heads from i on into the block; returns the first that is not taken.
+HK_INLINE uint64_t take_heads(const Neighborhood& a, uint64_t i, uint64_t end, Block& b) {
+  BlockHeads& heads = b.heads;
+  heads.count = 0;
+  for (uint32_t triples = 0; i < end && heads.count < kBlockHeads && triples < kBlockTriples; ++i) {
+    const uint32_t id = a.heads[i], degree = a.graph.offsets[id + 1] - a.graph.offsets[id];
+    if (degree == 0) {
+      lonely_head(a, static_cast<uint32_t>(i), a.entities + size_t{id} * a.dim);
+      continue;
+    }
+    heads.index[heads.count] = static_cast<uint32_t>(i), heads.id[heads.count] = id, heads.degree[heads.count] = degree;
+    ++heads.count, triples += degree;
+  }
+  return i;
+}
+
+// Asks for what the next block needs first: the rows of its first tails, and the gaps of more.
+HK_INLINE void prefetch_heads(const Neighborhood& a, uint64_t i, uint64_t end) {
+  for (uint32_t heads = 0, triples = 0; i < end && heads < kBlockHeads && triples < kBlockTriples; ++i, ++heads) {
+    const uint32_t begin = a.graph.offsets[a.heads[i]], tails_end = a.graph.offsets[a.heads[i] + 1];
+    prefetch_floats(a.entities + size_t{a.heads[i]} * a.dim, a.dim), __builtin_prefetch(a.entity_gap + a.heads[i]);
+    for (uint32_t t = begin; t < tails_end; ++t, ++triples) {
+      if (triples < kBlockTriples) prefetch_floats(a.entities + size_t{a.graph.tails[t]} * a.dim, a.dim);
+      __builtin_prefetch(a.entity_gap + a.graph.tails[t]);
+    }
   }
 }
 
 template <class S>
 HK_INLINE void neighborhood_range(const Neighborhood& a, uint64_t begin, uint64_t end) {
-  thread_local Workspace workspace;
-  for (uint64_t i = begin; i < end; ++i) {
-    if (i + 1 < end) prefetch_head(a, a.heads[i + 1]);
-    neighborhood_head<S>(a, static_cast<uint32_t>(i), workspace);
+  thread_local Block block;
+  for (uint64_t i = begin; i < end;) {
+    i = take_heads(a, i, end, block);
+    prefetch_heads(a, i, end);
+    if (block.heads.count > 0) work_on<S>(a, block);
   }
 }
 HK_DISPATCH(heads, neighborhood_range, (const Neighborhood& a, uint64_t begin, uint64_t end), (a, begin, end))
@@ -240,7 +466,7 @@ HK_DISPATCH(heads, neighborhood_range, (const Neighborhood& a, uint64_t begin, u
 }  // namespace
 
 void CpuBackend::neighborhood(const Neighborhood& a) {
-  pool_.run(*a.head_count, 16, [&](uint64_t begin, uint64_t end, int) { heads(a, begin, end); });
+  pool_.run(*a.head_count, 8 * kBlockHeads, [&](uint64_t begin, uint64_t end, int) { heads(a, begin, end); });
 }
 
 }  // namespace hk

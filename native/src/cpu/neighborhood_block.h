@@ -1,0 +1,105 @@
+#pragma once
+// Scratch of neighborhood.cc: a few heads that are worked on together, with their triples and relation groups, an array of scalars each.
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "../ball.h"
+
+namespace hk {
+
+constexpr uint32_t kBlockHeads = 8;     // at most; as many as the widest vector has doubles
+constexpr uint32_t kBlockTriples = 48;  // no further head once there are so many: their rows stay in the first-level cache
+
+// Triples of all heads. Those of a head begin at a whole four; places up to the next four, and at the end up to a whole eight, are padding: a
+// row of the same head, weight 0.
+struct BlockTriples {
+  uint32_t padded = 0;
+  const float** tail;
+  uint32_t* group;
+  double *gap, *x_gap, *sqdist, *distance, *past, *weight, *on_midpoint, *delta_sqnorm, *delta_dot_g, *bent, *along, *on_x, *on_tail, *slope;
+  double *o_gap, *o_dot_g, *framed_g_m0, *g_m0;  // of the head
+  static constexpr size_t kArrays = 18;
+
+  std::array<double**, kArrays> arrays() {
+    return {&gap,         &x_gap, &sqdist, &distance, &past,    &weight, &on_midpoint, &delta_sqnorm, &delta_dot_g,
+            &bent,        &along, &on_x,   &on_tail,  &slope,   &o_gap,  &o_dot_g,     &framed_g_m0,  &g_m0};
+  }
+};
+
+// Relation groups of all heads, runs of triples with one relation: v ⊕ r and what goes back through it. Padded to a whole eight.
+struct BlockGroups {
+  uint32_t count = 0, padded = 0;
+  uint32_t *begin, *end;  // places of its triples
+  const float **v, **r;
+  double *v_gap, *r_gap, *r_sqnorm, *sum_sqnorm, *on_v, *on_r, *gap, *denominator, *dot_v, *dot_r, *v_on_g, *v_on_v, *v_on_r, *r_on_g, *r_on_v,
+      *r_on_r;
+  static constexpr size_t kArrays = 16;
+
+  std::array<double**, kArrays> arrays() {
+    return {&v_gap, &r_gap, &r_sqnorm, &sum_sqnorm, &on_v,   &on_r,   &gap,    &denominator,
+            &dot_v, &dot_r, &v_on_g,   &v_on_v,     &v_on_r, &r_on_g, &r_on_v, &r_on_r};
+  }
+};
+
+// The heads, a lane each.
+struct BlockHeads {
+  using Lanes = double[kBlockHeads];
+  uint32_t count = 0;
+  uint32_t index[kBlockHeads], id[kBlockHeads], degree[kBlockHeads];
+  uint32_t first[kBlockHeads + 1];        // places of their triples
+  uint32_t first_group[kBlockHeads + 1];  // and groups
+  const float *v[kBlockHeads], *o[kBlockHeads];  // o: the tail that is the frame's origin
+  Lanes v_gap{}, o_gap{}, m0{}, m_sqnorm{}, weight_sum{}, on_origin{}, l{}, inverse{}, mid_gap{}, vo_sqdist{};
+  Lanes frame_on_delta{}, frame_on_origin{}, frame_gap{}, frame_denominator{}, n_sqdist{}, distance{}, k{};
+  Lanes to_framed_v{}, to_n{}, o_dot_gx{}, image_dot_gx{}, v_on_g{}, v_on_v{}, v_on_o{};
+  Lanes n_dot{}, framed_g_m0{}, on_m{}, o_dot_g{}, plain_on_origin{}, plain_g_m0{};
+};
+
+class NeighborhoodBlock {
+ public:
+  // Shapes the arrays for so many places and groups; what they hold is undefined.
+  void shape(uint32_t places, uint32_t groups, uint32_t dim) {
+    triples.padded = padded_to_eight(places), this->groups.count = groups, this->groups.padded = padded_to_eight(groups);
+    const size_t triple_places = triples.padded, group_places = this->groups.padded;
+    grow(pointers_, triple_places + 2 * group_places), grow(indices_, triple_places + 2 * group_places);
+    grow(scalars_, BlockTriples::kArrays * triple_places + BlockGroups::kArrays * group_places);
+    grow(rows_, (kHeadRows * kBlockHeads + group_places) * dim);
+    double* at = scalars_.data();
+    for (double** array : triples.arrays()) *array = at, at += triple_places;
+    for (double** array : this->groups.arrays()) *array = at, at += group_places;
+    triples.tail = pointers_.data(), this->groups.v = triples.tail + triple_places, this->groups.r = this->groups.v + group_places;
+    triples.group = indices_.data(), this->groups.begin = triples.group + triple_places, this->groups.end = this->groups.begin + group_places;
+    dim_ = dim;
+  }
+
+  // Rows of head h; ′ but for g_v (ball.h).
+  double* m(uint32_t h) { return row(kHeadRows * h); }
+  double* n(uint32_t h) { return row(kHeadRows * h + 1); }
+  double* framed_v(uint32_t h) { return row(kHeadRows * h + 2); }
+  double* g_m(uint32_t h) { return row(kHeadRows * h + 3); }
+  double* g_x(uint32_t h) { return row(kHeadRows * h + 4); }
+  double* g_v(uint32_t h) { return row(kHeadRows * h + 5); }
+  double* x(uint32_t group) { return row(kHeadRows * kBlockHeads + group); }  // v ⊕ r, later the gradient on it
+
+  BlockHeads heads;
+  BlockTriples triples;
+  BlockGroups groups;
+
+ private:
+  static constexpr uint32_t kHeadRows = 6;
+
+  static uint32_t padded_to_eight(uint32_t n) { return (n + 7) / 8 * 8; }
+  template <class T>
+  static void grow(std::vector<T>& values, size_t size) {
+    if (values.size() < size) values.resize(size);
+  }
+  double* row(uint32_t i) { return rows_.data() + size_t{i} * dim_; }
+
+  uint32_t dim_ = 0;
+  std::vector<const float*> pointers_;
+  std::vector<uint32_t> indices_;
+  std::vector<double> rows_, scalars_;
+};
+
+}  // namespace hk
