@@ -30,6 +30,7 @@ export {
 export type { Explanation, Neighbor } from './explain.ts';
 export type { ItemTriple } from './fold-in.ts';
 export type { LorentzPoints } from './lorentz.ts';
+export { estimateMemory, type MemoryEstimate } from './memory.ts';
 export { Model } from './model.ts';
 export { type BackendInfo, backends } from './native.ts';
 export type { EpochEvent, TrainOptions } from './options.ts';

@@ -64,11 +64,18 @@ const libGroups: readonly (readonly string[])[] = [
   ['lib/model.ts'],
   ['lib/evaluate.ts'],
   ['lib/controls.ts', 'lib/checkpoint.ts', 'lib/options.ts'],
-  ['lib/train.ts', 'lib/inner-products.ts'],
+  ['lib/train.ts', 'lib/inner-products.ts', 'lib/memory.ts'],
   ['lib/linear-controls.ts', 'lib/bpr-mf.ts'],
   ['lib/export/*.ts', 'lib/report/*.ts'],
-  ['lib/cli/*.ts'],
   ['lib/index.ts'],
+  ['lib/cli/escape.ts', 'lib/cli/exit.ts'],
+  ['lib/cli/output.ts'],
+  ['lib/cli/command.ts', 'lib/cli/progress.ts'],
+  ['lib/cli/*.ts'],
+  ['lib/cli/config.ts', 'lib/cli/commands/*.ts'],
+  ['lib/cli/commands/index.ts'],
+  ['lib/cli/program.ts'],
+  ['lib/cli/main.ts'],
 ];
 
 /** Imports by their written form that are allowed in one place only, and those of lib/ that are allowed at all. */
@@ -80,7 +87,13 @@ const confined: readonly { what: string; pattern: RegExp; only: RegExp }[] = [
       /^(cuda\w*|device_\w+|vector_types|mma|cooperative_groups|nvtx3?\w*|nv\w*)\.(h|hpp)$|^(cub|thrust|cuda|cooperative_groups|nvtx3|crt)\//,
     only: /^native\/cuda\//,
   },
-  { what: 'a package', pattern: /^(?!node:|\.)[\w@]/, only: /^native\// },
+  ...[
+    { name: 'commander', only: /^lib\/cli\/program\.ts$/ },
+    { name: 'zod', only: /^lib\/cli\/config\.ts$/ },
+    { name: 'csv-parse', only: /^lib\/data\/tables\/csv\.ts$/ },
+    { name: 'hyparquet', only: /^lib\/data\/tables\/parquet\.ts$/ },
+  ].map(({ name, only }) => ({ what: 'a package', pattern: new RegExp(`^${name}(/|$)`), only })),
+  { what: 'a package', pattern: /^(?!node:|\.|(commander|zod|csv-parse|hyparquet)(\/|$))[\w@]/, only: /^native\// },
 ];
 
 interface Import {
