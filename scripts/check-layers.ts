@@ -51,7 +51,7 @@ const nativeGroups: readonly (readonly string[])[] = [
 const libGroups: readonly (readonly string[])[] = [
   ['lib/errors.ts', 'lib/metrics.ts', 'lib/variants.ts', 'lib/geometry.ts', 'lib/schedule.ts'],
   ['lib/check.ts', 'lib/statistics.ts', 'lib/presets.ts'],
-  ['lib/native.ts', 'lib/safetensors.ts', 'lib/data/best.ts', 'lib/data/random.ts', 'lib/data/steps.ts'],
+  ['lib/native.ts', 'lib/safetensors.ts', 'lib/data/best.ts', 'lib/data/random.ts', 'lib/data/steps.ts', 'lib/data/packed.ts'],
   ['lib/kernels.ts', 'lib/data/csr.ts'],
   ['lib/data/id-map.ts', 'lib/data/raw-dataset.ts', 'lib/data/shared-entities.ts', 'lib/data/split.ts'],
   ['lib/data/formats/file.ts'],
