@@ -13,6 +13,14 @@ export {
   type Triple,
   type Triples,
 } from './data/dataset.ts';
+export {
+  ImportedTables,
+  type ImportOptions,
+  type ImportReport,
+  importTables,
+  type RelationColumn,
+  type RelationReport,
+} from './data/import/import-tables.ts';
 export { type Shape, type SyntheticOptions, synthetic } from './data/synthetic.ts';
 export type { TrainingRecord } from './embedding.ts';
 export { type ErrorCode, HyperKnowError } from './errors.ts';
