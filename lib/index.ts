@@ -13,6 +13,7 @@ export {
   type Triple,
   type Triples,
 } from './data/dataset.ts';
+export { type Diagnosis, diagnose, type Finding } from './data/diagnose.ts';
 export {
   ImportedTables,
   type ImportOptions,

@@ -1,115 +1,82 @@
-import type { FileHandle } from 'node:fs/promises';
-import * as zlib from 'node:zlib';
-import { type AsyncBuffer, type Compressors, parquetMetadataAsync, parquetRead } from 'hyparquet';
+import { Worker } from 'node:worker_threads';
 import { HyperKnowError } from '../../errors.ts';
+import type { ParquetMessage, ParquetTask } from './parquet-worker.ts';
 import { type Cell, placesOf, type TableReader } from './rows.ts';
-
-/** Rows read at once: what of the file is in memory. */
-const ROWS = 1 << 14;
 
 /** A file of so many rows for its bytes was made to exhaust whoever reads it. */
 const SMALL_ROWS = 1 << 20;
 const ROWS_PER_BYTE = 32;
 
-/** Parquet, whichever way its pages are compressed that this Node can undo; snappy, gzip and brotli are always among them. */
-export const readParquet: TableReader = async ({ handle, name, columns, row }) => {
-  const { size } = await handle.stat();
-  const file = bufferOf(handle, size);
-  const damaged = (error: unknown): never => {
-    if (error instanceof HyperKnowError) throw error;
-    const what = /unsupported compression/i.test(String(error))
-      ? `is compressed in a way that cannot be undone here (${(error as Error).message}): write it with snappy or gzip`
-      : `is damaged, or Parquet of a kind that is not known (${(error as Error).message})`;
-    throw new HyperKnowError('ERR_HK_DATA', `${name}: ${what}`, { file: name, cause: error });
-  };
-  const metadata = await parquetMetadataAsync(file).catch(damaged);
-  const rows = Number(metadata.num_rows);
-  if (!Number.isSafeInteger(rows) || rows < 0 || rows > SMALL_ROWS + ROWS_PER_BYTE * size)
-    throw new HyperKnowError('ERR_HK_DATA', `${name}: says that it has ${rows} rows, too many for its ${size} bytes`, { file: name });
-  const header = metadata.schema.slice(1).flatMap((element, i, all) => (isTopLevel(all, i) ? [element.name] : []));
-  placesOf(name, columns, header, 1);
+/** What the decoder may take for a row group before it counts as lost, in milliseconds, and in bytes a millisecond of the file. */
+const PATIENCE = 5_000;
+const SLOWEST = 1_000;
 
-  const cells: Cell[] = [];
-  for (let begin = 0; begin < rows; begin += ROWS) {
-    const end = Math.min(rows, begin + ROWS);
-    const data = new Map<string, ArrayLike<unknown>>();
-    await parquetRead({
-      file,
-      metadata,
-      columns: [...new Set(columns)],
-      rowStart: begin,
-      rowEnd: end,
-      rowFormat: 'object',
-      compressors: COMPRESSORS,
-      useOffsetIndex: true,
-      onComplete: (records) => {
-        if (records.length !== end - begin) throw new Error(`${records.length} rows where ${end - begin} were announced`);
-        for (const column of columns)
-          data.set(
-            column,
-            records.map((record) => record[column]),
-          );
-      },
-    }).catch(damaged);
-    const wanted = columns.map((column) => data.get(column)!);
-    for (let i = 0; i < end - begin; ++i) {
-      for (let k = 0; k < wanted.length; ++k) cells[k] = cellOf(wanted[k]![i], name, begin + i + 1, columns[k]!);
-      row(cells, begin + i + 1);
-    }
-  }
-  return rows;
-};
+const HEAP_MEBIBYTES = 4096;
 
-/** Node has it from 22.15 on. */
-const zstd = (zlib as { zstdDecompressSync?: typeof zlib.gunzipSync }).zstdDecompressSync;
-
-const COMPRESSORS: Compressors = {
-  GZIP: (bytes, length) => zlib.gunzipSync(bytes, { maxOutputLength: length }),
-  BROTLI: (bytes, length) => zlib.brotliDecompressSync(bytes, { maxOutputLength: length }),
-  ...(zstd ? { ZSTD: (bytes: Uint8Array, length: number) => zstd(bytes, { maxOutputLength: length }) } : {}),
-};
-
-function bufferOf(handle: FileHandle, byteLength: number): AsyncBuffer {
-  return {
-    byteLength,
-    async slice(begin, end = byteLength) {
-      const bytes = Buffer.alloc(Math.max(0, Math.min(end, byteLength) - begin));
-      const { bytesRead } = await handle.read(bytes, 0, bytes.length, begin);
-      return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytesRead) as ArrayBuffer;
-    },
-  };
-}
-
-/** Whether element i of the flattened schema (without its root) is a column of its own. */
-function isTopLevel(elements: readonly { num_children?: number }[], i: number): boolean {
-  let at = 0;
-  while (at < i) at += subtree(elements, at);
-  return at === i;
-}
-
-function subtree(elements: readonly { num_children?: number }[], at: number): number {
-  let size = 1;
-  for (let child = 0; child < (elements[at]?.num_children ?? 0); ++child) size += subtree(elements, at + size);
-  return size;
-}
-
-function cellOf(value: unknown, name: string, line: number, column: string): Cell {
-  const text = textOf(value);
-  if (text !== undefined) return text;
-  const texts = Array.isArray(value) ? value.map(textOf) : [undefined];
-  if (texts.includes(undefined))
-    throw new HyperKnowError('ERR_HK_DATA', `${name}, row ${line}: the ${column} must be text, a number, a date or a list of them`, {
+/**
+ * Parquet, whichever way its pages are compressed that this Node can undo; snappy, gzip and brotli are always among them. It is decoded on a
+ * thread of its own: a row group at once, which leaves the event loop free, and a damaged file cannot keep us for ever.
+ */
+export const readParquet: TableReader = async ({ path, size, name, columns, row }) => {
+  const fail = (what: string, line?: number): HyperKnowError =>
+    new HyperKnowError('ERR_HK_DATA', `${name}${line === undefined ? '' : `, line ${line}`}: ${what}`, {
       file: name,
-      line,
+      ...(line === undefined ? {} : { line }),
     });
-  return texts as string[];
-}
+  const task: ParquetTask = { path, columns, mostRows: SMALL_ROWS + ROWS_PER_BYTE * size };
+  // The compiled one from the sources too: a thread does not inherit the loader that lets a checkout run TypeScript.
+  const worker = new Worker(new URL('../../../dist/data/tables/parquet-worker.js', import.meta.url), {
+    workerData: task,
+    resourceLimits: { maxOldGenerationSizeMb: HEAP_MEBIBYTES },
+  });
+  try {
+    let rows = 0;
+    for await (const message of messagesOf(worker, PATIENCE + size / SLOWEST, () =>
+      fail('is damaged, or Parquet of a kind that cannot be read here'),
+    )) {
+      if (message.kind === 'header') placesOf(name, columns, message.columns, 1);
+      else if (message.kind === 'rows') {
+        const cells: Cell[] = [];
+        for (let i = 0; i < message.cells[0]!.length; ++i) {
+          for (let k = 0; k < columns.length; ++k) cells[k] = message.cells[k]![i]!;
+          row(cells, ++rows);
+        }
+      } else if (message.kind === 'end') return rows;
+      else if (message.kind === 'bad cell')
+        throw fail(`the ${message.column} must be text, an exact number, a date or a list of them`, message.row);
+      else if (message.kind === 'too many rows') throw fail(`says that it has ${message.rows} rows, too many for its ${size} bytes`);
+      else if (message.unsupported)
+        throw fail(`is compressed in a way that cannot be undone here (${message.message}): write it with snappy or gzip`);
+      else throw fail(`is damaged, or Parquet of a kind that is not known (${message.message})`);
+    }
+    throw fail('is damaged, or Parquet of a kind that cannot be read here');
+  } finally {
+    await worker.terminate();
+  }
+};
 
-/** As it would stand in a CSV file; numbers only where they are exact. */
-function textOf(value: unknown): string | undefined {
-  if (value === null || value === undefined) return '';
-  if (typeof value === 'string') return value;
-  if (typeof value === 'bigint' || typeof value === 'boolean') return String(value);
-  if (typeof value === 'number') return Number.isInteger(value) && !Number.isSafeInteger(value) ? undefined : String(value);
-  return value instanceof Date && !Number.isNaN(value.getTime()) ? value.toISOString() : undefined;
+/** What the thread says, asked for piece by piece; ends with an error where it dies or is silent for too long. */
+async function* messagesOf(worker: Worker, patience: number, lost: () => Error): AsyncGenerator<ParquetMessage, void, void> {
+  const queue: (ParquetMessage | Error)[] = [];
+  let wake = () => {};
+  const add = (message: ParquetMessage | Error) => {
+    queue.push(message);
+    wake();
+  };
+  worker.on('message', add);
+  worker.on('error', () => add(lost()));
+  worker.on('exit', () => add(lost()));
+  for (;;) {
+    if (queue.length === 0) {
+      const timer = setTimeout(() => add(lost()), patience);
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+      clearTimeout(timer);
+    }
+    const message = queue.shift()!;
+    if (message instanceof Error) throw message;
+    yield message;
+    worker.postMessage('more');
+  }
 }

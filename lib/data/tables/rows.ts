@@ -20,6 +20,8 @@ export interface TableOptions {
 /** One reader's part of the work. @returns how many rows there were */
 export type TableReader = (file: {
   handle: FileHandle;
+  path: string;
+  size: number;
   name: string;
   columns: readonly string[];
   row: Row;

@@ -27,7 +27,7 @@ export async function readTable(path: string, columns: readonly string[], row: R
     const { buffer, bytesRead } = await handle.read(Buffer.alloc(4), 0, 4, 0);
     const isParquet = bytesRead === 4 && buffer.toString('latin1') === 'PAR1';
     const read: TableReader = isParquet ? (await import('./parquet.ts')).readParquet : (await import('./csv.ts')).readCsv;
-    const rows = await read({ handle, name, columns, row, options });
+    const rows = await read({ handle, path, size: (await handle.stat()).size, name, columns, row, options });
     const hash = createHash('sha256');
     const bytes = await hashAll(handle, hash);
     return { name, bytes, sha256: hash.digest('hex'), rows, unit: isParquet ? 'row' : 'line' };
