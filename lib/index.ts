@@ -14,14 +14,7 @@ export {
   type Triples,
 } from './data/dataset.ts';
 export { type Diagnosis, diagnose, type Finding } from './data/diagnose.ts';
-export {
-  ImportedTables,
-  type ImportOptions,
-  type ImportReport,
-  importTables,
-  type RelationColumn,
-  type RelationReport,
-} from './data/import/import-tables.ts';
+export type { ImportedTables, ImportOptions, ImportReport, RelationColumn, RelationReport } from './data/import/import-tables.ts';
 export { type Shape, type SyntheticOptions, synthetic } from './data/synthetic.ts';
 export type { TrainingRecord } from './embedding.ts';
 export { type ErrorCode, HyperKnowError } from './errors.ts';
@@ -39,6 +32,7 @@ export {
 export type { Explanation, Neighbor } from './explain.ts';
 export type { ItemTriple } from './fold-in.ts';
 export type { LorentzPoints } from './lorentz.ts';
+export { importTables } from './import-tables.ts';
 export { estimateMemory, type MemoryEstimate } from './memory.ts';
 export { Model } from './model.ts';
 export { type BackendInfo, backends } from './native.ts';

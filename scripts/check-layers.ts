@@ -74,6 +74,7 @@ const libGroups: readonly (readonly string[])[] = [
   ['lib/data/import/interactions.ts'],
   ['lib/data/import/split.ts', 'lib/data/import/attributes.ts', 'lib/data/import/write.ts'],
   ['lib/data/import/import-tables.ts'],
+  ['lib/import-tables.ts'],
   ['lib/data/synthetic.ts', 'lib/embedding.ts'],
   ['lib/recommend.ts', 'lib/lorentz.ts', 'lib/neighborhood.ts', 'lib/artifact.ts'],
   ['lib/explain.ts', 'lib/fold-in.ts'],

@@ -2,7 +2,6 @@ import { createHash, type Hash } from 'node:crypto';
 import { access, constants, type FileHandle, open } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { HyperKnowError } from '../../errors.ts';
-import { packingOf, unpacked } from '../packed.ts';
 import type { SourceFile } from '../raw-dataset.ts';
 
 /** Bytes read at once where nothing else is said: a millisecond or two of parsing. */
@@ -61,10 +60,10 @@ export async function parseFile(path: string, parser: Parser, readBytes: number)
   const handle = await openRegular(found);
   try {
     const hash = createHash('sha256');
-    const packing = await packingOf(handle);
+    const unpacking = await unpackingOf(handle);
     const feed = new MarklessFeed(parser);
     let bytes = 0;
-    if (packing === 'none') {
+    if (!unpacking) {
       const buffer = Buffer.allocUnsafe(readBytes);
       for (;;) {
         const { bytesRead } = await handle.read(buffer, 0, readBytes, bytes);
@@ -74,7 +73,7 @@ export async function parseFile(path: string, parser: Parser, readBytes: number)
         bytes += bytesRead;
       }
     } else {
-      for await (const piece of unpacked(handle, packing, name))
+      for await (const piece of unpacking(name))
         for (let begin = 0; begin < piece.length; begin += readBytes) feed.read(piece.subarray(begin, begin + readBytes));
       bytes = await hashAll(handle, hash);
     }
@@ -103,6 +102,18 @@ async function present(path: string): Promise<string> {
       return candidate;
   return path;
 }
+
+/** How to unpack a file, if it is packed; what that takes is loaded only then. */
+async function unpackingOf(handle: FileHandle): Promise<((name: string) => AsyncIterable<Buffer>) | undefined> {
+  const { buffer, bytesRead } = await handle.read(Buffer.alloc(2), 0, 2, 0);
+  if (bytesRead < 2 || !(buffer.equals(GZIP) || buffer.equals(ZIP))) return undefined;
+  const { packingOf, unpacked } = await import('../packed.ts');
+  const packing = await packingOf(handle);
+  return packing === 'none' ? undefined : (name) => unpacked(handle, packing, name);
+}
+
+const GZIP = Buffer.from([0x1f, 0x8b]);
+const ZIP = Buffer.from([0x50, 0x4b]);
 
 /** Hands pieces on with their positions, but for a UTF-8 byte order mark in front. */
 class MarklessFeed {
@@ -150,11 +161,13 @@ const MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 /** Adds the whole file to a hash; its size. */
 export async function hashAll(handle: FileHandle, hash: Hash): Promise<number> {
   let bytes = 0;
-  for await (const piece of unpacked(handle, 'none', '')) {
-    hash.update(piece);
-    bytes += piece.length;
+  const buffer = Buffer.allocUnsafe(READ_BYTES);
+  for (;;) {
+    const { bytesRead } = await handle.read(buffer, 0, buffer.length, bytes);
+    if (bytesRead === 0) return bytes;
+    hash.update(buffer.subarray(0, bytesRead));
+    bytes += bytesRead;
   }
-  return bytes;
 }
 
 /** The error of a file or folder that the system will not let us read. */
@@ -184,14 +197,14 @@ async function tokenAt(handle: FileHandle, position: number, separators: string)
 }
 
 async function bytesAt(handle: FileHandle, position: number, length: number): Promise<Buffer> {
-  const packing = await packingOf(handle);
-  if (packing === 'none') {
+  const unpacking = await unpackingOf(handle);
+  if (!unpacking) {
     const { buffer, bytesRead } = await handle.read(Buffer.alloc(length), 0, length, position);
     return buffer.subarray(0, bytesRead);
   }
   let bytes = Buffer.alloc(0);
   let begin = 0;
-  for await (const piece of unpacked(handle, packing, '')) {
+  for await (const piece of unpacking('')) {
     if (begin + piece.length > position) bytes = Buffer.concat([bytes, piece.subarray(Math.max(0, position - begin))]);
     if (bytes.length >= length) break;
     begin += piece.length;

@@ -1,5 +1,5 @@
 import { HyperKnowError } from '../../errors.ts';
-import type { Pairs, Triples } from '../csr.ts';
+import { type Pairs, type Triples, Uint32List } from '../csr.ts';
 import { assemble, checkDatasetOptions, type Dataset, type DatasetOptions } from '../dataset.ts';
 import { IdMap } from '../id-map.ts';
 import type { RawDataset, SourceFile } from '../raw-dataset.ts';
@@ -184,7 +184,7 @@ function* renumbered(
   });
   let unlearnable = 0;
   const learnable = function* (pairs: TimedPairs): Steps<Pairs> {
-    const left: { users: number[]; items: number[] } = { users: [], items: [] };
+    const left = { users: new Uint32List(), items: new Uint32List() };
     yield* inPieces(pairs.users.length, (begin, end) => {
       for (let i = begin; i < end; ++i) {
         const [user, item] = [rowOf.users[pairs.users[i]!]!, rowOf.items[pairs.items[i]!]!];
@@ -195,7 +195,7 @@ function* renumbered(
         }
       }
     });
-    return { users: Uint32Array.from(left.users), items: Uint32Array.from(left.items) };
+    return { users: yield* left.users.take(), items: yield* left.items.take() };
   };
   return {
     train: result,

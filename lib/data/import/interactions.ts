@@ -87,7 +87,7 @@ function* distinctPairs({ users, items }: Pairs, times: Float64Array | null, use
       ++kept;
     }
   });
-  return { users: result.users.slice(0, kept), items: result.items.slice(0, kept), times: result.times?.slice(0, kept) ?? null };
+  return { users: result.users.subarray(0, kept), items: result.items.subarray(0, kept), times: result.times?.subarray(0, kept) ?? null };
 }
 
 /** The pairs for which `mask` is 1. */

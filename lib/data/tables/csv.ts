@@ -19,20 +19,26 @@ const PROBLEMS: Readonly<Record<string, string>> = {
   CSV_MAX_RECORD_SIZE: `a row has at most ${LARGEST_RECORD} bytes: is a quote not closed, or is this no text?`,
 };
 
-/** CSV and the like, by RFC 4180 with any delimiter of one character. Empty lines are passed over. */
+/** The header of RecBole's atomic files, in which nothing is quoted and names go without their types here. */
+const ATOMIC_HEADER = /^\ufeff?[^\t:]+:(token|token_seq|float|float_seq)(\t[^\t:]+:(token|token_seq|float|float_seq))*$/;
+
+/** CSV and the like, by RFC 4180 with any delimiter of one character; RecBole's atomic files. Empty lines are passed over. */
 export const readCsv: TableReader = async ({ handle, name, columns, row, options }) => {
   const source = unpacked(handle, await packingOf(handle), name);
   const { first, rest } = await firstLine(source, name);
   let places: number[] | undefined;
   let rows = 0;
   const cells: string[] = [];
+  const isAtomic = ATOMIC_HEADER.test(first);
   const parser = parse({
     bom: true,
-    delimiter: options.delimiter ?? commonest(first),
+    delimiter: isAtomic ? '\t' : (options.delimiter ?? commonest(first)),
+    quote: isAtomic ? null : '"',
     skip_empty_lines: true,
     max_record_size: LARGEST_RECORD,
     on_record: (record: string[], { lines }: { lines: number }) => {
-      if (places === undefined) places = placesOf(name, columns, record, lines);
+      if (places === undefined)
+        places = placesOf(name, columns, isAtomic ? record.map((column) => column.replace(/:[a-z_]+$/, '')) : record, lines);
       else {
         for (let i = 0; i < places.length; ++i) {
           const cell = record[places[i]!]!;

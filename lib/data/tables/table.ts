@@ -16,7 +16,7 @@ export interface TableFile extends SourceFile {
 
 /**
  * Reads the named columns of a table, row by row: CSV, TSV or the like (UTF-8, a header with the columns' names, fields in double quotes where
- * they must be), plain or as gzip or zip file; or Parquet. The readers' packages are loaded at the first file that needs them.
+ * they must be) or an atomic file of RecBole (.inter, .item; columns without their types), plain or as gzip or zip file; or Parquet. The readers' packages are loaded at the first file that needs them.
  *
  * @throws {HyperKnowError} ERR_HK_DATA with `file` and `line`, ERR_HK_IO
  */

@@ -67,6 +67,14 @@ tables('whatever a table holds is read as it was written: delimiters, quotes, li
   }
 });
 
+tables('RecBole’s atomic files are tables: tabs, nothing quoted, types in the header', async () => {
+  const { rows } = await read('item_id:token\tgenre:token_seq\tyear:float\n1\tA "b" c\t1999\n2\t"\t\n', ['genre', 'item_id']);
+  assert.equal(rows, [
+    ['A "b" c', '1'],
+    ['"', '2'],
+  ]);
+});
+
 tables('the line of a row is where it ends in the file', async () => {
   const { lines } = await read('a,b\n1,2\n\n"x\ny",3\n4,5', ['a']);
   assert.equal(lines, [2, 5, 6]);
