@@ -13,6 +13,8 @@ export {
   type Triple,
   type Triples,
 } from './data/dataset.ts';
+export { type Diagnosis, diagnose, type Finding } from './data/diagnose.ts';
+export type { ImportedTables, ImportOptions, ImportReport, RelationColumn, RelationReport } from './data/import/import-tables.ts';
 export { type Shape, type SyntheticOptions, synthetic } from './data/synthetic.ts';
 export type { TrainingRecord } from './embedding.ts';
 export { type ErrorCode, HyperKnowError } from './errors.ts';
@@ -30,6 +32,8 @@ export {
 export type { Explanation, Neighbor } from './explain.ts';
 export type { ItemTriple } from './fold-in.ts';
 export type { LorentzPoints } from './lorentz.ts';
+export { importTables } from './import-tables.ts';
+export { estimateMemory, type MemoryEstimate } from './memory.ts';
 export { Model } from './model.ts';
 export { type BackendInfo, backends } from './native.ts';
 export type { EpochEvent, TrainOptions } from './options.ts';

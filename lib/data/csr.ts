@@ -360,7 +360,7 @@ function setTriple(triples: Triples, row: number, head: number, relation: number
  *
  * @param bounds all values of the column are below its bound
  */
-function* sortedRows(columns: readonly Uint32Array[], bounds: readonly number[]): Steps<Uint32Array> {
+export function* sortedRows(columns: readonly Uint32Array[], bounds: readonly number[]): Steps<Uint32Array> {
   const width = columns.length;
   const rows = columns[0]!.length;
   let source = new Uint32Array(width * rows);

@@ -11,7 +11,7 @@ export interface SourceFile {
 
 /** What a format's reader hands over: dense ids, everything as read, nothing sorted, split or de-duplicated. */
 export interface RawDataset {
-  source: 'kgat' | 'recbole' | 'iterables' | 'synthetic';
+  source: 'kgat' | 'recbole' | 'iterables' | 'synthetic' | 'tables';
   files: SourceFile[];
   users: number;
   items: number;

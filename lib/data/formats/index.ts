@@ -32,9 +32,10 @@ export const formats: Readonly<Record<'kgat' | 'recbole', Format>> = {
 /** Reads a folder in whichever format claims it. */
 export async function readFolder(path: string, readBytes: number = READ_BYTES): Promise<RawDataset> {
   const name = basename(resolve(path));
-  const names = await readdir(path).catch((cause) => {
+  const inFolder = await readdir(path).catch((cause) => {
     throw unreadable(name, cause);
   });
+  const names = unpackedNames(inFolder);
   const claiming = Object.values(formats).filter((format) => format.claims(names));
   if (claiming.length === 1) return claiming[0]!.read(path, names, readBytes);
   const known = Object.values(formats).map(({ expects }) => expects);
@@ -43,4 +44,9 @@ export async function readFolder(path: string, readBytes: number = READ_BYTES): 
       ? `is in no known format; it would hold ${known.join(' or ')}`
       : `holds data in two forms: ${known.join(' and ')}`;
   throw new HyperKnowError('ERR_HK_FORMAT', `${name}: ${what}`, { file: name });
+}
+
+/** Names as they are, and those of gzip and zip files without `.gz` and `.zip` where there is no such file. */
+function unpackedNames(names: readonly string[]): string[] {
+  return [...new Set([...names, ...names.map((name) => name.replace(/\.(gz|zip)$/, ''))])];
 }

@@ -1,0 +1,14 @@
+// Every sub-command, in the order of the overview.
+import type { Command } from '../command.ts';
+import { bench } from './bench.ts';
+import { check } from './check.ts';
+import { doctor } from './doctor.ts';
+import { evaluateCommand } from './eval.ts';
+import { importCommand } from './import.ts';
+import { reproduce } from './reproduce.ts';
+import { trainCommand } from './train.ts';
+
+/**
+ * To add a command: write lib/cli/commands/NAME.ts and put it here; see lib/cli/README.md.
+ */
+export const commands: readonly Command[] = [importCommand, check, trainCommand, evaluateCommand, doctor, bench, reproduce];

@@ -1,0 +1,10 @@
+import { runScript } from '../checkout.ts';
+import { type Command, defineCommand } from '../command.ts';
+
+export const reproduce: Command = defineCommand({
+  name: 'reproduce',
+  summary: "Train and compare the variants of the paper's Table 3 and the controls (in a checkout of the repository only)",
+  passThrough: true,
+  examples: ['reproduce', 'reproduce --data FOLDER --variants hyper-know,bpr-h --seeds 5'],
+  run: (context, args) => runScript(context, 'reproduce', args),
+});

@@ -1,0 +1,156 @@
+// The README's section "From two CSV files to recommendations", run as it stands on a made-up shop; and what Ctrl-C leaves of a training.
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { seededRandom, temporaryFolder } from '../helpers.ts';
+import { hyperKnow } from './spawn.ts';
+
+const shopping = suite('shop');
+const folder = temporaryFolder();
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const section = /^## From two CSV files to recommendations\n(.*?)^## /ms.exec(readFileSync(join(root, 'README.md'), 'utf8'))![1]!;
+
+/** Customers of four tastes; what belongs to a taste is a category. */
+function writeShop(): void {
+  const random = seededRandom(7);
+  const below = (count: number) => Math.floor(random() * count);
+  const categories = ['lamp', 'desk', 'chair', 'rug'];
+  const catalogue = Array.from({ length: 200 }, (_, i) => {
+    const brand = ['Nord', 'Süd', '"Acme, Inc."', 'West'][below(4)];
+    return `SKU-${i},${brand},${categories[i % 4]},${['red', 'soft', 'red|soft'][below(3)]},${10 + below(90)}`;
+  });
+  writeFileSync(join(folder, 'catalogue.csv'), `\ufeffsku,brand,category,tags,price\r\n${catalogue.join('\r\n')}\r\n`);
+  const orders = Array.from({ length: 9000 }, (_, i) => {
+    const customer = below(300);
+    const item = random() < 0.9 ? 4 * Math.floor(50 * random() ** 2) + (customer % 4) : below(200);
+    return `C-${1000 + customer};SKU-${item};2024-${String(1 + Math.floor(i / 750)).padStart(2, '0')}-15 12:00:00`;
+  });
+  writeFileSync(join(folder, 'orders.csv'), `customer;sku;ts\n${orders.join('\n')}\n`);
+}
+
+/** The arguments of the commands of the section's shell block. */
+function commands(): string[][] {
+  const block = /^```sh\n(.*?)^```$/ms.exec(section)![1]!.replaceAll('\\\n', ' ');
+  return block
+    .split('\n')
+    .map((line) => line.replace(/\s#.*$/, '').trim())
+    .filter((line) => line.startsWith('npx hyper-know '))
+    .map((line) => [...line.slice('npx hyper-know '.length).matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain!));
+}
+
+let metrics: Record<string, Record<string, number>> = {};
+
+shopping('the commands of the README, in order', async () => {
+  writeShop();
+  const all = commands();
+  assert.equal(
+    all.map(([name]) => name),
+    ['import', 'check', 'train', 'eval'],
+  );
+  for (const args of all) {
+    const { status, stdout, stderr } = await hyperKnow(args[0] === 'eval' ? [...args, '--json'] : args, { cwd: folder });
+    assert.is(status, 0, stderr);
+    if (args[0] === 'import') {
+      assert.match(stdout, /^interactions: 9,000 rows → [\d,]+ distinct pairs → /m);
+      assert.match(stdout, /^category +200 +200 +4 +25\.0 %$/m);
+    }
+    if (args[0] === 'eval') metrics = JSON.parse(stdout);
+  }
+  assert.equal(
+    readdirSync(join(folder, 'shop')).filter((name) => !/^shop\.((train|valid|test)\.inter|kg|link|import\.json)$/.test(name)),
+    [],
+  );
+  assert.not.ok(existsSync(join(folder, 'shop.safetensors.checkpoint')), 'nothing to continue from after the end');
+  // Of 200 items 50 are of a customer's taste: guessing finds 10 % of them among 20, taste alone about 40 %.
+  assert.ok(metrics.recall![20]! > 0.25, `recall@20 ${metrics.recall![20]}`);
+});
+
+shopping('the program of the README', () => {
+  const code = /^```javascript\n(.*?)^```$/ms.exec(section)![1]!;
+  const file = join(folder, 'serve.mts');
+  writeFileSync(file, code.replaceAll("from 'hyper-know'", `from ${JSON.stringify(new URL('../../lib/index.ts', import.meta.url).href)}`));
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['--import', import.meta.resolve('tsx'), file], {
+    cwd: folder,
+    encoding: 'utf8',
+  });
+  assert.is(status, 0, stderr);
+  assert.match(stdout, /SKU-\d+/);
+  assert.match(stdout, /category:/);
+});
+
+shopping('importing again is refused, and done with --force', async () => {
+  const [args] = commands();
+  const again = await hyperKnow(args!, { cwd: folder });
+  assert.is(again.status, 3, again.stderr);
+  assert.match(again.stderr, /shop: is there already/);
+  assert.is((await hyperKnow([...args!, '--force', '--quiet'], { cwd: folder })).status, 0);
+});
+
+shopping('import as JSON; a wrong column, a wrong option', async () => {
+  const [args] = commands();
+  const { stdout } = await hyperKnow([...args!, '--force', '--json'], { cwd: folder });
+  const report = JSON.parse(stdout);
+  assert.is(report.schema, 'hyper-know/import/1');
+  assert.is(report.rows, 9000);
+  assert.equal(
+    report.files.map(({ name }: { name: string }) => name),
+    ['orders.csv', 'catalogue.csv'],
+  );
+  const column = await hyperKnow(['import', '--interactions', 'orders.csv', '--user', 'client', '--item', 'sku', '--out', 'x'], {
+    cwd: folder,
+  });
+  assert.is(column.status, 3);
+  assert.match(column.stderr, /orders\.csv, line 1: the column "client" is not there; there are "customer", "sku", "ts"/);
+  const option = await hyperKnow([...args!, '--bins', 'weight=3'], { cwd: folder });
+  assert.is(option.status, 2);
+  assert.match(option.stderr, /--bins: weight is none of --relations/);
+});
+
+shopping('check finds a leak between the splits: status 3', async () => {
+  const leaky = temporaryFolder();
+  writeFileSync(join(leaky, 'train.txt'), '0 0 1\n1 1 2\n');
+  writeFileSync(join(leaky, 'test.txt'), '0 1\n1 0\n');
+  const { status, stdout } = await hyperKnow(['check', leaky, '--json', '--quiet']);
+  assert.is(status, 3);
+  const { findings, schema } = JSON.parse(stdout);
+  assert.is(schema, 'hyper-know/check/1');
+  assert.ok(findings.some(({ level, code }: { level: string; code: string }) => level === 'error' && code === 'test-in-train'));
+});
+
+shopping('Ctrl-C writes the checkpoint, status 130; --resume comes to the same bits', async () => {
+  const options = ['--epochs', '60', '--dim', '16', '--batch-size', '512', '--evaluate-every', '1', '--no-early-stopping'];
+  const whole = await hyperKnow(['train', 'shop', '--out', 'whole.safetensors', ...options], { cwd: folder });
+  assert.is(whole.status, 0, whole.stderr);
+
+  let sent = false;
+  const args = ['train', 'shop', '--out', 'parts.safetensors', ...options];
+  const stopped = await hyperKnow(args, {
+    cwd: folder,
+    watch: (child, stderr) => {
+      if (sent || !stderr.includes('epoch 5/60')) return;
+      sent = true;
+      child.kill('SIGINT');
+    },
+  });
+  assert.is(stopped.status, 130, stopped.stderr);
+  assert.match(stopped.stderr, /checkpoint written: parts\.safetensors\.checkpoint; the same command with --resume continues/);
+  assert.not.ok(existsSync(join(folder, 'parts.safetensors')), 'no model yet');
+  assert.not.match(stopped.stderr, /epoch 60\/60/);
+
+  const resumed = await hyperKnow([...args, '--resume'], { cwd: folder });
+  assert.is(resumed.status, 0, resumed.stderr);
+  assert.not.match(resumed.stderr, /epoch 1\/60/);
+  assert.ok(readFileSync(join(folder, 'parts.safetensors')).equals(readFileSync(join(folder, 'whole.safetensors'))));
+});
+
+shopping('who stops reading is no error', () => {
+  const script = `set -o pipefail; "${process.execPath}" --import ${import.meta.resolve('tsx')} "${join(root, 'lib/cli/main.ts')}" config-schema | head -c 10`;
+  const { status, stdout, stderr } = spawnSync('bash', ['-c', script], { encoding: 'utf8' });
+  assert.is(stdout.length, 10);
+  assert.equal([status, stderr], [0, '']);
+});
+
+shopping.run();
