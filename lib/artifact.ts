@@ -19,6 +19,7 @@ export async function saveEmbedding(model: Embedding, path: string): Promise<voi
   for (const name of ['users', 'entities', 'relations'] as const)
     tensors.set(name, { shape: [model[name].length / dim, dim], data: model[name] });
   const add = (name: string, data: Float32Array | Uint32Array | Uint8Array) => tensors.set(name, { shape: [data.length], data });
+  const addIds = (name: string, ids: readonly Id[]) => add(name, new TextEncoder().encode(JSON.stringify(ids)));
   add('beta', model.beta);
   add('graph.offsets', graph.offsets);
   add('graph.relations', graph.relations);
@@ -26,7 +27,9 @@ export async function saveEmbedding(model: Embedding, path: string): Promise<voi
   add('seen.offsets', seen.offsets);
   add('seen.items', seen.items);
   for (const name of ['userIds', 'entityIds', 'relationIds'] as const)
-    if (!isDense(model[name])) add(name, new TextEncoder().encode(JSON.stringify(model[name])));
+    if (!isDense(model[name])) addIds(name, model[name]);
+  // an item may go by another id among the entities (RecBole's NAME.link)
+  if (model.itemIds.some((id, row) => id !== model.entityIds[row])) addIds('itemIds', model.itemIds);
   await writeTensors(path, {
     metadata: {
       format: 'hyper-know model',
@@ -87,7 +90,7 @@ export async function loadEmbedding(path: string): Promise<Embedding> {
     graph,
     seen,
     userIds: takeIds(path, file, 'userIds', counts.users),
-    itemIds: entityIds.slice(0, counts.items),
+    itemIds: file.tensors.has('itemIds') ? takeIds(path, file, 'itemIds', counts.items) : entityIds.slice(0, counts.items),
     entityIds,
     relationIds: takeIds(path, file, 'relationIds', counts.relations),
     training: trainingRecord(path, file),

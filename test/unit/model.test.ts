@@ -33,6 +33,20 @@ function distance(x: ArrayLike<number>, y: ArrayLike<number>, c: number): number
 const near = (value: number, expected: number, tolerance = 1e-5) =>
   assert.ok(Math.abs(value - expected) <= tolerance * Math.max(1e-3, Math.abs(expected)), `${value}, not ${expected}`);
 
+suiteOf('items that go by another id among the entities keep both', async () => {
+  const model = models.get('hyper-know')!;
+  const itemIds = model.itemIds.map((id) => `item ${id}`);
+  const path = join(folder, 'linked.safetensors');
+  await new Model({ ...model, itemIds }).save(path);
+  const loaded = await Model.load(path);
+  assert.equal(loaded.itemIds, itemIds);
+  assert.equal(loaded.entityIds, model.entityIds);
+  assert.equal(
+    loaded.recommend(dataset.userIds[0]!, 5).map(({ item }) => item),
+    model.recommend(dataset.userIds[0]!, 5).map(({ item }) => `item ${item}`),
+  );
+});
+
 for (const { name, geometry, knowledge, attention } of VARIANTS) {
   suiteOf(`${name}: shapes`, () => {
     const model = models.get(name)!;
