@@ -14,6 +14,7 @@ for (const loss of ['bpr', 'sampled-softmax'] as const)
     const options = { dim: 32, epochs: 2, evaluateEvery: 1, batchSize: 4096, backend: 'cpu', loss, seed: 1 } as const;
     const program = `
       import { synthetic } from ${JSON.stringify(new URL('../lib/data/synthetic.ts', import.meta.url).href)};
+      import { estimateMemory } from ${JSON.stringify(new URL('../lib/memory.ts', import.meta.url).href)};
       import { train } from ${JSON.stringify(new URL('../lib/train.ts', import.meta.url).href)};
       const data = synthetic(${JSON.stringify(data)});
       globalThis.gc();
@@ -22,11 +23,10 @@ for (const loss of ['bpr', 'sampled-softmax'] as const)
       const timer = setInterval(() => { most = Math.max(most, process.memoryUsage().rss); }, 5);
       await train(data, ${JSON.stringify(options)});
       clearInterval(timer);
-      console.log(most - before);`;
+      console.log(JSON.stringify({ grown: most - before, total: estimateMemory(data, ${JSON.stringify(options)}).total }));`;
     const args = ['--expose-gc', '--import', import.meta.resolve('tsx'), '--input-type=module', '-e', program];
     const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
-    const grown = Number(stdout);
-    const { total } = estimateMemory(synthetic(data), options);
+    const { grown, total } = JSON.parse(stdout || '{}');
     assert.ok(grown > total / 2 && grown < 2 * total, `grew by ${grown}, estimated ${total} ${stderr}`);
   });
 
