@@ -18,6 +18,9 @@ export interface MemoryEstimate {
 /** Triples of one tail or relation whose gradients are summed at once (kChunk of native/src/kernels.h). */
 const CHUNK = 512;
 
+/** Samples whose gradients on a shared negative are summed at once (kSampleChunk there). */
+const SAMPLE_CHUNK = 128;
+
 /**
  * Estimates the memory of `train(dataset, options)` from the sizes alone, allocating next to nothing. With the CPU backend `total` is what the
  * process grows by; with CUDA all but `host` is the card's, where the training itself makes sure beforehand that it fits.
@@ -56,6 +59,9 @@ export function estimateMemory(dataset: Dataset, options?: TrainOptions): Memory
     relations * dim * 4 +
     (variant.knowledge ? Math.floor(edges / CHUNK) * dim * 8 * (variant.attention ? 2 : 1) : 0) +
     h.batchSize * 100 +
+    (h.loss === 'sampled-softmax'
+      ? h.batchSize * h.negatives * 8 + Math.ceil(h.batchSize / SAMPLE_CHUNK) * h.negatives * (dim + 2) * 8
+      : 0) +
     2 * 4 * 2 * (users + 2 * entities + items); // lists of rows, of this batch and the next
 
   const pairs = train.items.length + validation.items.length + test.items.length;

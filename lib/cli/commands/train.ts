@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { stat, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { EpochEvent, TrainOptions } from '../../options.ts';
-import { type Command, defineCommand, type OptionTable, type Values } from '../command.ts';
+import { type Command, defineCommand, type OptionSpec, type OptionTable, type Values } from '../command.ts';
 import { bytes, count, DATA_ARGUMENT, DATA_OPTIONS, openDataset } from '../data.ts';
 import { Interrupted, UsageError } from '../exit.ts';
 import type { Output } from '../output.ts';
@@ -27,6 +27,13 @@ const HYPERPARAMETERS = {
   },
   batchSize: { type: 'integer', min: 1, max: 1 << 24, defaultText: "the preset's", description: 'interactions of one step' },
   learningRate: { type: 'number', min: 0, defaultText: "the preset's", description: "Adam's rate for users, entities and relations" },
+  loss: {
+    type: 'string',
+    words: ['bpr', 'sampled-softmax'],
+    defaultText: "the preset's",
+    description: 'against one negative a sample, or against those that a batch shares',
+  },
+  negatives: { type: 'integer', min: 1, max: 65536, defaultText: "the preset's", description: 'how many negatives a batch shares' },
   schedule: {
     type: 'string',
     words: ['constant', 'decay'],
@@ -73,7 +80,10 @@ const HYPERPARAMETERS = {
     defaultText: "the preset's",
     description: 'steps without a better validation recall@20 after which to stop',
   },
-} as const satisfies OptionTable;
+} as const satisfies Record<Exclude<keyof TrainOptions, NotHere> | 'patience', OptionSpec>;
+
+/** Options of `train` that are given in another way here, or have no meaning. A new one belongs into the table above. */
+type NotHere = 'checkpoint' | 'resume' | 'signal' | 'onEpoch' | 'deterministic';
 
 const OPTIONS = {
   out: { type: 'string', short: 'o', placeholder: 'FILE', required: true, description: 'where the model goes, e.g. shop.safetensors' },

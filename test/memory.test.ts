@@ -1,0 +1,42 @@
+// The estimate of memory against what a training takes: a process of its own, so that nothing else has grown it.
+import { spawnSync } from 'node:child_process';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { estimateMemory } from '../lib/memory.ts';
+import { synthetic } from '../lib/data/synthetic.ts';
+
+const memory = suite('memory');
+
+const data = { shape: 'last-fm', seed: 1 } as const;
+
+for (const loss of ['bpr', 'sampled-softmax'] as const)
+  memory(`what training the shape of Last-FM takes, ${loss}: half to twice the estimate`, () => {
+    const options = { dim: 32, epochs: 2, evaluateEvery: 1, batchSize: 4096, backend: 'cpu', loss, seed: 1 } as const;
+    const program = `
+      import { synthetic } from ${JSON.stringify(new URL('../lib/data/synthetic.ts', import.meta.url).href)};
+      import { estimateMemory } from ${JSON.stringify(new URL('../lib/memory.ts', import.meta.url).href)};
+      import { train } from ${JSON.stringify(new URL('../lib/train.ts', import.meta.url).href)};
+      const data = synthetic(${JSON.stringify(data)});
+      globalThis.gc();
+      const before = process.memoryUsage().rss;
+      let most = before;
+      const timer = setInterval(() => { most = Math.max(most, process.memoryUsage().rss); }, 5);
+      await train(data, ${JSON.stringify(options)});
+      clearInterval(timer);
+      console.log(JSON.stringify({ grown: most - before, total: estimateMemory(data, ${JSON.stringify(options)}).total }));`;
+    const args = ['--expose-gc', '--import', import.meta.resolve('tsx'), '--input-type=module', '-e', program];
+    const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+    const { grown, total } = JSON.parse(stdout || '{}');
+    assert.ok(grown > total / 2 && grown < 2 * total, `grew by ${grown}, estimated ${total} ${stderr}`);
+  });
+
+memory('it grows with what costs memory', () => {
+  const small = synthetic({ seed: 1 });
+  const of = (options: Parameters<typeof estimateMemory>[1]) => estimateMemory(small, options).total;
+  assert.ok(of({ dim: 128 }) > 1.8 * of({ dim: 64 }));
+  assert.ok(of({ checkpoint: { path: 'x' } }) > of({}));
+  assert.ok(of({ averaging: true }) > of({}));
+  assert.ok(of({ variant: 'bpr-h' }) < of({}));
+});
+
+memory.run();
