@@ -84,7 +84,10 @@ const libGroups: readonly (readonly string[])[] = [
   ['lib/controls.ts', 'lib/checkpoint.ts', 'lib/options.ts'],
   ['lib/train.ts', 'lib/inner-products.ts', 'lib/memory.ts'],
   ['lib/linear-controls.ts', 'lib/bpr-mf.ts'],
+  ['lib/export/encoding.ts', 'lib/export/folder.ts', 'lib/export/text.ts'],
+  ['lib/export/certificate.ts', 'lib/export/target.ts'],
   ['lib/export/*.ts', 'lib/report/*.ts'],
+  ['lib/export/index.ts'],
   ['lib/index.ts'],
   ['lib/cli/escape.ts', 'lib/cli/exit.ts'],
   ['lib/cli/output.ts'],
@@ -109,9 +112,10 @@ const confined: readonly { what: string; pattern: RegExp; only: RegExp }[] = [
     { name: 'commander', only: /^lib\/cli\/program\.ts$/ },
     { name: 'zod', only: /^lib\/cli\/config\.ts$/ },
     { name: 'csv-parse', only: /^lib\/data\/tables\/csv\.ts$/ },
-    { name: 'hyparquet', only: /^lib\/data\/tables\/parquet-worker\.ts$/ },
+    { name: 'hyparquet', only: /^lib\/data\/tables\/parquet-worker\.ts$|^lib\/export\/parquet\.ts$/ },
+    { name: 'hyparquet-writer', only: /^lib\/export\/parquet\.ts$/ },
   ].map(({ name, only }) => ({ what: 'a package', pattern: new RegExp(`^${name}(/|$)`), only })),
-  { what: 'a package', pattern: /^(?!node:|\.|(commander|zod|csv-parse|hyparquet)(\/|$))[\w@]/, only: /^native\// },
+  { what: 'a package', pattern: /^(?!node:|\.|(commander|zod|csv-parse|hyparquet|hyparquet-writer)(\/|$))[\w@]/, only: /^native\// },
 ];
 
 interface Import {
