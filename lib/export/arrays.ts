@@ -26,7 +26,7 @@ export const faiss: Target = {
     const index =
       encoding.metric === 'l2'
         ? 'index = faiss.IndexHNSWFlat(items.shape[1], 32)   # L2, which these vectors are made for\nindex.hnsw.efSearch = 200'
-        : 'index = faiss.IndexFlatIP(items.shape[1])         # exact; a graph by inner product finds next to nothing in these points';
+        : 'index = faiss.IndexFlatIP(items.shape[1])         # exact; a graph by inner product loses items, many of them far out';
     const distance =
       encoding.name === 'euclidean'
         ? 'distances = 2 * np.sqrt(scores)'

@@ -23,12 +23,12 @@ export const EXPORT_TARGETS: Readonly<Record<ExportTarget, Target>> = { pgvector
 
 export interface ExportOptions {
   to: ExportTarget;
-  /** The folder to write, whole or not at all; its parent must be there. */
+  /** The folder to write, whole or not at all; parents are made. */
   out: string;
   /**
    * 'none' (default): for full scans, which find exactly what the model does: Lorentz vectors of dim + 1 columns, ordered by inner product.
    * 'hnsw': for graph indexes, which pay from about a million items: augmented vectors of dim + 2 columns, ordered by L2. A graph over Lorentz
-   * vectors by inner product is never written: it finds next to nothing. The Euclidean variants have plain vectors in both cases.
+   * vectors by inner product is never written: it loses items, the more the farther out they lie. The Euclidean variants have plain vectors in both cases.
    */
   index?: 'none' | 'hnsw';
   /** pgvector: schema of the tables; Qdrant: name of the collection. Lower-case letters, digits and _. Default 'hyper_know'. */

@@ -8,9 +8,10 @@ import { type IdColumn, vectorText } from './text.ts';
  */
 export const pgvector: Target = {
   limits: { index: 2000, scan: 16_000 },
-  async write({ model, encoding, itemIds, userIds, folder, schema }: ExportContext) {
+  async write(context: ExportContext) {
+    const { model, encoding, itemIds, userIds, folder, schema } = context;
     const { columns, base, factor, items, users } = encoding;
-    await folder.text('schema.sql', [schemaSql(schema, itemIds, userIds, columns)]);
+    await folder.text('schema.sql', [schemaSql(context)]);
     await folder.text(
       'items.copy',
       rowsOf(itemIds, (row) => `[${vectorText(items, row, columns)}]`),
@@ -20,26 +21,34 @@ export const pgvector: Target = {
       rowsOf(userIds, (row) => `[${vectorText(users, row, columns)}]\t${base ? `${base[row]}\t${factor![row]}` : '0\t0'}`),
     );
     await folder.text('seen.copy', seenRows(userIds, itemIds, model.seen));
-    await folder.text('functions.sql', [functionsSql({ model, encoding, itemIds, userIds, folder, schema })]);
+    await folder.text('functions.sql', [functionsSql(context)]);
     await folder.text('load.sql', [loadSql(schema)]);
   },
 };
 
 const TABLES = { items: '(id, vector)', users: '(id, query, base, factor)', seen: '(user_id, item_id)' } as const;
 
-function schemaSql(schema: string, itemIds: IdColumn, userIds: IdColumn, columns: number): string {
+function schemaSql({ model, encoding, itemIds, userIds, schema }: ExportContext): string {
+  const { name, columns, norm } = encoding;
+  // (V0 - 1/sqrt(c), V, …) becomes (-V0, V, 0).
+  const isLast = (i: number) => name === 'augmented-l2' && i === columns - 1;
+  const mask = Array.from({ length: columns }, (_, i) => (isLast(i) ? 0 : i === 0 && name !== 'euclidean' ? -norm : norm));
+  const shift = Array.from({ length: columns }, (_, i) => (i === 0 && name !== 'euclidean' ? -1 / Math.sqrt(model.curvature) : 0));
   const [user, item] = [sqlType(userIds), sqlType(itemIds)];
   return `CREATE EXTENSION IF NOT EXISTS vector;
 CREATE SCHEMA ${schema};
 CREATE TABLE ${schema}.items (id ${item} PRIMARY KEY, vector vector(${columns}) NOT NULL);
 CREATE TABLE ${schema}.users (id ${user} PRIMARY KEY, query vector(${columns}) NOT NULL, base double precision NOT NULL, factor double precision NOT NULL);
+-- One row: what makes an item's vector a query, (vector * mask) + shift.
+CREATE TABLE ${schema}.as_query (mask vector(${columns}) NOT NULL, shift vector(${columns}) NOT NULL);
+INSERT INTO ${schema}.as_query VALUES ('[${mask.join()}]', '[${shift.join()}]');
 -- Training and validation items of each user: recommend() leaves them out. Add to it what happens later.
 CREATE TABLE ${schema}.seen (user_id ${user} NOT NULL, item_id ${item} NOT NULL, PRIMARY KEY (user_id, item_id));
 `;
 }
 
 function functionsSql({ model, encoding, itemIds, userIds, schema }: ExportContext): string {
-  const { name, columns, norm } = encoding;
+  const { name, norm } = encoding;
   const [user, item] = [sqlType(userIds), sqlType(itemIds)];
   const c = model.curvature;
   const root = Math.sqrt(c);
@@ -51,19 +60,17 @@ function functionsSql({ model, encoding, itemIds, userIds, schema }: ExportConte
   // What is left out is left out after the index has been asked: it goes on until k are found.
   const settings = indexed ? '\n  SET hnsw.ef_search = 200 SET hnsw.iterative_scan = strict_order' : '';
   const index = indexed
-    ? `-- L2 on all of it: an index by inner product (vector_ip_ops) would find next to nothing in these points.
+    ? `-- L2 on all of it: an index by inner product (vector_ip_ops) loses items of these points, many of them far out.
 CREATE INDEX items_vector ON ${schema}.items USING hnsw (vector vector_l2_ops) WITH (m = 16, ef_construction = 128);
 `
-    : `-- No index: a full scan by inner product is exact. Of points on a hyperboloid an index by inner product finds next to nothing;
+    : `-- No index: a full scan by inner product is exact. An index by inner product loses items, many of them far out;
 -- for millions of items export again with the option index 'hnsw', whose vectors an L2 index can handle.
 `;
-  // An item as a query: (V0 - 1/sqrt(c), V, …) becomes (-V0, V, 0).
-  const mask = Array.from({ length: columns }, (_, i) => (i === 0 ? -norm : name === 'augmented-l2' && i === columns - 1 ? 0 : norm));
-  const shift = `[${-1 / root}${',0'.repeat(columns - 1)}]`;
-  const raw = c === 0 ? 'vector' : `(vector * '[${mask.join()}]'::vector + '${shift}'::vector)`;
-  const query = c === 0 ? 'vector' : `l2_normalize(${raw})`;
+  const raw = '(it.vector * a.mask + a.shift)';
+  const query = c === 0 ? 'it.vector' : `l2_normalize(${raw})`;
   const constants =
     c === 0 ? '0 AS base, 0 AS factor' : `-(${raw}::real[])[1] * ${root} AS base, -${c * norm} * vector_norm(${raw}) AS factor`;
+  const wanted = `FROM ${schema}.items it, ${schema}.as_query a WHERE it.id = wanted_item`;
   const nearest = (filter: string, to: string) => `(
       SELECT id, vector FROM ${schema}.items WHERE ${filter}
       ORDER BY vector ${operator} (${to}) LIMIT k
@@ -84,8 +91,8 @@ $$;
 CREATE FUNCTION ${schema}.similar_items(wanted_item ${item}, k integer DEFAULT 20)
   RETURNS TABLE (item_id ${item}, distance double precision) LANGUAGE sql STABLE${settings} AS $$
   SELECT i.id, ${distance('q.query')}
-    FROM ${nearest('id <> wanted_item', `SELECT ${query} FROM ${schema}.items WHERE id = wanted_item`)},
-    (SELECT ${query} AS query, ${constants} FROM ${schema}.items WHERE id = wanted_item) q
+    FROM ${nearest('id <> wanted_item', `SELECT ${query} ${wanted}`)},
+    (SELECT ${query} AS query, ${constants} ${wanted}) q
     ORDER BY 2, 1
 $$;
 `;

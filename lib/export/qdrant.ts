@@ -40,8 +40,8 @@ head -n 1 queries.ndjson | jq .search | curl -X POST $QDRANT/collections/${schem
 ${distanceRule(encoding)}.
 ${
   indexed
-    ? 'Keep the distance Euclid: a graph by Dot finds next to nothing in these points.'
-    : 'Keep "exact": true and m = 0: a graph by Dot finds next to nothing in these points. For millions of items export with the index hnsw.'
+    ? 'Keep the distance Euclid: a graph by Dot loses items, many of them far out.'
+    : 'Keep "exact": true and m = 0: a graph by Dot loses items, many of them far out. For millions of items export with the index hnsw.'
 }
 `,
     ]);
