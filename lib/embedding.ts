@@ -62,14 +62,23 @@ const indexes: WeakMap<readonly Id[], Map<Id, number>> = new WeakMap();
 export function rowOf(what: string, ids: readonly Id[], id: unknown): number {
   const problem = idProblem(id);
   if (problem) throw argumentError('type', what, `${problem}, got ${show(id)}`);
+  const row = indexOf(ids).get(id as Id);
+  if (row === undefined) throw new HyperKnowError('ERR_HK_UNKNOWN_ID', `${what}: the model does not know ${show(id)}`);
+  return row;
+}
+
+/** Whether `id` is one of `ids`. */
+export function hasId(ids: readonly Id[], id: unknown): boolean {
+  return indexOf(ids).has(id as Id);
+}
+
+function indexOf(ids: readonly Id[]): Map<Id, number> {
   let index = indexes.get(ids);
   if (!index) {
     index = new Map(ids.map((known, row) => [known, row]));
     indexes.set(ids, index);
   }
-  const row = index.get(id as Id);
-  if (row === undefined) throw new HyperKnowError('ERR_HK_UNKNOWN_ID', `${what}: the model does not know ${show(id)}`);
-  return row;
+  return index;
 }
 
 /** The distinct rows of an iterable of the caller's ids, ascending. */

@@ -1,24 +1,49 @@
 import type { Graph, Id } from './data/csr.ts';
 import { type Embedding, knowledgeWeight, rowOf } from './embedding.ts';
+import { intoBall, mobiusAdd } from './geometry.ts';
 import { distanceOf, neighborhoodOf } from './neighborhood.ts';
+import { seenItems } from './ranking.ts';
 
 export interface Explanation {
   /** d(u, v). */
   distance: number;
-  /** Weight of L_K of this item: how much its neighbourhood had to say. 0 in the variants without knowledge. */
+  /** The item's place, from 1, among all items that the user has not seen; of an item they have seen, the place it would have among these. */
+  rank: number;
+  /** Weight of L_K of this item, σ(β_v) where it is learned: how much its neighbourhood had to say. 0 in the variants without knowledge. */
   knowledgeWeight: number;
   /** L_K(v) = d(v, n_v); 0 for an item without triples. */
   neighborhoodDistance: number;
   /** The item's triples, most attention first; attention sums to 1 (weights of the Einstein midpoint, Eq. 4 and 5). */
   neighbors: Neighbor[];
+  /** What the triple with most attention does; null for an item with fewer than two triples, which has no neighbourhood without it. */
+  deletion: Deletion | null;
 }
 
 export interface Neighbor {
   relation: Id;
   entity: Id;
   attention: number;
+  /** Where the user has items with the same entity, by whatever relation, or that are it: these, but for the item itself, in the order of rows. */
+  via?: Id[];
   /** Where training found that the two items share rare entities (its option `sharedEntities`): these, those that fewest items have first. */
   shared?: Id[];
+}
+
+/**
+ * A counterfactual, without retraining: the triple with most attention is left out, the attention of the others is scaled to sum to 1 again,
+ * and v is carried along with its neighbourhood, from n_v to n′_v, by the translation x ↦ n′_v ⊕ (⊖n_v ⊕ x) of the ball; everything else
+ * stays. The item's rank there says how much of its place for this user hangs on that triple.
+ *
+ * It takes for granted that the item follows its neighbourhood all the way. Recommending itself looks at d(u, v) alone: triples have their
+ * say in training, where they pull v towards n_v with weight σ(β_v) — where that is small, an item retrained without the triple moves less.
+ */
+export interface Deletion {
+  relation: Id;
+  entity: Id;
+  /** The rank without the triple. */
+  rank: number;
+  /** That rank minus the item's own: above 0, the triple brings the item nearer to this user; below, it keeps it away. */
+  moved: number;
 }
 
 /** Why an item stands where it does for a user. */
@@ -26,26 +51,98 @@ export function explain(model: Embedding, user: Id, item: Id): Explanation {
   const { users, entities, dim, graph } = model;
   const u = rowOf('user', model.userIds, user);
   const v = rowOf('item', model.itemIds, item);
+  const place = users.subarray(u * dim, (u + 1) * dim);
   const point = entities.subarray(v * dim, (v + 1) * dim);
-  const begin = graph.offsets[v]!;
+  const [begin, end] = [graph.offsets[v]!, graph.offsets[v + 1]!];
+  const relations = graph.relations.subarray(begin, end);
+  const tails = graph.tails.subarray(begin, end);
   const sharing = model.training.options.sharedEntities ? model.relationIds.length - 1 : undefined;
-  const { midpoint, attention } = neighborhoodOf(
-    model,
-    point,
-    graph.relations.subarray(begin, graph.offsets[v + 1]),
-    graph.tails.subarray(begin, graph.offsets[v + 1]),
-  );
+  const { midpoint, attention } = neighborhoodOf(model, point, relations, tails);
+  const via = itemsVia(model, u, v, tails);
+  const rankAt = rankFor(model, u, v, place);
+  const rank = rankAt(point);
+  const neighbors = Array.from(attention, (weight, i) => {
+    const relation = relations[i]!;
+    const tail = tails[i]!;
+    const neighbor: Neighbor = { relation: model.relationIds[relation]!, entity: model.entityIds[tail]!, attention: weight };
+    const own = via.get(tail);
+    if (own) neighbor.via = own;
+    if (relation === sharing) neighbor.shared = sharedEntities(model, v, tail, sharing);
+    return neighbor;
+  });
   return {
-    distance: distanceOf(model, users.subarray(u * dim, (u + 1) * dim), point),
+    distance: distanceOf(model, place, point),
+    rank,
     knowledgeWeight: knowledgeWeight(model, v),
     neighborhoodDistance: distanceOf(model, point, midpoint),
-    neighbors: Array.from(attention, (weight, i) => {
-      const relation = graph.relations[begin + i]!;
-      const tail = graph.tails[begin + i]!;
-      const neighbor: Neighbor = { relation: model.relationIds[relation]!, entity: model.entityIds[tail]!, attention: weight };
-      return relation === sharing ? { ...neighbor, shared: sharedEntities(model, v, tail, sharing) } : neighbor;
-    }).sort((a, b) => b.attention - a.attention),
+    neighbors: neighbors.sort((a, b) => b.attention - a.attention),
+    deletion: tails.length < 2 ? null : deletionOf(model, point, midpoint, relations, tails, attention, rank, rankAt),
   };
+}
+
+function deletionOf(
+  model: Embedding,
+  point: Float32Array,
+  midpoint: Float32Array,
+  relations: Uint32Array,
+  tails: Uint32Array,
+  attention: Float32Array,
+  rank: number,
+  rankAt: (point: ArrayLike<number>) => number,
+): Deletion {
+  const top = attention.indexOf(Math.max(...attention));
+  const rest = neighborhoodOf(
+    model,
+    point,
+    relations.filter((_, i) => i !== top),
+    tails.filter((_, i) => i !== top),
+  ).midpoint;
+  const { curvature } = model;
+  const offset = mobiusAdd(
+    midpoint.map((x) => -x),
+    point,
+    curvature,
+  );
+  const without = rankAt(intoBall(mobiusAdd(rest, offset, curvature), curvature));
+  return { relation: model.relationIds[relations[top]!]!, entity: model.entityIds[tails[top]!]!, rank: without, moved: without - rank };
+}
+
+/** The place that an item would have at a point, among those the user has not seen; ties by smaller row, as in a list. */
+function rankFor(model: Embedding, user: number, item: number, place: Float32Array): (point: ArrayLike<number>) => number {
+  const { entities, dim, curvature, itemIds } = model;
+  // For one user the order of distances is that of ‖u − v‖²/(1 − c‖v‖²); in float64.
+  const keyOf = (table: ArrayLike<number>, begin: number): number => {
+    let square = 0;
+    let norm = 0;
+    for (let i = 0; i < dim; ++i) {
+      const x = table[begin + i]!;
+      square += (place[i]! - x) ** 2;
+      norm += x * x;
+    }
+    return square / (1 - curvature * norm);
+  };
+  const keys = Float64Array.from(itemIds, (_, row) => keyOf(entities, row * dim));
+  for (const row of seenItems(model, user)) keys[row] = Number.POSITIVE_INFINITY;
+  keys[item] = Number.POSITIVE_INFINITY;
+  return (point) => {
+    const key = keyOf(point, 0);
+    let rank = 1;
+    for (let row = 0; row < keys.length; ++row) if (keys[row]! < key || (keys[row] === key && row < item)) ++rank;
+    return rank;
+  };
+}
+
+/** By tail: the user's items, but for `item`, that have it or are it; nothing for a tail that none has. */
+function itemsVia(model: Embedding, user: number, item: number, tails: Uint32Array): Map<number, Id[]> {
+  const { graph, itemIds } = model;
+  const wanted = new Set(tails);
+  const via = new Map<number, Id[]>();
+  for (const other of seenItems(model, user)) {
+    if (other === item) continue;
+    for (const tail of new Set([other, ...graph.tails.subarray(graph.offsets[other]!, graph.offsets[other + 1]!)]))
+      if (wanted.has(tail)) via.set(tail, [...(via.get(tail) ?? []), itemIds[other]!]);
+  }
+  return via;
 }
 
 /** How many items have each entity as a tail, not counting the relation that sharing makes; by graph. */

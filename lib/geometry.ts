@@ -39,7 +39,7 @@ export function lorentzFactor(rows: ArrayLike<number>, begin: number, dim: numbe
 }
 
 /** Points are kept where √c‖x‖ is at most this: nearer to the boundary float32 coordinates no longer tell how near. */
-const MAX_NORM = 1 - 1e-5;
+export const MAX_NORM: number = 1 - 1e-5;
 
 /** x = exp_0(w): the point at the end of tangent vector w at the origin, ‖w‖ = artanh(√c‖x‖)/√c. Curvature 0: w itself. */
 export function expMapOrigin(w: Float64Array, curvature: number): Float64Array {
@@ -68,4 +68,22 @@ export function expMapOriginGradient(w: Float64Array, gradient: ArrayLike<number
   let radial = 0;
   for (let i = 0; i < w.length; ++i) radial += (w[i]! * gradient[i]!) / norm;
   return w.map((x, i) => across * gradient[i]! + ((1 - t * t - across) * radial * x) / norm);
+}
+
+/** Möbius addition x ⊕ y in the ball of radius 1/√c; x + y for curvature 0. In float64, in the form that does not cancel near −x. */
+export function mobiusAdd(x: ArrayLike<number>, y: ArrayLike<number>, curvature: number): Float64Array {
+  const sum = Float64Array.from(x, (value, i) => value + y[i]!);
+  if (curvature === 0) return sum;
+  const gap = ballGap(x, 0, x.length, curvature);
+  const added = ballGap(y, 0, y.length, curvature);
+  let square = 0;
+  for (const value of sum) square += value * value;
+  const factor = gap / (curvature * square + gap * added);
+  return Float64Array.from(x, (value, i) => value + factor * (y[i]! + (1 - added) * value));
+}
+
+/** Scaled into the ball where it is nearer to the boundary than float32 coordinates can tell. */
+export function intoBall(x: Float64Array, curvature: number): Float64Array {
+  const norm = Math.hypot(...x) * Math.sqrt(curvature);
+  return norm <= MAX_NORM ? x : x.map((value) => (value * MAX_NORM) / norm);
 }

@@ -16,6 +16,7 @@ export {
 export { type Diagnosis, diagnose, type Finding } from './data/diagnose.ts';
 export type { ImportedTables, ImportOptions, ImportReport, RelationColumn, RelationReport } from './data/import/import-tables.ts';
 export { type Shape, type SyntheticOptions, synthetic } from './data/synthetic.ts';
+export type { Diagnostics, RadiusSummary } from './diagnostics.ts';
 export type { TrainingRecord } from './embedding.ts';
 export { type ErrorCode, HyperKnowError } from './errors.ts';
 export {
@@ -29,16 +30,29 @@ export {
   type Rank,
   type RankingOptions,
 } from './evaluate.ts';
-export type { Explanation, Neighbor } from './explain.ts';
+export type { Deletion, Explanation, Neighbor } from './explain.ts';
 export type { ItemTriple } from './fold-in.ts';
+export type { GraphInfluence, RelationInfluence } from './influence.ts';
 export type { LorentzPoints } from './lorentz.ts';
 export { importTables } from './import-tables.ts';
 export { estimateMemory, type MemoryEstimate } from './memory.ts';
 export { Model } from './model.ts';
+export {
+  type Certificate,
+  type EncodingName,
+  type ExportOptions,
+  type ExportReport,
+  type ExportTarget,
+  exportModel,
+  type WrittenFile,
+} from './export/index.ts';
 export { type BackendInfo, backends } from './native.ts';
 export type { EpochEvent, TrainOptions } from './options.ts';
 export { PRESETS, type PresetName } from './presets.ts';
+export type { FilterOptions } from './ranking.ts';
 export type { Recommendation, RecommendOptions } from './recommend.ts';
+export type { RecommendationBatch, RecommendBatchOptions } from './recommend-batch.ts';
+export type { SimilarUser } from './similar.ts';
 export { type PairedTTest, pairedTTest } from './statistics.ts';
 export { type TrainingRun, train } from './train.ts';
 export { VARIANTS, type Variant, type VariantName } from './variants.ts';

@@ -10,6 +10,7 @@ import { train } from '../../lib/train.ts';
 import { readTensors, type TensorFile, writeTensors } from '../../lib/safetensors.ts';
 import { VARIANTS, type VariantName } from '../../lib/variants.ts';
 import { temporaryFolder } from '../helpers.ts';
+import { distance, row, square } from '../points.ts';
 
 const suiteOf = suite('model');
 const folder = temporaryFolder();
@@ -19,16 +20,6 @@ const models = new Map<VariantName, Model>();
 suiteOf.before(async () => {
   for (const { name } of VARIANTS) models.set(name, await train(dataset, { variant: name, dim: 12, epochs: 25, batchSize: 128, seed: 4 }));
 });
-
-const row = (table: Float32Array, i: number, dim: number) => table.subarray(i * dim, (i + 1) * dim);
-const square = (x: ArrayLike<number>) => Array.from(x).reduce((sum, value) => sum + value * value, 0);
-
-/** d(x, y) from Eq. 1's arcosh form in float64; 2‖x − y‖ at curvature 0. */
-function distance(x: ArrayLike<number>, y: ArrayLike<number>, c: number): number {
-  const between = square(Array.from(x, (value, i) => value - y[i]!));
-  if (c === 0) return 2 * Math.sqrt(between);
-  return (2 / Math.sqrt(c)) * Math.asinh(Math.sqrt((c * between) / ((1 - c * square(x)) * (1 - c * square(y)))));
-}
 
 const near = (value: number, expected: number, tolerance = 1e-5) =>
   assert.ok(Math.abs(value - expected) <= tolerance * Math.max(1e-3, Math.abs(expected)), `${value}, not ${expected}`);
