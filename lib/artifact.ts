@@ -26,8 +26,7 @@ export async function saveEmbedding(model: Embedding, path: string): Promise<voi
   add('graph.tails', graph.tails);
   add('seen.offsets', seen.offsets);
   add('seen.items', seen.items);
-  for (const name of ['userIds', 'entityIds', 'relationIds'] as const)
-    if (!isDense(model[name])) addIds(name, model[name]);
+  for (const name of ['userIds', 'entityIds', 'relationIds'] as const) if (!isDense(model[name])) addIds(name, model[name]);
   // an item may go by another id among the entities (RecBole's NAME.link)
   if (model.itemIds.some((id, row) => id !== model.entityIds[row])) addIds('itemIds', model.itemIds);
   await writeTensors(path, {
