@@ -5,6 +5,7 @@ import { type FileHandle, open, rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { HyperKnowError } from './errors.ts';
+import { syncFolder } from './whole-folder.ts';
 
 export type TensorData = Float32Array | Float64Array | Uint32Array | Uint8Array;
 
@@ -247,16 +248,6 @@ async function readAll(file: FileHandle, bytes: Uint8Array, position: number, pa
     });
     if (bytesRead === 0) throw damaged(path, 'it ends before its last tensor does');
     begin += bytesRead;
-  }
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  if (process.platform === 'win32') return; // a folder cannot be opened there
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }
 

@@ -20,6 +20,7 @@ const nativeGroups: readonly (readonly string[])[] = [
   ],
   ['native/src/cpu/row_blocks.h', 'native/src/cpu/neighborhood_block.h'],
   ['native/src/kernels.h'],
+  ['native/src/cpu/point_table.h'],
   ['native/src/backend.h'],
   [
     'native/src/buffer.h',
@@ -49,7 +50,7 @@ const nativeGroups: readonly (readonly string[])[] = [
 ];
 
 const libGroups: readonly (readonly string[])[] = [
-  ['lib/errors.ts', 'lib/metrics.ts', 'lib/variants.ts', 'lib/geometry.ts', 'lib/schedule.ts'],
+  ['lib/errors.ts', 'lib/metrics.ts', 'lib/variants.ts', 'lib/geometry.ts', 'lib/schedule.ts', 'lib/whole-folder.ts'],
   ['lib/check.ts', 'lib/statistics.ts', 'lib/presets.ts'],
   [
     'lib/native.ts',

@@ -1,9 +1,9 @@
-import { randomBytes } from 'node:crypto';
 import { createHash } from 'node:crypto';
-import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { type FileHandle, open, readFile } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { HyperKnowError } from '../errors.ts';
+import { exists, writeWholeFolder } from '../whole-folder.ts';
 
 export interface WrittenFile {
   name: string;
@@ -17,15 +17,14 @@ export const CERTIFICATE_FILE = 'certificate.json';
 /** Text gathered before it is written. */
 const BLOCK = 1 << 16;
 
-/** A folder that is there whole or not at all: files are written beside it, flushed, and the folder renamed. */
+/** The folder of an export, which is there whole or not at all. */
 export class ExportFolder {
-  readonly files: WrittenFile[] = [];
-  readonly #target: string;
-  readonly #temporary: string;
+  readonly files: WrittenFile[];
+  readonly #path: string;
 
-  private constructor(target: string, temporary: string) {
-    this.#target = target;
-    this.#temporary = temporary;
+  private constructor(path: string, files: WrittenFile[]) {
+    this.#path = path;
+    this.files = files;
   }
 
   /**
@@ -36,42 +35,21 @@ export class ExportFolder {
    */
   static async write(path: string, overwrite: boolean, fill: (folder: ExportFolder) => Promise<void>): Promise<WrittenFile[]> {
     const target = resolve(path);
-    const beside = (what: string) => join(dirname(target), `.${basename(target)}.${randomBytes(6).toString('hex')}.${what}`);
-    const folder = new ExportFolder(target, beside('tmp'));
+    const files: WrittenFile[] = [];
     try {
-      await folder.#checkTarget(overwrite);
-      await mkdir(folder.#temporary, { recursive: true });
-      await fill(folder);
-      await flush(folder.#temporary);
-      await folder.#checkTarget(overwrite);
-      const old = beside('old');
-      const replaced = await rename(target, old).then(
-        () => true,
-        () => false,
+      await writeWholeFolder(
+        target,
+        () => checkTarget(target, overwrite),
+        (temporary) => fill(new ExportFolder(temporary, files)),
       );
-      await rename(folder.#temporary, target);
-      await flush(dirname(target));
-      if (replaced) await rm(old, { recursive: true, force: true });
-      return folder.files;
+      return files;
     } catch (cause) {
-      await rm(folder.#temporary, { recursive: true, force: true }).catch(() => {});
       if (!(cause instanceof Error && 'syscall' in cause)) throw cause;
       throw new HyperKnowError('ERR_HK_IO', `${basename(target)}: it cannot be written (${cause.message})`, {
         file: basename(target),
         cause,
       });
     }
-  }
-
-  async #checkTarget(overwrite: boolean): Promise<void> {
-    const bad = (what: string) => new HyperKnowError('ERR_HK_IO', `${basename(this.#target)}: ${what}`, { file: basename(this.#target) });
-    if (!(await exists(this.#target))) return;
-    if (!overwrite) throw bad('it is there already; the option overwrite replaces an export');
-    const isOurs = await readFile(join(this.#target, CERTIFICATE_FILE), 'utf8').then(
-      (text) => text.includes('"hyper-know export"'),
-      () => false,
-    );
-    if (!isOurs) throw bad(`it is there already and is no export (it has no ${CERTIFICATE_FILE} of one), so it is not replaced`);
   }
 
   /** Writes a file of text, piece by piece. */
@@ -83,7 +61,7 @@ export class ExportFolder {
   async bytes(name: string, pieces: Iterable<Uint8Array>): Promise<void> {
     const hash = createHash('sha256');
     let bytes = 0;
-    const file: FileHandle = await open(join(this.#temporary, name), 'wx');
+    const file: FileHandle = await open(join(this.#path, name), 'wx');
     try {
       for (const piece of pieces) {
         hash.update(piece);
@@ -110,22 +88,13 @@ function* encoded(pieces: Iterable<string>): Generator<Uint8Array> {
   if (block !== '') yield Buffer.from(block);
 }
 
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return false;
-      throw error;
-    },
+async function checkTarget(target: string, overwrite: boolean): Promise<void> {
+  const bad = (what: string) => new HyperKnowError('ERR_HK_IO', `${basename(target)}: ${what}`, { file: basename(target) });
+  if (!(await exists(target))) return;
+  if (!overwrite) throw bad('it is there already; the option overwrite replaces an export');
+  const isOurs = await readFile(join(target, CERTIFICATE_FILE), 'utf8').then(
+    (text) => text.includes('"hyper-know export"'),
+    () => false,
   );
-}
-
-async function flush(folder: string): Promise<void> {
-  if (process.platform === 'win32') return; // a folder cannot be opened there
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
+  if (!isOurs) throw bad(`it is there already and is no export (it has no ${CERTIFICATE_FILE} of one), so it is not replaced`);
 }

@@ -6,33 +6,11 @@
 //   order    occurrences in the order of the list
 #include "../src/ball.h"
 #include "cuda_backend.h"
+#include "point_table.cuh"
 #include "warp.cuh"
 
 namespace hk {
 namespace {
-
-__device__ inline size_t row_of(const PointTable& table, uint32_t id) { return table.slot ? table.slot[id] : id; }
-
-template <class T>
-__device__ const T* points_of(const PointTable& table);
-template <>
-__device__ const float* points_of<float>(const PointTable& table) {
-  return table.f;
-}
-template <>
-__device__ const double* points_of<double>(const PointTable& table) {
-  return table.d;
-}
-template <class T>
-__device__ T* gradient_of(const RankingGradient& a);
-template <>
-__device__ float* gradient_of<float>(const RankingGradient& a) {
-  return a.gradient;
-}
-template <>
-__device__ double* gradient_of<double>(const RankingGradient& a) {
-  return a.gradient64;
-}
 
 template <class T, class Dim>
 __global__ void ranking_loss_kernel(RankingLoss a) {

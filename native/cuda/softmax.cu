@@ -8,6 +8,7 @@
 //   order    negatives and samples ascending within a warp, chunks ascending within an item
 #include "../src/ball.h"
 #include "cuda_backend.h"
+#include "point_table.cuh"
 #include "warp.cuh"
 
 namespace hk {
@@ -15,29 +16,6 @@ namespace {
 
 constexpr uint32_t kTile = 32, kPitch = kTile + 1;
 constexpr uint32_t kStep = kTile / 2;  // a thread has rows r, r + 16 and columns s, s + 16 of a tile
-
-__device__ inline size_t row_of(const PointTable& table, uint32_t id) { return table.slot ? table.slot[id] : id; }
-
-template <class T>
-__device__ const T* points_of(const PointTable& table);
-template <>
-__device__ const float* points_of<float>(const PointTable& table) {
-  return table.f;
-}
-template <>
-__device__ const double* points_of<double>(const PointTable& table) {
-  return table.d;
-}
-template <class T>
-__device__ T* gradient_of(const SoftmaxGradient& a);
-template <>
-__device__ float* gradient_of<float>(const SoftmaxGradient& a) {
-  return a.gradient;
-}
-template <>
-__device__ double* gradient_of<double>(const SoftmaxGradient& a) {
-  return a.gradient64;
-}
 
 // Columns [first, first + 32) of 32 of the listed rows, column by column; what is missing is 0.
 template <class T>

@@ -7,13 +7,16 @@
 
 namespace hk {
 
+// Length of a row with a number or a bit for each shared negative.
+constexpr uint32_t pitch_of(uint32_t negatives) { return (negatives + 31) / 32 * 32; }
+
 struct StepShape {
   uint32_t users, items, entities, relations, dim;
   uint32_t batch;          // most samples of a batch
   uint32_t negatives = 0;  // that a batch shares (sampled softmax in the place of Eq. 3); 0: each sample has its own (Eq. 3)
 
   uint32_t item_keys() const { return batch + (negatives ? negatives : batch); }
-  uint32_t pitch() const { return (negatives + 31) / 32 * 32; }  // of a row of numbers per shared negative
+  uint32_t pitch() const { return pitch_of(negatives); }
 };
 
 struct StepOptions {

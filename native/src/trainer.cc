@@ -57,7 +57,7 @@ void Trainer::draw(Turn& turn, uint32_t ahead) {
                     batch.negatives.data(), batch.shared ? nullptr : batch.item_keys.data()});
   if (batch.shared)
     backend_->shared_negatives({train_offsets_.data(), train_items_.data(), batch.users.data(), batch.positives.data(), options_.model.items,
-                                options_.seed, state_.data(), ahead, batch.count, batch.shared, (batch.shared + 31) / 32 * 32,
+                                options_.seed, state_.data(), ahead, batch.count, batch.shared, pitch_of(batch.shared),
                                 batch.item_keys.data(), batch.left_out.data()});
 }
 

@@ -2,23 +2,14 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { bprFactors, bprMf, unseenItem } from '../../lib/bpr-mf.ts';
 import { popularity, rankBy, Scores } from '../../lib/controls.ts';
-import { createDataset, type Dataset } from '../../lib/data/dataset.ts';
+import { createDataset } from '../../lib/data/dataset.ts';
 import { Random } from '../../lib/data/random.ts';
 import { finish } from '../../lib/data/steps.ts';
 import { synthetic } from '../../lib/data/synthetic.ts';
 import { evaluateRanking, meanMetrics } from '../../lib/evaluate.ts';
-import { seededRandom } from '../helpers.ts';
+import { randomData } from './random-data.ts';
 
 const bpr = suite('BPR-MF');
-
-function randomData(users: number, items: number, seed: number): Dataset {
-  const random = seededRandom(seed);
-  const interactions = [];
-  for (let user = 0; user < users; ++user)
-    for (let item = 0; item < items; ++item)
-      if (random() < 0.3 || item === user % items || user === item % users) interactions.push({ user, item });
-  return createDataset({ interactions, triples: [] }, { validationFraction: 0 });
-}
 
 bpr('the unseen item of a rank is the one in the list of those that the user has not', () => {
   const { users, items, train } = randomData(30, 23, 4);

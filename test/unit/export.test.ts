@@ -224,7 +224,7 @@ suiteOf('a folder is written whole or not at all, and only an export is ever rep
   assert.match(await failing({ out: join(folder, 'precious') }), /^precious: it is there already; the option overwrite/);
   assert.match(await failing({ out: join(folder, 'precious'), overwrite: true }), /^precious: it is there already and is no export/);
   assert.ok(existsSync(join(folder, 'precious', 'thesis.txt')));
-  assert.match(await failing({ out: join(folder, 'no', 'such', 'place', 'x') }), /no error/); // parents are made
+  assert.match(await failing({ out: join(folder, 'no', 'such', 'place') }), /^place: it cannot be written/); // as for imports and models
   assert.is(await failing({}), 'no error');
   assert.match(await failing({}), /^whole: it is there already/);
   assert.is(await failing({ to: 'npy', overwrite: true }), 'no error');

@@ -7,18 +7,9 @@ import { synthetic } from '../../lib/data/synthetic.ts';
 import { evaluateRanking, meanMetrics } from '../../lib/evaluate.ts';
 import { alternatingLeastSquares, ease, eigenOf, implicitAls, inverseOf } from '../../lib/linear-controls.ts';
 import { dataFolder, seededRandom } from '../helpers.ts';
+import { randomData } from './random-data.ts';
 
 const linear = suite('linear controls');
-
-/** Few users and items, about a third of the pairs, every user and item with one. */
-function randomData(users: number, items: number, seed: number): Dataset {
-  const random = seededRandom(seed);
-  const interactions = [];
-  for (let user = 0; user < users; ++user)
-    for (let item = 0; item < items; ++item)
-      if (random() < 0.3 || item === user % items || user === item % users) interactions.push({ user, item });
-  return createDataset({ interactions, triples: [] }, { validationFraction: 0 });
-}
 
 /** X of a data set. */
 function denseOf({ users, items, train }: Dataset): number[][] {

@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto';
-import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { type FileHandle, open, readdir } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
 import { HyperKnowError } from '../../errors.ts';
+import { writeWholeFolder } from '../../whole-folder.ts';
 import type { Pairs } from '../csr.ts';
 import type { RawDataset } from '../raw-dataset.ts';
 
@@ -16,19 +16,18 @@ export async function writeAtomicFiles(folder: string, raw: RawDataset, record: 
   const name = basename(target).replace(/[^\p{L}\p{N}_-]+/gu, '-');
   const fail = (what: string, cause?: unknown) =>
     new HyperKnowError('ERR_HK_IO', `${basename(target)}: ${what}`, { file: basename(target), ...(cause === undefined ? {} : { cause }) });
-  const there = await readdir(target).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined;
-    throw fail(`is there and is no folder (${error.code})`, error);
-  });
-  if (there && there.length > 0 && !replace) throw fail('is there already; it would have to be replaced');
-  if (there && there.length > 0 && !there.some((file) => file.endsWith(REPORT)))
-    throw fail(`is there already, and was not written by an import (it holds no NAME${REPORT}): it is left as it is`);
+  const checkTarget = async () => {
+    const there = await readdir(target).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return [];
+      throw fail(`is there and is no folder (${error.code})`, error);
+    });
+    if (there.length === 0) return;
+    if (!replace) throw fail('is there already; it would have to be replaced');
+    if (!there.some((file) => file.endsWith(REPORT)))
+      throw fail(`is there already, and was not written by an import (it holds no NAME${REPORT}): it is left as it is`);
+  };
 
-  const suffix = randomBytes(6).toString('hex');
-  const temporary = join(dirname(target), `.${name}.${suffix}.tmp`);
-  const old = join(dirname(target), `.${name}.${suffix}.old`);
-  try {
-    await mkdir(temporary);
+  const fill = async (temporary: string) => {
     const ids = raw.ids as Exclude<RawDataset['ids'], 'dense'>;
     const pairs = (part: Pairs) => (i: number) => `${ids.users[part.users[i]!]}\t${ids.items[part.items[i]!]}\n`;
     const write = (ending: string, header: string, count: number, row: (i: number) => string) =>
@@ -46,18 +45,11 @@ export async function writeAtomicFiles(folder: string, raw: RawDataset, record: 
     );
     await write('.link', 'item_id:token\tentity_id:token\n', raw.items, (i) => `${ids.items[i]}\t${ids.items[i]}\n`);
     await write(REPORT, `${JSON.stringify(record, undefined, 2)}\n`, 0, () => '');
-    await syncFolder(temporary);
-    if (there) await rename(target, old);
-    await rename(temporary, target).catch(async (error) => {
-      if (there) await rename(old, target);
-      throw error;
-    });
-    await syncFolder(dirname(target));
+  };
+  try {
+    await writeWholeFolder(target, checkTarget, fill);
   } catch (cause) {
     throw cause instanceof HyperKnowError ? cause : fail(`cannot be written (${(cause as NodeJS.ErrnoException).code ?? cause})`, cause);
-  } finally {
-    await rm(temporary, { recursive: true, force: true });
-    await rm(old, { recursive: true, force: true });
   }
 }
 
@@ -74,10 +66,4 @@ async function writeRows(path: string, header: string, count: number, row: (i: n
   } finally {
     await file.close();
   }
-}
-
-async function syncFolder(path: string): Promise<void> {
-  if (process.platform === 'win32') return; // a folder cannot be opened there
-  const folder = await open(path, 'r');
-  await folder.sync().finally(() => folder.close());
 }

@@ -5,6 +5,7 @@
 
 #include "../ball.h"
 #include "cpu_backend.h"
+#include "point_table.h"
 #include "rows.h"
 #include "vector_math.h"
 
@@ -12,8 +13,6 @@ namespace hk {
 namespace {
 
 constexpr uint32_t kAhead = 4;  // samples between the prefetch of a row and its use
-
-HK_INLINE size_t row_of(const PointTable& table, uint32_t id) { return table.slot ? table.slot[id] : id; }
 
 template <class S>
 HK_INLINE double pair_sqdist(const float* x, const float* y, uint32_t dim) {

@@ -111,35 +111,6 @@ HK_INLINE double sqdist(const X* x, const Y* y, uint32_t dim) {
   return s;
 }
 
-// Σ (x_k − y_k) z_k
-template <class S, class X, class Y, class Z>
-HK_INLINE double difference_dot(const X* x, const Y* y, const Z* z, uint32_t dim) {
-  typename S::D a{};
-  uint32_t k = 0;
-  for (; k + S::kD <= dim; k += S::kD) a += (load<S>(x + k) - load<S>(y + k)) * load<S>(z + k);
-  double s = sum<S>(a);
-  for (; k < dim; ++k) s += (static_cast<double>(x[k]) - static_cast<double>(y[k])) * static_cast<double>(z[k]);
-  return s;
-}
-
-// out += a·(x − y); returns ‖x − y‖².
-template <class S, class X, class Y>
-HK_INLINE double add_difference(double* out, double a, const X* x, const Y* y, uint32_t dim) {
-  typename S::D squares{};
-  uint32_t k = 0;
-  for (; k + S::kD <= dim; k += S::kD) {
-    const typename S::D u = load<S>(x + k) - load<S>(y + k);
-    squares += u * u;
-    store<S>(out + k, load<S>(out + k) + a * u);
-  }
-  double s = sum<S>(squares);
-  for (; k < dim; ++k) {
-    const double u = static_cast<double>(x[k]) - static_cast<double>(y[k]);
-    s += u * u, out[k] += a * u;
-  }
-  return s;
-}
-
 // out = a·(x − y) + b·y
 template <class S, class X, class Y>
 HK_INLINE void frame_row(double* out, double a, const X* x, double b, const Y* y, uint32_t dim) {
@@ -149,24 +120,6 @@ HK_INLINE void frame_row(double* out, double a, const X* x, double b, const Y* y
     store<S>(out + k, a * (load<S>(x + k) - v) + b * v);
   }
   for (; k < dim; ++k) out[k] = a * (static_cast<double>(x[k]) - static_cast<double>(y[k])) + b * static_cast<double>(y[k]);
-}
-
-// ‖x + y‖²
-template <class S, class X, class Y>
-HK_INLINE double sqsum(const X* x, const Y* y, uint32_t dim) {
-  double s = 0;
-  typename S::D a{};
-  uint32_t k = 0;
-  for (; k + S::kD <= dim; k += S::kD) {
-    const typename S::D u = load<S>(x + k) + load<S>(y + k);
-    a += u * u;
-  }
-  s = sum<S>(a);
-  for (; k < dim; ++k) {
-    const double u = static_cast<double>(x[k]) + static_cast<double>(y[k]);
-    s += u * u;
-  }
-  return s;
 }
 
 // out = Σ_i a_i·x_i, or += ; one to four rows, out of either precision.
@@ -205,23 +158,6 @@ HK_INLINE void combine_rows(O* out, double a, const X* x, double b, const Y* y, 
   uint32_t k = 0;
   for (; k + S::kD <= dim; k += S::kD) store<S>(out + k, a * load<S>(x + k) + b * load<S>(y + k));
   for (; k < dim; ++k) out[k] = static_cast<O>(a * x[k] + b * y[k]);
-}
-// out = a·x + b·y, and its dot products with v and r.
-template <class S, class X, class Y, class V, class R>
-HK_INLINE DotPair combine_rows_dots(double* out, double a, const X* x, double b, const Y* y, const V* v, const R* r, uint32_t dim) {
-  typename S::D on_v{}, on_r{};
-  uint32_t k = 0;
-  for (; k + S::kD <= dim; k += S::kD) {
-    const typename S::D u = a * load<S>(x + k) + b * load<S>(y + k);
-    store<S>(out + k, u);
-    on_v += u * load<S>(v + k), on_r += u * load<S>(r + k);
-  }
-  DotPair s{sum<S>(on_v), sum<S>(on_r)};
-  for (; k < dim; ++k) {
-    out[k] = a * x[k] + b * y[k];
-    s.first += out[k] * v[k], s.second += out[k] * r[k];
-  }
-  return s;
 }
 template <class S, class O, class X, class Y>
 HK_INLINE void add_rows(O* out, double a, const X* x, double b, const Y* y, uint32_t dim) {

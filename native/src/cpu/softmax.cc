@@ -6,6 +6,7 @@
 
 #include "../ball.h"
 #include "cpu_backend.h"
+#include "point_table.h"
 #include "rows.h"
 #include "vector_math.h"
 
@@ -15,14 +16,6 @@ namespace {
 constexpr uint32_t kRows = 4;    // computed at a time
 constexpr uint32_t kDepth = 64;  // columns between two additions to a pair's total: bounds the rounding of long rows
 constexpr uint32_t kBlock = 32;  // negatives of one task of the items' gradient
-
-HK_INLINE size_t row_of(const PointTable& table, uint32_t id) { return table.slot ? table.slot[id] : id; }
-
-template <class T>
-HK_INLINE const T* points_of(const PointTable& table) {
-  if constexpr (sizeof(T) == sizeof(float)) return table.f;
-  else return table.d;
-}
 
 // The vector of an instruction set whose lanes are T.
 template <class S, class T>
