@@ -18,9 +18,13 @@ __global__ void batch_totals_kernel(BatchTotals a) {
   for (uint32_t i = thread; i < a.count; i += kTotalThreads) ranking += a.loss[i];
   for (uint32_t i = thread; i < heads; i += kTotalThreads) knowledge += a.weight[i] * a.head_distance[i];
   ranking = block_sum(ranking, shared), knowledge = block_sum(knowledge, shared);
-  const double step = a.state->steps + 1;
+  const StepState state = *a.state;
+  const double step = state.steps + 1;
   __syncthreads();  // all threads have read it
-  if (thread == 0) a.totals[0] += ranking, a.totals[1] += knowledge, ++a.state->steps, a.state->first += a.count;
+  if (thread == 0) {
+    a.totals[0] += ranking, a.totals[1] += knowledge;
+    *a.next = {state.epoch, state.first + a.count, state.steps + 1, state.learning_rate_factor};
+  }
   if (!a.scale_gradient) return;
 
   for (uint32_t i = thread; i < a.count; i += kTotalThreads) gradient += a.scale_gradient[i];

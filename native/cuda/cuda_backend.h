@@ -23,12 +23,14 @@ class CudaBackend final : public Backend {
   void fill(void* memory, uint8_t byte, size_t bytes) override;
   void synchronize() override;
   size_t free_memory() const override;
+  uint32_t incidence_chunk() const override { return 64; }
 #if !defined(HK_CUDA_ON_HOST)
   std::unique_ptr<Recording> record(std::vector<Calls> turns) override;
   void play(Recording& recording, uint32_t times) override;
   double take_busy_seconds() override;
 #endif
   void branches(const std::vector<Calls>& all) override;
+  bool runs_side_by_side() const override { return true; }
 
   void sample(const Sample& a) override;
   void shared_negatives(const SharedNegatives& a) override;

@@ -21,7 +21,7 @@ constexpr uint32_t kAllLanes = 0xffffffffu;
 #if defined(HK_CUDA_ON_HOST)
 constexpr uint32_t kMostBlocks = 8;
 #else
-constexpr uint32_t kMostBlocks = 8192;  // a few waves on the largest GPU; beyond it blocks loop
+constexpr uint32_t kMostBlocks = 2048;  // more than the largest GPU has resident; beyond it blocks loop, which costs less than starting them
 #endif
 
 // Blocks for `work` pieces, `per_block` at a time.
@@ -78,7 +78,8 @@ uint32_t resident_blocks(const char* name, void (*kernel)(Parameters...), uint32
   check_cuda(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), name);
   check_cuda(cudaFuncGetAttributes(&attributes, kernel), name);
   if (attributes.sharedSizeBytes + shared_bytes > static_cast<size_t>(most)) return 0;
-  check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)), name);
+  if (shared_bytes > static_cast<size_t>(attributes.maxDynamicSharedSizeBytes))  // never less than what an earlier question was about
+    check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)), name);
   check_cuda(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, static_cast<int>(threads), shared_bytes), name);
   return static_cast<uint32_t>(processors) * static_cast<uint32_t>(blocks);
 #endif

@@ -1,69 +1,84 @@
-// lookahead and lookahead_gradient on the GPU: one warp per row, float64. A lane writes and reads back the same columns, so a row needs
-// no barrier between its steps.
+// lookahead and lookahead_gradient on the GPU: float64, several rows share a warp (row_parts.cuh).
 //   launch   blocks of (32, 8) for `capacity` rows, grid-stride
 //   traffic  24·dim bytes per row; the gradient 28·dim
-//   sync     a warp takes and leaves a row whole, so all 32 lanes reach the sums
+//   sync     the rows of a warp go together, so all 32 lanes reach the sums; a lane writes and reads back the same columns
 #include "../src/ball.h"
 #include "cuda_backend.h"
-#include "warp.cuh"
+#include "row_parts.cuh"
 
 namespace hk {
 namespace {
 
+// row = a·x + b·y, in registers and in memory where `here`
+template <class X, class Y, class P>
+__device__ void combine(const P& part, bool here, Row<double, P>& row, double a, Row<X, P>& x, double b, Row<Y, P>& y) {
+  part.turns([&](uint32_t base) {
+    x.turn(part, base), y.turn(part, base);
+    double out[P::kColumns] = {};
+    part.columns(base, [&](uint32_t i, uint32_t) { out[i] = a * x.x[i] + b * y.x[i]; });
+    if (here) part.store(row.memory, out, base);
+    if constexpr (P::kWhole) part.columns(base, [&](uint32_t i, uint32_t) { row.x[i] = out[i]; });
+  });
+}
+
 template <class Dim>
 __global__ void lookahead_kernel(Lookahead a) {
-  const Dim dim(a.dim);
+  using P = Part<Dim>;
+  const P part{Dim(a.dim)};
   const double c = a.curvature;
-  for (uint32_t i = first_of_warp(); i < *a.row_count; i += warps_of_grid()) {
-    const float* w = a.parameters + size_t{a.rows[i]} * dim;
+  rows_of_warp(part, *a.row_count, [&](uint32_t i, bool here) {
     const uint32_t slot = a.gradient_slot[a.rows[i]];
-    double* parameters = a.lookahead_parameters + size_t{i} * dim;
-    double* points = a.points + size_t{i} * dim;
-    if (slot == kNone) {
-      row_scale(parameters, 1.0, w, dim);
-    } else {
-      const float* g = a.gradient + size_t{slot} * dim;
-      const ExpMap map = a.tangent ? exp_map_origin(row_dot(w, w, dim), c) : ExpMap{1.0, 0.0};
-      const double along = a.tangent ? map.along * row_dot(w, g, dim) : 0.0;
-      row_combine(parameters, 1.0 - a.learning_rate * along, w, -a.learning_rate * map.across, g, dim);
+    const float* const w_row = a.parameters + size_t{a.rows[i]} * part.dim;
+    Row<const float, P> w(part, w_row), g(part, slot == kNone ? w_row : a.gradient + size_t{slot} * part.dim);
+    Row<double, P> ahead(a.lookahead_parameters + size_t{i} * part.dim), points(a.points + size_t{i} * part.dim);
+    double on_w = 1.0, on_g = slot == kNone ? 0.0 : -a.learning_rate;
+    if (a.tangent) {
+      const ExpMap map = exp_map_origin(dot(part, w, w), c);
+      const double product = dot(part, w, g);
+      if (slot != kNone) on_w = 1.0 - a.learning_rate * map.along * product, on_g *= map.across;
     }
-    double sqnorm = row_dot(parameters, parameters, dim);
+    combine(part, here, ahead, on_w, w, on_g, g);
+    double sqnorm = dot(part, ahead, ahead);
     const double most = a.tangent ? kMaxTangentNorm : kMaxNorm;
-    if (a.project && c * sqnorm > most * most) {
-      row_scale(parameters, most / std::sqrt(c * sqnorm), parameters, dim);
-      sqnorm = row_dot(parameters, parameters, dim);
+    const bool beyond = a.project && c * sqnorm > most * most;
+    if (__ballot_sync(kAllLanes, beyond) != 0) {
+      combine(part, here, ahead, beyond ? most / std::sqrt(c * sqnorm) : 1.0, ahead, 0.0, ahead);
+      sqnorm = dot(part, ahead, ahead);
     }
-    row_scale(points, a.tangent ? exp_map_origin(sqnorm, c).across : 1.0, parameters, dim);
-    const double point_sqnorm = row_dot(points, points, dim);
-    if (lane_id() == 0) a.gap[i] = 1.0 - c * point_sqnorm;
-  }
+    combine(part, here, points, a.tangent ? exp_map_origin(sqnorm, c).across : 1.0, ahead, 0.0, ahead);
+    const double point_sqnorm = dot(part, points, points);
+    if (here && part.own == 0) a.gap[i] = 1.0 - c * point_sqnorm;
+  });
 }
 
 template <class Dim>
 __global__ void lookahead_gradient_kernel(LookaheadGradient a) {
-  const Dim dim(a.dim);
-  for (uint32_t i = first_of_warp(); i < *a.row_count; i += warps_of_grid()) {
-    const float* w = a.parameters + size_t{a.rows[i]} * dim;
-    const double* ahead = a.lookahead_parameters + size_t{i} * dim;
-    double* g = a.gradient + size_t{i} * dim;
-    const ExpMap at_lookahead = exp_map_origin(row_dot(ahead, ahead, dim), a.curvature);
-    row_combine(g, at_lookahead.across, g, at_lookahead.along * row_dot(ahead, g, dim), ahead, dim);
-    const ExpMap here = exp_map_origin(row_dot(w, w, dim), a.curvature);
-    row_combine(g, here.across, g, here.along * row_dot(w, g, dim), w, dim);
-  }
+  using P = Part<Dim>;
+  const P part{Dim(a.dim)};
+  rows_of_warp(part, *a.row_count, [&](uint32_t i, bool here) {
+    Row<const float, P> w(part, a.parameters + size_t{a.rows[i]} * part.dim);
+    Row<const double, P> ahead(part, a.lookahead_parameters + size_t{i} * part.dim);
+    Row<double, P> g(part, a.gradient + size_t{i} * part.dim);
+    const ExpMap at_lookahead = exp_map_origin(dot(part, ahead, ahead), a.curvature);
+    combine(part, here, g, at_lookahead.across, g, at_lookahead.along * dot(part, ahead, g), ahead);
+    const ExpMap at_parameters = exp_map_origin(dot(part, w, w), a.curvature);
+    combine(part, here, g, at_parameters.across, g, at_parameters.along * dot(part, w, g), w);
+  });
 }
 
 }  // namespace
 
 void CudaBackend::lookahead(const Lookahead& a) {
   with_dim(a.dim, [&](auto dim) {
-    launch("lookahead", lookahead_kernel<decltype(dim)>, blocks_for(a.capacity, kWarps), dim3(kWarp, kWarps), 0, stream_, a);
+    using Dim = decltype(dim);
+    launch("lookahead", lookahead_kernel<Dim>, blocks_for_rows<Part<Dim>>(a.capacity), dim3(kWarp, kWarps), 0, stream_, a);
   });
 }
 
 void CudaBackend::lookahead_gradient(const LookaheadGradient& a) {
   with_dim(a.dim, [&](auto dim) {
-    launch("lookahead_gradient", lookahead_gradient_kernel<decltype(dim)>, blocks_for(a.capacity, kWarps), dim3(kWarp, kWarps), 0, stream_, a);
+    using Dim = decltype(dim);
+    launch("lookahead_gradient", lookahead_gradient_kernel<Dim>, blocks_for_rows<Part<Dim>>(a.capacity), dim3(kWarp, kWarps), 0, stream_, a);
   });
 }
 

@@ -1,58 +1,67 @@
-// relation_gradient on the GPU: the gather of entity_gradient over the relation groups of the batch. Relations are few and long, so
-// nearly all of the work is in the chunks.
-//   launch   two kernels: a warp per chunk, blocks of (32, 8); then a warp per relation, blocks of (32, 1)
+// relation_gradient on the GPU: the gather of entity_gradient over the relation groups of the batch. Relations are few and long, so nearly all
+// of the work is in the chunks.
+//   launch   three kernels: a warp per chunk, blocks of (32, 8); a block of (32, 16) per relation with chunks; all relations, blocks of (32, 8)
 //   traffic  8 bytes per group of the graph, one row per group of the batch, 8·dim bytes per chunk written and read
-//   sync     a warp takes and leaves a chunk or row whole
-//   order    groups as listed, chunks by number
+//   sync     the parts of a warp go round together
+//   order    groups as listed, chunks in a fixed tree
 #include "cuda_backend.h"
-#include "warp.cuh"
+#include "incidence.cuh"
 
 namespace hk {
 namespace {
 
-template <class Dim>
-__device__ void gather(const RelationGradient& a, uint32_t begin, uint32_t end, uint32_t base, Columns<Dim>& sum) {
-  const Dim dim(a.dim);
-  for (uint32_t first = begin; first < end; first += kWarp) {
-    const uint32_t k = first + lane_id(), slot = k < end ? a.head_slot[a.groups.items[k]] : kNone;
+template <class P>
+__device__ void gather(const P& part, const RelationGradient& a, Walk walk, uint32_t base, double (&sum)[P::kColumns]) {
+  using Lanes = typename P::OfRow;
+  const uint32_t most = Lanes::most(walk.end - walk.begin);
+  for (uint32_t first = 0; first < most; first += P::kPerRow) {
+    const uint32_t k = walk.begin + first + part.own, slot = k < walk.end ? a.head_slot[a.groups.items[k]] : kNone;
     uint32_t row = 0;
     double weight = 0;
     if (slot != kNone) row = a.group_offsets[slot] + a.groups.positions[k], weight = a.weight[slot];
-    for (uint32_t hits = __ballot_sync(kAllLanes, slot != kNone); hits != 0; hits &= hits - 1) {
-      const uint32_t j = static_cast<uint32_t>(__ffs(hits)) - 1;
-      const double w = __shfl_sync(kAllLanes, weight, j);
-      sum.add(w, a.relation_gradient + size_t{__shfl_sync(kAllLanes, row, j)} * dim, base, dim);
+    uint32_t hits = Lanes::ballot(slot != kNone);
+    for (uint32_t rounds = Lanes::most(static_cast<uint32_t>(__popc(hits))); rounds > 0; --rounds, hits &= hits - 1) {
+      const bool hit = hits != 0;
+      const uint32_t j = hit ? static_cast<uint32_t>(__ffs(hits)) - 1 : 0;
+      const double w = Lanes::from(weight, j);
+      const uint32_t of_hit = Lanes::from(row, j);
+      if (hit) part.add(sum, w, a.relation_gradient + size_t{of_hit} * part.dim, base);
     }
+    __syncwarp();
   }
 }
 
 template <class Dim>
 __global__ void relation_chunks_kernel(RelationGradient a) {
-  const Dim dim(a.dim);
+  using P = Part<Dim>;
+  const P part{Dim(a.dim)};
   for (uint32_t chunk = first_of_warp(); chunk < a.groups.chunks; chunk += warps_of_grid()) {
-    const uint32_t relation = a.groups.chunk_rows[chunk];
-    const uint32_t begin = a.groups.offsets[relation] + (chunk - a.groups.chunk_offsets[relation]) * kChunk;
-    const uint32_t last = a.groups.offsets[relation + 1], end = last - begin < kChunk ? last : begin + kChunk;
-    for (uint32_t base = 0; base < dim; base += Columns<Dim>::kAtOnce) {
-      Columns<Dim> sum;
-      gather(a, begin, end, base, sum);
-      sum.store(a.partial + size_t{chunk} * dim, base, dim);
-    }
+    const Walk walk = share_of_chunk(part, a.groups, a.groups.chunk_rows[chunk], chunk);
+    part.turns([&](uint32_t base) {
+      double sum[P::kColumns] = {};
+      gather(part, a, walk, base, sum);
+      HK_UNROLL
+      for (uint32_t i = 0; i < P::kColumns; ++i) sum[i] = part.over_rows(sum[i]);
+      if (part.place == 0) part.store(a.partial + size_t{chunk} * part.dim, sum, base);
+    });
   }
 }
 
 template <class Dim>
 __global__ void relation_rows_kernel(RelationGradient a) {
-  const Dim dim(a.dim);
-  for (uint32_t r = first_of_warp(); r < a.groups.rows; r += warps_of_grid()) {
-    const uint32_t chunk_begin = a.groups.chunk_offsets[r], chunk_end = a.groups.chunk_offsets[r + 1];
-    for (uint32_t base = 0; base < dim; base += Columns<Dim>::kAtOnce) {
-      Columns<Dim> sum;
-      if (chunk_begin == chunk_end) gather(a, a.groups.offsets[r], a.groups.offsets[r + 1], base, sum);
-      for (uint32_t chunk = chunk_begin; chunk < chunk_end; ++chunk) sum.add(1.0, a.partial + size_t{chunk} * dim, base, dim);
-      sum.store(a.gradient + size_t{r} * dim, base, dim);
-    }
-  }
+  using P = Part<Dim>;
+  const P part{Dim(a.dim)};
+  rows_of_warp(part, a.groups.rows, [&](uint32_t r, bool here) {
+    const uint32_t chunk = a.groups.chunk_offsets[r], begin = a.groups.offsets[r];
+    const bool has_chunks = chunk != a.groups.chunk_offsets[r + 1];
+    const uint32_t end = has_chunks || !here ? begin : a.groups.offsets[r + 1];
+    part.turns([&](uint32_t base) {
+      double sum[P::kColumns] = {};
+      gather(part, a, {begin, end}, base, sum);
+      if (has_chunks) part.add(sum, 1.0, static_cast<const double*>(a.partial) + size_t{chunk} * part.dim, base);
+      if (here) part.store(a.gradient + size_t{r} * part.dim, sum, base);
+    });
+  });
 }
 
 }  // namespace
@@ -60,8 +69,11 @@ __global__ void relation_rows_kernel(RelationGradient a) {
 void CudaBackend::relation_gradient(const RelationGradient& a) {
   with_dim(a.dim, [&](auto dim) {
     using Dim = decltype(dim);
-    launch("relation_gradient: chunks", relation_chunks_kernel<Dim>, blocks_for(a.groups.chunks, kWarps), dim3(kWarp, kWarps), 0, stream_, a);
-    launch("relation_gradient: rows", relation_rows_kernel<Dim>, blocks_for(a.groups.rows, 1), dim3(kWarp, 1), 0, stream_, a);
+    const dim3 block(kWarp, kWarps);
+    launch("relation_gradient: chunks", relation_chunks_kernel<Dim>, blocks_for(a.groups.chunks, kWarps), block, 0, stream_, a);
+    launch("relation_gradient: long", sum_chunks_kernel<Dim>, blocks_for(a.groups.longs, 1), dim3(kWarp, kHubWarps), 0, stream_, a.groups,
+           static_cast<const uint32_t*>(nullptr), a.partial, a.dim);
+    launch("relation_gradient: rows", relation_rows_kernel<Dim>, blocks_for_rows<Part<Dim>>(a.groups.rows), block, 0, stream_, a);
   });
 }
 

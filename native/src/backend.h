@@ -40,6 +40,8 @@ class Backend {
   virtual void synchronize() = 0;
   // What is left for `allocate`, where the backend knows.
   virtual size_t free_memory() const { return SIZE_MAX; }
+  // Length of the pieces that long rows of an Incidence are cut into, at most kMostChunk: short where much runs side by side.
+  virtual uint32_t incidence_chunk() const { return kMostChunk; }
   // Whether kernels can work in memory that did not come from `allocate`.
   virtual bool shares_host_memory() const { return false; }
 
@@ -57,7 +59,9 @@ class Backend {
   // How long the device has been busy with plays since the last call; NaN where device and host are one. Waits for them to end.
   virtual double take_busy_seconds() { return std::numeric_limits<double>::quiet_NaN(); }
 
-  // Makes calls that do not depend on each other; what follows sees all of them done. A backend may run them side by side.
+  // Makes calls that do not depend on each other; what follows sees all of them done. A backend may run them side by side, and says so: work
+  // is then worth splitting for it.
+  virtual bool runs_side_by_side() const { return false; }
   virtual void branches(const std::vector<Calls>& all) {
     for (const Calls& calls : all) calls();
   }

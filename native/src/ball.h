@@ -19,6 +19,9 @@ namespace hk {
 constexpr double kMaxNorm = 1.0 - 1e-5;
 // artanh(kMaxNorm): the same bound for a tangent vector at the origin, √c‖w‖.
 constexpr double kMaxTangentNorm = 6.1030338227588;
+// What a row beyond such a bound is scaled to, over the bound. Rounded to float32 it is still within, so that the next step leaves it alone:
+// steps without a gradient change nothing.
+constexpr double kJustWithin = 1.0 - 0x1p-23;
 
 template <class T>
 HK_HOST_DEVICE inline T square(T x) {

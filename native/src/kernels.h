@@ -25,7 +25,7 @@ struct GraphView {
 };
 
 // The transposed view: for every row (an entity as tail, or a relation) the places in the graph that contribute to its gradient.
-// Long rows are cut into chunks of at most kChunk incidences whose partial sums are added in order: a hub does not serialise.
+// Long rows are cut into chunks of `chunk` incidences whose partial sums are added in a fixed order: a hub does not serialise.
 struct Incidence {
   const uint32_t* offsets;        // [rows + 1]
   const uint32_t* items;          // [n] the item whose neighbourhood it is
@@ -33,9 +33,16 @@ struct Incidence {
   const uint32_t* relations;      // [n] the triple's relation; null where the rows are relations
   const uint32_t* chunk_offsets;  // [rows + 1] first chunk of each row; no chunks where the row is short
   const uint32_t* chunk_rows;     // [chunks] row of each chunk
-  uint32_t rows, chunks;
+  const uint32_t* long_rows;      // [longs] the rows that have chunks
+  uint32_t rows, chunks, longs, chunk;
 };
-constexpr uint32_t kChunk = 512;
+constexpr uint32_t kMostChunk = 512;
+
+// The triples of each item whose tail is an item, too.
+struct ItemTails {
+  const uint32_t* offsets;    // [items + 1]
+  const uint32_t* positions;  // [n] which triple of the item, counted from its first
+};
 
 // Where training stands. It lives on the backend and every step moves it on, so that the kernels of one step have the same arguments as
 // those of the next: a recorded step can be replayed.
@@ -377,6 +384,7 @@ struct Hypergradient {
   const float* entities;   // [entities, dim]
   const float* relations;  // [relations, dim]; null without attention
   GraphView graph;
+  ItemTails item_tails;
   const uint32_t* heads;
   const uint32_t* head_count;          // [1]
   const uint32_t* occurrence_offsets;  // [head_count + 1] count_v
@@ -386,7 +394,7 @@ struct Hypergradient {
   double learning_rate;          // α
   const uint32_t* outer_slot;    // [items] row of outer_gradient, or kNone
   const double* outer_gradient;  // [outer items, dim]
-  uint32_t capacity, items, dim;
+  uint32_t capacity, dim;
   float* gradient;  // [capacity] out, per head
 };
 
@@ -420,6 +428,7 @@ struct Adam {
   const uint32_t* regularized_slot;  // [table rows] place in the list of the batch's rows, kNone: not regularised; null: none is
   const uint32_t* regularized_offsets;  // [places + 1] occurrences of each, as in RowGroups
   double regularization;
+  const uint32_t* skip_slot;  // [table rows] rows that have a place there (not kNone) are left alone; null: none is
   const StepState* state;  // [1]
   uint32_t capacity;
 };
@@ -466,7 +475,7 @@ struct MapParameters {
 };
 
 // Ends a step: adds this batch's Σ L_R and Σ weight·L_K to totals[0], totals[1], in order; with scale_state also moves ln(scale) by one
-// Adam step on Σ scale_gradient + Σ weight·head_scale_gradient; then moves `state` on to the next batch.
+// Adam step on Σ scale_gradient + Σ weight·head_scale_gradient; then writes the state of the next batch.
 struct BatchTotals {
   const float* loss;  // [count]
   uint32_t count;
@@ -479,7 +488,8 @@ struct BatchTotals {
   double* scale_state;                // [3] ln(scale) and its moments, in and out
   double* scale;                      // [1] out
   double learning_rate;
-  StepState* state;  // [1] in and out: steps + 1, first + count
+  const StepState* state;  // [1]
+  StepState* next;         // [1] out: steps + 1, first + count; may be the same memory
 };
 
 // ───────────────────────────── serving ─────────────────────────────

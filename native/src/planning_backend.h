@@ -8,6 +8,9 @@ namespace hk {
 
 class PlanningBackend final : public Backend {
  public:
+  // `chunk`: incidence_chunk of the backend that is planned for.
+  explicit PlanningBackend(uint32_t chunk) : chunk_(chunk) {}
+  uint32_t incidence_chunk() const override { return chunk_; }
   // Of all blocks so far, in the units in which a GPU's memory is handed out.
   size_t bytes() const { return bytes_; }
 
@@ -50,6 +53,7 @@ class PlanningBackend final : public Backend {
 
  private:
   static constexpr size_t kUnit = 256;
+  const uint32_t chunk_;
   size_t bytes_ = 0;
 };
 

@@ -190,9 +190,9 @@ void Step::outer(const StepTables& tables, const BatchLists& lists, const Batch&
   if (options_.tangent)
     backend_.lookahead_gradient({tables.entities.parameters, outer.items.rows(), outer.items.count(), outer.items.capacity(), dim,
                                  options_.curvature, ahead_items_.data(), outer_gradient_.data()});
-  backend_.hypergradient({tables.entities.points, options_.attention ? tables.relations.points : nullptr, graph_.view(), heads.rows(),
-                          heads.count(), heads.offsets(), lists.triple_offsets(), tape(), tables.beta, options_.inner_learning_rate,
-                          outer.items.slot(), outer_gradient_.data(), heads.capacity(), shape_.items, dim, hypergradient_.data()});
+  backend_.hypergradient({tables.entities.points, options_.attention ? tables.relations.points : nullptr, graph_.view(), graph_.item_tails(),
+                          heads.rows(), heads.count(), heads.offsets(), lists.triple_offsets(), tape(), tables.beta, options_.inner_learning_rate,
+                          outer.items.slot(), outer_gradient_.data(), heads.capacity(), dim, hypergradient_.data()});
 }
 
 }  // namespace hk

@@ -27,6 +27,8 @@ class TimedBackend final : public Backend {
   void synchronize() override { inner_->synchronize(); }
   size_t free_memory() const override { return inner_->free_memory(); }
   bool shares_host_memory() const override { return inner_->shares_host_memory(); }
+  uint32_t incidence_chunk() const override { return inner_->incidence_chunk(); }
+  bool runs_side_by_side() const override { return inner_->runs_side_by_side(); }
 
   void sample(const Sample& a) override { run("sample", &Backend::sample, a); }
   void shared_negatives(const SharedNegatives& a) override { run("shared_negatives", &Backend::shared_negatives, a); }

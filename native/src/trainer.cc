@@ -13,8 +13,8 @@ void Control::check() const {
   if (stop.load(std::memory_order_relaxed)) throw Aborted();
 }
 
-size_t Trainer::bytes_needed(const TrainerOptions& options) {
-  auto backend = std::make_unique<PlanningBackend>();
+size_t Trainer::bytes_needed(const TrainerOptions& options, uint32_t incidence_chunk) {
+  auto backend = std::make_unique<PlanningBackend>(incidence_chunk);
   const PlanningBackend& planning = *backend;
   const Trainer planned(std::move(backend), options);
   return planning.bytes();
@@ -22,7 +22,7 @@ size_t Trainer::bytes_needed(const TrainerOptions& options) {
 
 Trainer::Trainer(std::unique_ptr<Backend> backend, TrainerOptions options) : options_(std::move(options)), backend_(std::move(backend)) {
   if (const size_t free = backend_->free_memory(); free != SIZE_MAX) {
-    memory_bytes_ = bytes_needed(options_);
+    memory_bytes_ = bytes_needed(options_, backend_->incidence_chunk());
     require(memory_bytes_ <= free, "ERR_HK_MEMORY",
             "training needs " + std::to_string(memory_bytes_) + " bytes of the backend's memory, " + std::to_string(free) + " are free");
   }
@@ -46,30 +46,31 @@ Trainer::Trainer(std::unique_ptr<Backend> backend, TrainerOptions options) : opt
     std::fill(interaction_users.begin() + options_.train_offsets[user], interaction_users.begin() + options_.train_offsets[user + 1], user);
   train_offsets_ = {*backend_, options_.train_offsets}, train_items_ = {*backend_, options_.train_items};
   interaction_users_ = {*backend_, interaction_users};
-  totals_ = {*backend_, 2}, state_ = {*backend_, 1};
+  totals_ = {*backend_, 2};
+  for (auto& state : states_) state = {*backend_, 1};
 }
 
 // The samples of the batch that comes `ahead` batches after the one that the state stands at.
-void Trainer::draw(Turn& turn, uint32_t ahead) {
+void Trainer::draw(Turn& turn, const StepState* state, uint32_t ahead) {
   Batch& batch = turn.batch;
   backend_->sample({interaction_users_.data(), train_offsets_.data(), train_items_.data(), static_cast<uint32_t>(options_.train_items.size()),
-                    options_.model.items, options_.seed, state_.data(), ahead, batch.count, batch.users.data(), batch.positives.data(),
+                    options_.model.items, options_.seed, state, ahead, batch.count, batch.users.data(), batch.positives.data(),
                     batch.negatives.data(), batch.shared ? nullptr : batch.item_keys.data()});
   if (batch.shared)
     backend_->shared_negatives({train_offsets_.data(), train_items_.data(), batch.users.data(), batch.positives.data(), options_.model.items,
-                                options_.seed, state_.data(), ahead, batch.count, batch.shared, pitch_of(batch.shared),
+                                options_.seed, state, ahead, batch.count, batch.shared, pitch_of(batch.shared),
                                 batch.item_keys.data(), batch.left_out.data()});
 }
 
-void Trainer::prepare(Turn& turn, uint32_t ahead) {
-  draw(turn, ahead);
+void Trainer::prepare(Turn& turn, const StepState* state, uint32_t ahead) {
+  draw(turn, state, ahead);
   turn.lists.build(*backend_, *graph_, turn.batch);
 }
 
 // The first batch of an epoch is next.
 void Trainer::set_state(uint32_t epoch, double learning_rate_factor) {
   const StepState state{epoch, 0, steps_, learning_rate_factor};
-  state_.upload(&state);
+  states_[0].upload(&state);
 }
 
 Samples Trainer::samples(uint32_t epoch) {
@@ -78,8 +79,8 @@ Samples Trainer::samples(uint32_t epoch) {
   for (uint32_t first = 0; first < n; first += options_.batch) {
     const uint32_t count = std::min(options_.batch, n - first);
     const StepState state{epoch, first, steps_, 1};
-    state_.upload(&state);
-    draw(*turns_[0], 0);
+    states_[0].upload(&state);
+    draw(*turns_[0], states_[0].data(), 0);
     const Batch& batch = turns_[0]->batch;
     batch.users.download(out.users.data() + first, count);
     batch.positives.download(out.positives.data() + first, count);
@@ -102,71 +103,102 @@ MovingAverage Trainer::moving_average(ParameterTable& table) const {
   return {table.average.size() ? table.average.data() : nullptr, options_.average_decay, options_.average_every};
 }
 
-void Trainer::replay(ParameterTable& table, const RowList* rows) {
+void Trainer::replay(ParameterTable& table, const StepState* state, const RowList* rows) {
   backend_->adam_replay({table.view(), adam_options(table), moving_average(table), rows ? rows->rows() : nullptr,
-                         rows ? rows->count() : nullptr, state_.data(), rows ? rows->capacity() : table.rows});
+                         rows ? rows->count() : nullptr, state, rows ? rows->capacity() : table.rows});
 }
 
-// One Adam step of a table: of the listed rows, or of all rows where the list is null or Adam is dense. Gradients stand in list order. Then
-// the table's average: of all rows, but with exact Adam of those that are up to date; the others get it with the steps they wait for.
-void Trainer::update(ParameterTable& table, const RowList* rows, const float* gradient, const RowList* regularized) {
+// One Adam step of a table: of the listed rows, or of all rows where the list is null or Adam is dense, but not of those that `skipped` lists.
+// Gradients stand in the order of `gradients`, or of the rows where that is null.
+void Trainer::update(ParameterTable& table, const StepState* state, const RowList* rows, const float* gradient, const RowList* gradients,
+                     const RowList* regularized, const RowList* skipped) {
   const bool all = rows == nullptr || options_.adam == AdamKind::dense;
   const bool regularised = regularized != nullptr && options_.regularization > 0;
+  if (all && rows && !gradients) gradients = rows;
   backend_->adam({table.view(), adam_options(table), all ? nullptr : rows->rows(), all ? nullptr : rows->count(), gradient,
-                  all && rows ? rows->slot() : nullptr, regularised ? regularized->slot() : nullptr,
-                  regularised ? regularized->offsets() : nullptr, options_.regularization, state_.data(), all ? table.rows : rows->capacity()});
-  if (!table.average.size()) return;
-  const bool waiting = !all && options_.adam == AdamKind::exact;
-  backend_->average({table.parameters.data(), moving_average(table), table.rows, table.dim, waiting ? rows->rows() : nullptr,
-                     waiting ? rows->count() : nullptr, state_.data(), waiting ? rows->capacity() : table.rows});
+                  gradients ? gradients->slot() : nullptr, regularised ? regularized->slot() : nullptr,
+                  regularised ? regularized->offsets() : nullptr, options_.regularization, skipped ? skipped->slot() : nullptr, state,
+                  all ? table.rows : rows->capacity()});
 }
 
-// The step of the batch in `turn`.
-void Trainer::run_step(Turn& turn) {
-  const StepOptions& o = options_.step;
-  const bool exact = options_.adam == AdamKind::exact;
-  const bool adaptive = o.knowledge && options_.adaptive;
-  Model& model = *model_;
-  const Batch& batch = turn.batch;
-  const BatchLists& lists = turn.lists;
-  if (exact) {
-    if (adaptive) replay(model.beta, &lists.heads());
-    replay(model.users, &lists.rows().users);
-    replay(model.entities, &lists.touched());
-  }
-  const StepTables tables{model.users.view(), model.entities.view(), model.relations.view(),
-                          adaptive ? model.beta.parameters.data() : nullptr, model.scale.data()};
-  step_->inner(tables, batch, lists, options_.learn_scale);
-
-  const auto update_users = [&] { update(model.users, &lists.rows().users, step_->user_gradient(), &lists.rows().users); };
-  const auto update_rest = [&] {
-    std::vector<Calls> updates{[&] { update(model.entities, &lists.touched(), step_->entity_gradient(), &lists.rows().items); }};
-    if (o.knowledge && o.attention) updates.push_back([&] { update(model.relations, nullptr, step_->relation_gradient(), nullptr); });
-    if (adaptive) updates.push_back([&] { update(model.beta, &lists.heads(), step_->hypergradient(), nullptr); });
-    backend_->branches(updates);
-  };
-  const auto outer = [&] { step_->outer(tables, lists, batch, lists.rows()); };
-  if (adaptive) step_->look_ahead(tables, lists, lists.rows());
-  backend_->branches({[&] {
-                        if (adaptive) outer();
-                        update_rest();
-                      },
-                      update_users});
+// The table's average after the step: of all rows, but with exact Adam of those that are up to date; the others get it with the steps they
+// wait for.
+void Trainer::move_average(ParameterTable& table, const StepState* state, const RowList* rows) {
+  if (!table.average.size()) return;
+  const bool waiting = rows && options_.adam == AdamKind::exact;
+  backend_->average({table.parameters.data(), moving_average(table), table.rows, table.dim, waiting ? rows->rows() : nullptr,
+                     waiting ? rows->count() : nullptr, state, waiting ? rows->capacity() : table.rows});
 }
 
 // A step, and beside it the samples and lists of the next: past the last batch of an epoch these are empty.
 void Trainer::take_turn(uint32_t place) {
-  Turn &now = *turns_[place], &next = *turns_[1 - place];
-  backend_->branches({[&] { run_step(now); }, [&] { prepare(next, 1); }});
-  total(now.lists);
+  const StepState* const state = states_[place].data();
+  backend_->branches({[&] { run_step(place); }, [&] { prepare(*turns_[1 - place], state, 1); }});
 }
 
-// Ends the step: its losses, and the state moved on.
-void Trainer::total(const BatchLists& lists) {
+// The step of the batch in `turns_[place]`, and the state that the other finds. The outer pass reads the rows of the batch's users and items
+// and of relations only: side by side with it the other entities take their step.
+void Trainer::run_step(uint32_t place) {
+  const Turn& turn = *turns_[place];
+  const StepState* const state = states_[place].data();
+  const StepOptions& o = options_.step;
+  const bool adaptive = o.knowledge && options_.adaptive;
+  Model& model = *model_;
+  const Batch& batch = turn.batch;
+  const BatchLists& lists = turn.lists;
+  const RowList &users = lists.rows().users, &items = lists.rows().items, &touched = lists.touched(), &heads = lists.heads();
+  if (options_.adam == AdamKind::exact) {
+    if (adaptive) replay(model.beta, state, &heads);
+    replay(model.users, state, &users);
+    replay(model.entities, state, &touched);
+  }
+  const StepTables tables{model.users.view(), model.entities.view(), model.relations.view(),
+                          adaptive ? model.beta.parameters.data() : nullptr, model.scale.data()};
+  step_->inner(tables, batch, lists, options_.learn_scale);
+  if (adaptive) step_->look_ahead(tables, lists, lists.rows());
+
+  const bool apart = adaptive && backend_->runs_side_by_side() && options_.adam != AdamKind::dense;
+  const auto update_users = [&] {
+    update(model.users, state, &users, step_->user_gradient(), nullptr, &users, nullptr);
+    move_average(model.users, state, &users);
+  };
+  const auto update_others = [&] { update(model.entities, state, &touched, step_->entity_gradient(), nullptr, nullptr, &items); };
+  const auto update_rest = [&] {
+    std::vector<Calls> updates{[&] {
+      if (apart)
+        update(model.entities, state, &items, step_->entity_gradient(), &touched, &items, nullptr);
+      else
+        update(model.entities, state, &touched, step_->entity_gradient(), nullptr, &items, nullptr);
+    }};
+    if (o.knowledge && o.attention)
+      updates.push_back([&] {
+        update(model.relations, state, nullptr, step_->relation_gradient(), nullptr, nullptr, nullptr);
+        move_average(model.relations, state, nullptr);
+      });
+    if (adaptive)
+      updates.push_back([&] {
+        update(model.beta, state, &heads, step_->hypergradient(), nullptr, nullptr, nullptr);
+        move_average(model.beta, state, &heads);
+      });
+    updates.push_back([&] { total(lists, state, states_[1 - place].data()); });
+    backend_->branches(updates);
+  };
+  std::vector<Calls> side_by_side{[&] {
+                                    if (adaptive) step_->outer(tables, lists, batch, lists.rows());
+                                    update_rest();
+                                  },
+                                  update_users};
+  if (apart) side_by_side.push_back(update_others);
+  backend_->branches(side_by_side);
+  move_average(model.entities, state, &touched);
+}
+
+// The step's losses are added up and the state moved on.
+void Trainer::total(const BatchLists& lists, const StepState* state, StepState* next) {
   Model& model = *model_;
   backend_->batch_totals({step_->loss(), options_.batch, step_->weight(), step_->head_distance(), lists.heads().count(), totals_.data(),
                           options_.learn_scale ? step_->sample_scale_gradient() : nullptr, step_->head_scale_gradient(),
-                          model.scale_state.data(), model.scale.data(), options_.scale_learning_rate, state_.data()});
+                          model.scale_state.data(), model.scale.data(), options_.scale_learning_rate, state, next});
 }
 
 EpochTotals Trainer::epoch(uint32_t epoch, double learning_rate_factor, const Control& control) {
@@ -177,7 +209,7 @@ EpochTotals Trainer::epoch(uint32_t epoch, double learning_rate_factor, const Co
   if (timed_) timed_->take_seconds();
   set_state(epoch, learning_rate_factor);
   if (!recorded_steps_) recorded_steps_ = backend_->record({[this] { take_turn(0); }, [this] { take_turn(1); }});
-  prepare(*turns_[0], 0);
+  prepare(*turns_[0], states_[0].data(), 0);
   const uint32_t steps = (n + options_.batch - 1) / options_.batch;
   double totals[2] = {0, 0};
   for (uint32_t done = 0; done < steps;) {
@@ -187,8 +219,9 @@ EpochTotals Trainer::epoch(uint32_t epoch, double learning_rate_factor, const Co
     done += several, steps_ += several;
   }
   if (options_.adam == AdamKind::exact) {
-    replay(model_->users, nullptr), replay(model_->entities, nullptr);
-    if (options_.step.knowledge && options_.adaptive) replay(model_->beta, nullptr);
+    const StepState* const state = states_[steps % 2].data();
+    replay(model_->users, state, nullptr), replay(model_->entities, state, nullptr);
+    if (options_.step.knowledge && options_.adaptive) replay(model_->beta, state, nullptr);
   }
   totals_.download(totals);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

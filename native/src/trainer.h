@@ -74,19 +74,21 @@ class Trainer {
     Batch batch;
     BatchLists lists;
   };
-  void draw(Turn& turn, uint32_t ahead);
-  void prepare(Turn& turn, uint32_t ahead);
-  void run_step(Turn& turn);
-  void total(const BatchLists& lists);
+  void draw(Turn& turn, const StepState* state, uint32_t ahead);
+  void prepare(Turn& turn, const StepState* state, uint32_t ahead);
   void take_turn(uint32_t place);
+  void run_step(uint32_t place);
+  void total(const BatchLists& lists, const StepState* state, StepState* next);
   void set_state(uint32_t epoch, double learning_rate_factor);
   AdamOptions adam_options(const ParameterTable& table) const;
   MovingAverage moving_average(ParameterTable& table) const;
-  void replay(ParameterTable& table, const RowList* rows);
-  void update(ParameterTable& table, const RowList* rows, const float* gradient, const RowList* regularized);
+  void replay(ParameterTable& table, const StepState* state, const RowList* rows);
+  void update(ParameterTable& table, const StepState* state, const RowList* rows, const float* gradient, const RowList* gradients,
+              const RowList* regularized, const RowList* skipped);
+  void move_average(ParameterTable& table, const StepState* state, const RowList* rows);
 
   TrainerOptions options_;
-  static size_t bytes_needed(const TrainerOptions& options);
+  static size_t bytes_needed(const TrainerOptions& options, uint32_t incidence_chunk);
 
   size_t memory_bytes_ = 0;
   std::unique_ptr<Backend> backend_;
@@ -97,7 +99,7 @@ class Trainer {
   std::unique_ptr<Turn> turns_[2];
   Buffer<uint32_t> train_offsets_, train_items_, interaction_users_;
   Buffer<double> totals_;
-  Buffer<StepState> state_;
+  Buffer<StepState> states_[2];  // by turn: a step reads its own and writes the other's
   std::unique_ptr<Recording> recorded_steps_;  // one of each turn, made by the first epoch
   uint32_t steps_ = 0;  // Adam steps so far
 };

@@ -128,9 +128,10 @@ int compare(const char* json) {
   std::uniform_int_distribution<uint32_t> any_item(0, kItems - 1);
   std::vector<uint32_t> users(kBatch, 0), positives(kBatch), negatives(kBatch);
   for (uint32_t i = 0; i < kBatch; ++i) positives[i] = any_item(random), negatives[i] = any_item(random);
-  Batch batch(b, kBatch);
+  const StepShape shape{1, kItems, kEntities, kRelations, kDim, kBatch};
+  Batch batch(b, shape);
   batch.upload(users.data(), positives.data(), negatives.data(), kBatch);
-  BatchLists lists(b, graph, {1, kItems, kEntities, kRelations, kDim, kBatch}, true);
+  BatchLists lists(b, graph, shape, true);
   lists.build(b, graph, batch);
 
   std::normal_distribution<float> normal;

@@ -219,13 +219,18 @@ void exercise_adam(Backend& b, const Case& c, const World& w, const AdamOptions&
   State state(b);
   for (uint32_t step = 2; step <= 40; ++step) {
     const List& list = step == 2 || step == 37 ? touched : step == 3 || step == 20 ? items : none;
-    b.adam({dense.view(), adam, nullptr, nullptr, gradient.data(), list.slot.data(), items.slot.data(), items.offsets.data(), 1e-3,
+    b.adam({dense.view(), adam, nullptr, nullptr, gradient.data(), list.slot.data(), items.slot.data(), items.offsets.data(), 1e-3, nullptr,
             state.at(0, 0, step - 1), c.entities});
     b.average({dense.parameters.data(), of_dense, c.entities, dim, nullptr, nullptr, state.at(0, 0, step - 1), c.entities});
     if (&list == &none) continue;
     b.adam_replay({lazy.view(), adam, of_lazy, list.unique.data(), list.count.data(), state.at(0, 0, step - 1), list.capacity});
+    if (&list == &touched) {  // the items apart
+      b.adam_replay({lazy.view(), adam, of_lazy, items.unique.data(), items.count.data(), state.at(0, 0, step - 1), items.capacity});
+      b.adam({lazy.view(), adam, items.unique.data(), items.count.data(), gradient.data(), touched.slot.data(), items.slot.data(),
+              items.offsets.data(), 1e-3, nullptr, state.at(0, 0, step - 1), items.capacity});
+    }
     b.adam({lazy.view(), adam, list.unique.data(), list.count.data(), gradient.data(), nullptr, items.slot.data(), items.offsets.data(), 1e-3,
-            state.at(0, 0, step - 1), list.capacity});
+            &list == &touched ? items.slot.data() : nullptr, state.at(0, 0, step - 1), list.capacity});
     b.average({lazy.parameters.data(), of_lazy, c.entities, dim, list.unique.data(), list.count.data(), state.at(0, 0, step - 1), list.capacity});
   }
   b.adam_replay({lazy.view(), adam, of_lazy, nullptr, nullptr, state.at(0, 0, 40), c.entities});
@@ -432,9 +437,9 @@ Results exercise(Backend& b, const Case& c, const World& w) {
                           ahead_items.data(), outer_gradient.data()});
   keep(out, "lookahead_gradient", outer_gradient, size_t{item_count} * dim, 1e-5);
   Buffer<float> hypergradient(b, heads.capacity);
-  b.hypergradient({entities.point_rows(), relation_points, graph.view(), heads.unique.data(), heads.count.data(), heads.offsets.data(),
+  b.hypergradient({entities.point_rows(), relation_points, graph.view(), graph.item_tails(), heads.unique.data(), heads.count.data(), heads.offsets.data(),
                    triple_offsets.data(), head_tape, beta.data(), inner_rate, item_list.slot.data(), outer_gradient.data(), heads.capacity,
-                   c.items, dim, hypergradient.data()});
+                   dim, hypergradient.data()});
   keep(out, "hypergradient", hypergradient, head_count, 1e-5);
 
   if (c.entities <= 200) exercise_adam(b, c, w, adam, touched, item_list, entity_gradient, out);  // dense: every row, 39 times
@@ -453,6 +458,7 @@ Results exercise(Backend& b, const Case& c, const World& w) {
             nullptr,
             nullptr,
             0,
+            nullptr,
             state.at(0, 0, step - 1),
             heads.capacity});
   keep(out, "adam plain", plain, c.items, 1e-5);
@@ -473,7 +479,7 @@ Results exercise(Backend& b, const Case& c, const World& w) {
   state.buffer.upload(&begin);
   for (uint32_t step = 1; step < 3; ++step)
     b.batch_totals({loss.data(), n, weight.data(), distance.data(), heads.count.data(), totals.data(), scale_gradient.data(),
-                    head_scale_gradient.data(), scale_state.data(), scale.data(), 1e-3, state.buffer.data()});
+                    head_scale_gradient.data(), scale_state.data(), scale.data(), 1e-3, state.buffer.data(), state.buffer.data()});
   const StepState end = state.buffer.first();
   check(end.epoch == 7 && end.first == 11 + 2 * n && end.steps == 2, std::string(b.name()) + " " + c.name + ": batch_totals moves the state on");
   keep(out, "batch_totals", totals, 2, 1e-7), keep(out, "batch_totals.scale", scale, 1, 1e-7);

@@ -32,7 +32,7 @@ template <class S>
 HK_INLINE double keep_within(float* w, uint32_t dim, double curvature, double most) {
   const double sqnorm = dot<S>(w, w, dim);
   if (!(curvature * sqnorm > most * most)) return sqnorm;
-  scale_row<S>(w, most / std::sqrt(curvature * sqnorm), w, dim);
+  scale_row<S>(w, kJustWithin * most / std::sqrt(curvature * sqnorm), w, dim);
   return dot<S>(w, w, dim);
 }
 
@@ -122,16 +122,16 @@ HK_INLINE void adam_rows(const Adam& a, uint64_t begin, uint64_t end) {
   const Rates r = rates(a.options, *a.state, number);
   const double most = bound(a.table, a.options.tangent);
   Block b{};
-  for (uint64_t block = begin; block < end; block += kBlock) {
-    b.count = static_cast<uint32_t>(end - block < kBlock ? end - block : kBlock);
-    for (uint32_t j = 0; j < b.count; ++j) {
-      const uint64_t i = block + j;
-      if (i + kBlock < end) prefetch_table_row(a.table, a.rows ? a.rows[i + kBlock] : i + kBlock);
-      const size_t row = b.rows[j] = a.rows ? a.rows[i] : i;
-      const uint32_t slot = a.gradient_slot ? a.gradient_slot[row] : static_cast<uint32_t>(i);
-      b.gradients[j] = slot == kNone ? zero.data() : a.gradient + size_t{slot} * a.table.dim;
+  for (uint64_t next = begin; next < end;) {
+    for (b.count = 0; next < end && b.count < kBlock; ++next) {
+      if (next + kBlock < end) prefetch_table_row(a.table, a.rows ? a.rows[next + kBlock] : next + kBlock);
+      const size_t row = a.rows ? a.rows[next] : next;
+      if (a.skip_slot && a.skip_slot[row] != kNone) continue;
+      const uint32_t slot = a.gradient_slot ? a.gradient_slot[row] : static_cast<uint32_t>(next);
+      b.rows[b.count] = row, b.gradients[b.count++] = slot == kNone ? zero.data() : a.gradient + size_t{slot} * a.table.dim;
       if (a.table.step) a.table.step[row] = number;
     }
+    if (b.count == 0) break;
     parameter_gradients<S>(a, b, zero.data());
     step(a.table, b, r, a.options.curvature, most);
     if (a.table.points) map(a.table, b, a.options.curvature, a.options.tangent);

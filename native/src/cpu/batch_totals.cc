@@ -11,7 +11,8 @@ void CpuBackend::batch_totals(const BatchTotals& a) {
   const uint32_t heads = a.weight ? *a.head_count : 0;
   for (uint32_t i = 0; i < heads; ++i) knowledge += a.weight[i] * a.head_distance[i];
   a.totals[0] += ranking, a.totals[1] += knowledge;
-  ++a.state->steps, a.state->first += a.count;
+  const uint32_t step = a.state->steps + 1;
+  *a.next = {a.state->epoch, a.state->first + a.count, step, a.state->learning_rate_factor};
   if (!a.scale_gradient) return;
 
   for (uint32_t i = 0; i < a.count; ++i) gradient += a.scale_gradient[i];
@@ -23,7 +24,7 @@ void CpuBackend::batch_totals(const BatchTotals& a) {
   double& second = a.scale_state[2];
   first = beta1 * first + (1 - beta1) * gradient;
   second = beta2 * second + (1 - beta2) * gradient * gradient;
-  log_scale -= a.learning_rate * (first / (1 - std::pow(beta1, a.state->steps))) / (std::sqrt(second / (1 - std::pow(beta2, a.state->steps))) + epsilon);
+  log_scale -= a.learning_rate * (first / (1 - std::pow(beta1, step))) / (std::sqrt(second / (1 - std::pow(beta2, step))) + epsilon);
   *a.scale = std::exp(log_scale);
 }
 

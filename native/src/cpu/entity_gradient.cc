@@ -109,9 +109,9 @@ HK_INLINE void gather_chunks(const EntityGradient& a, uint64_t begin, uint64_t e
   for (uint64_t c = begin; c < end; ++c) {
     const uint32_t entity = a.in_edges.chunk_rows[c];
     if (a.row_slot[entity] == kNone) continue;
-    const uint32_t first = a.in_edges.offsets[entity] + (static_cast<uint32_t>(c) - a.in_edges.chunk_offsets[entity]) * kChunk;
+    const uint32_t first = a.in_edges.offsets[entity] + (static_cast<uint32_t>(c) - a.in_edges.chunk_offsets[entity]) * a.in_edges.chunk;
     w.matches.clear(), w.doubles.terms.clear(), w.floats.terms.clear();
-    find_matches(a, first, std::min(first + kChunk, a.in_edges.offsets[entity + 1]), w);
+    find_matches(a, first, std::min(first + a.in_edges.chunk, a.in_edges.offsets[entity + 1]), w);
     add_matches(a, w.matches.data(), w.matches.size(), entity, w);
     store_sum<S>(a.partial + c * a.dim, w, a.dim);
   }

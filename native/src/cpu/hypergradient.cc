@@ -15,8 +15,8 @@ HK_INLINE void prefetch_head(const Hypergradient& a, uint64_t i) {
     prefetch_row(a.outer_gradient + size_t{slot} * a.dim, a.dim * sizeof(double));
     prefetch_row(a.tape.head_gradient + i * a.dim, a.dim * sizeof(double));
   }
-  for (uint32_t t = a.graph.offsets[head]; t < a.graph.offsets[head + 1]; ++t)
-    if (a.graph.tails[t] < a.items) __builtin_prefetch(a.outer_slot + a.graph.tails[t]);
+  for (uint32_t e = a.item_tails.offsets[head]; e < a.item_tails.offsets[head + 1]; ++e)
+    __builtin_prefetch(a.outer_slot + a.graph.tails[a.graph.offsets[head] + a.item_tails.positions[e]]);
 }
 
 template <class S>
@@ -29,11 +29,11 @@ HK_INLINE void hypergradient_heads(const Hypergradient& a, uint64_t begin, uint6
     double product = 0;
     if (a.outer_slot[head] != kNone)
       product = dot<S>(a.outer_gradient + size_t{a.outer_slot[head]} * dim, a.tape.head_gradient + i * dim, dim);
-    for (uint32_t t = a.graph.offsets[head]; t < a.graph.offsets[head + 1]; ++t) {
-      const uint32_t tail = a.graph.tails[t];
-      if (tail >= a.items || a.outer_slot[tail] == kNone) continue;
+    for (uint32_t e = a.item_tails.offsets[head]; e < a.item_tails.offsets[head + 1]; ++e) {
+      const uint32_t position = a.item_tails.positions[e], t = a.graph.offsets[head] + position, tail = a.graph.tails[t];
+      if (a.outer_slot[tail] == kNone) continue;
       const double* outer = a.outer_gradient + size_t{a.outer_slot[tail]} * dim;
-      const TripleGradient& g = a.tape.triples[a.triple_offsets[i] + (t - a.graph.offsets[head])];
+      const TripleGradient& g = a.tape.triples[a.triple_offsets[i] + position];
       product += g.on_midpoint * dot<S>(outer, a.tape.midpoint_gradient + i * dim, dim) +
                  g.on_tail * dot<S>(outer, a.entities + size_t{tail} * dim, dim) + g.on_head * dot<S>(outer, v, dim);
       if (a.relations) product += g.on_relation * dot<S>(outer, a.relations + size_t{a.graph.relations[t]} * dim, dim);

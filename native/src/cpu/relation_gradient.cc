@@ -9,12 +9,12 @@ namespace hk {
 namespace {
 
 template <class S>
-HK_INLINE void gather(const RelationGradient& a, uint32_t begin, uint32_t end, double* row) {  // at most kChunk at once
+HK_INLINE void gather(const RelationGradient& a, uint32_t begin, uint32_t end, double* row) {  // at most kMostChunk at once
   struct Match {
     const float* gradient;
     double weight;
   };
-  Match matches[kChunk];  // found first, so that their rows are on their way when they are added
+  Match matches[kMostChunk];  // found first, so that their rows are on their way when they are added
   uint32_t count = 0;
   for (uint32_t k = begin; k < end; ++k) {
     const uint32_t slot = a.head_slot[a.groups.items[k]];
@@ -31,9 +31,9 @@ HK_INLINE void gather_chunks(const RelationGradient& a, uint64_t begin, uint64_t
     const uint32_t relation = a.groups.chunk_rows[c];
     double* row = a.partial + c * a.dim;
     for (uint32_t k = 0; k < a.dim; ++k) row[k] = 0;
-    const uint32_t first = a.groups.offsets[relation] + (static_cast<uint32_t>(c) - a.groups.chunk_offsets[relation]) * kChunk;
+    const uint32_t first = a.groups.offsets[relation] + (static_cast<uint32_t>(c) - a.groups.chunk_offsets[relation]) * a.groups.chunk;
     const uint32_t last = a.groups.offsets[relation + 1];
-    gather<S>(a, first, first + kChunk < last ? first + kChunk : last, row);
+    gather<S>(a, first, first + a.groups.chunk < last ? first + a.groups.chunk : last, row);
   }
 }
 
