@@ -24,6 +24,7 @@ class CudaBackend final : public Backend {
   void synchronize() override;
   size_t free_memory() const override;
   uint32_t incidence_chunk() const override { return 64; }
+  size_t neighborhood_scratch(const Neighborhood& a, uint64_t triples) const override;
 #if !defined(HK_CUDA_ON_HOST)
   std::unique_ptr<Recording> record(std::vector<Calls> turns) override;
   void play(Recording& recording, uint32_t times) override;

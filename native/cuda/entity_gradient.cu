@@ -1,7 +1,7 @@
 // entity_gradient on the GPU: an entity-major gather. Several touched rows share a warp, a few lanes each (row_parts.cuh). A row's lanes test
-// as many incidences at a time as they are; those whose item is a head of the batch are added one by one, columns in registers. Chunks of hubs
-// go first.
-//   launch   three kernels, blocks of (32, 8), grid-stride: a warp per chunk; a block of (32, 16) per hub; then `capacity` rows
+// as many incidences at a time as they are; those whose item is a head of the batch are added one by one, columns in registers. Beside that,
+// the hubs: first the chunks of their incidences, then the sums of these.
+//   launch   three kernels, grid-stride: `capacity` rows, blocks of (32, 8); a warp per chunk, blocks of (32, 8), and a block of (32, 16) per hub
 //   traffic  8 bytes per incidence of a touched row; 48 bytes and two or three rows per triple of the batch; one row out per row
 //   sync     the rows of a warp go round together, as often as the longest needs, so all 32 lanes reach the exchanges
 //   order    incidences as listed, then the entity's own terms; chunks in a fixed tree
@@ -17,11 +17,14 @@ __device__ void gather(const P& part, const EntityGradient& a, uint32_t entity, 
   using Lanes = typename P::OfRow;
   const uint32_t most = Lanes::most(walk.end - walk.begin);
   double on_tail = 0;
+  const auto item_at = [&](uint32_t k) { return k < walk.end ? a.in_edges.items[k] : kNone; };
+  const auto slot_of = [&](uint32_t item) { return item != kNone ? a.head_slot[item] : kNone; };
+  uint32_t next_item = item_at(walk.begin + part.own), next_slot = slot_of(next_item);  // ahead of the rest, which waits for them
   for (uint32_t first = 0; first < most; first += P::kPerRow) {
-    const uint32_t k = walk.begin + first + part.own;
-    uint32_t item = 0, slot = kNone, relation = 0;
+    const uint32_t k = walk.begin + first + part.own, item = next_item, slot = next_slot;
+    next_item = item_at(k + P::kPerRow), next_slot = slot_of(next_item);
+    uint32_t relation = 0;
     double on_midpoint = 0, on_head = 0, on_relation = 0;
-    if (k < walk.end) item = a.in_edges.items[k], slot = a.head_slot[item];
     if (slot != kNone) {
       const uint32_t position = a.in_edges.positions[k];
       const TripleGradient g = a.tape.triples[a.triple_offsets[slot] + position];
@@ -66,18 +69,28 @@ __global__ void entity_chunks_kernel(EntityGradient a) {
 }
 
 template <class Dim>
+__global__ void __launch_bounds__(kHubWarps* kWarp) entity_hubs_kernel(EntityGradient a) {
+  const auto is_touched = [&](uint32_t entity) { return a.row_slot[entity] != kNone; };
+  sum_chunks<Dim>(a.in_edges, a.partial, a.dim, is_touched, [&](uint32_t entity, uint32_t k, double sum) {
+    const uint32_t head = entity < a.items ? a.head_slot[entity] : kNone;
+    const uint32_t item = entity < a.items && a.item_slot ? a.item_slot[entity] : kNone;
+    if (head != kNone) sum += a.weight[head] * a.tape.head_gradient[size_t{head} * a.dim + k];
+    if (item != kNone) sum += a.item_gradient[size_t{item} * a.dim + k];
+    a.gradient[size_t{a.row_slot[entity]} * a.dim + k] = static_cast<float>(sum);
+  });
+}
+
+template <class Dim>
 __global__ void entity_rows_kernel(EntityGradient a) {
   using P = Part<Dim>;
   const P part{Dim(a.dim)};
-  rows_of_warp(part, *a.row_count, [&](uint32_t i, bool here) {
-    const uint32_t entity = a.rows[i], chunk = a.in_edges.chunk_offsets[entity];
-    const bool is_hub = chunk != a.in_edges.chunk_offsets[entity + 1], is_item = entity < a.items;
+  rows_of_warp(part, *a.row_count, [&](uint32_t i, bool listed) {
+    const uint32_t entity = a.rows[i], begin = a.in_edges.offsets[entity], length = a.in_edges.offsets[entity + 1] - begin;
+    const bool here = listed && length <= a.in_edges.chunk, is_item = entity < a.items;
     const uint32_t head = is_item ? a.head_slot[entity] : kNone, item = is_item && a.item_slot ? a.item_slot[entity] : kNone;
-    const uint32_t begin = a.in_edges.offsets[entity], end = is_hub || !here ? begin : a.in_edges.offsets[entity + 1];
     part.turns([&](uint32_t base) {
       double sum[P::kColumns] = {};
-      gather(part, a, entity, {begin, end}, base, sum);
-      if (is_hub) part.add(sum, 1.0, static_cast<const double*>(a.partial) + size_t{chunk} * part.dim, base);
+      gather(part, a, entity, {begin, here ? begin + length : begin}, base, sum);
       if (head != kNone) part.add(sum, a.weight[head], static_cast<const double*>(a.tape.head_gradient) + size_t{head} * part.dim, base);
       if (item != kNone) part.add(sum, 1.0, a.item_gradient + size_t{item} * part.dim, base);
       if (here) part.store(a.gradient + size_t{i} * part.dim, sum, base);
@@ -91,10 +104,11 @@ void CudaBackend::entity_gradient(const EntityGradient& a) {
   with_dim(a.dim, [&](auto dim) {
     using Dim = decltype(dim);
     const dim3 block(kWarp, kWarps);
-    launch("entity_gradient: chunks", entity_chunks_kernel<Dim>, blocks_for(a.in_edges.chunks, kWarps), block, 0, stream_, a);
-    launch("entity_gradient: hubs", sum_chunks_kernel<Dim>, blocks_for(a.in_edges.longs, 1), dim3(kWarp, kHubWarps), 0, stream_, a.in_edges,
-           a.row_slot, a.partial, a.dim);
-    launch("entity_gradient: rows", entity_rows_kernel<Dim>, blocks_for_rows<Part<Dim>>(a.capacity), block, 0, stream_, a);
+    branches({[&] { launch("entity_gradient: rows", entity_rows_kernel<Dim>, blocks_for_rows<Part<Dim>>(a.capacity), block, 0, stream_, a); },
+              [&] {
+                launch("entity_gradient: chunks", entity_chunks_kernel<Dim>, blocks_for(a.in_edges.chunks, kWarps), block, 0, stream_, a);
+                launch("entity_gradient: hubs", entity_hubs_kernel<Dim>, blocks_for(a.in_edges.longs, 1), dim3(kWarp, kHubWarps), 0, stream_, a);
+              }});
   });
 }
 

@@ -17,18 +17,18 @@ __device__ Walk share_of_chunk(const P& part, const Incidence& in, uint32_t row,
   return {from < end ? from : end, to < end ? to : end};
 }
 
-// partial[first chunk of a row] = the sum over the row's chunks, for long rows that row_slot lists; null: all. A block per row: every part of a
-// warp adds chunks at equal distances, then all parts' sums are added in order.
+// finish(row, column, the sum over the row's chunks) for the long rows that `wanted` agrees to. A block per row: every part of a warp adds
+// chunks at equal distances, then all warps' sums are added in order.
 constexpr uint32_t kHubWarps = 16;
-template <class Dim>
-__global__ void __launch_bounds__(kHubWarps* kWarp) sum_chunks_kernel(Incidence in, const uint32_t* row_slot, double* partial, uint32_t columns) {
+template <class Dim, class Wanted, class Finish>
+__device__ void sum_chunks(const Incidence& in, const double* partial, uint32_t columns, const Wanted& wanted, const Finish& finish) {
   using P = Part<Dim>;
   const P part{Dim(columns)};
   __shared__ double sums[kHubWarps][P::kColumns * P::kPerRow];
   const uint32_t warp = threadIdx.y;
   for (uint32_t i = blockIdx.x; i < in.longs; i += gridDim.x) {
     const uint32_t row = in.long_rows[i], begin = in.chunk_offsets[row], end = in.chunk_offsets[row + 1];
-    if (row_slot && row_slot[row] == kNone) continue;
+    if (!wanted(row)) continue;
     part.turns([&](uint32_t base) {
       double sum[P::kColumns] = {};
       HK_UNROLL_BY(4)
@@ -39,11 +39,11 @@ __global__ void __launch_bounds__(kHubWarps* kWarp) sum_chunks_kernel(Incidence 
         const double all = part.over_rows(sum[j]);
         if (part.place == 0) sums[warp][k] = all;
       });
-      __syncthreads();  // all have read the chunks of these columns, and the sums stand
+      __syncthreads();
       for (uint32_t k = warp * kWarp + lane_id(); k < P::kColumns * P::kPerRow && base + k < part.dim; k += kHubWarps * kWarp) {
         double all = 0;
         for (uint32_t w = 0; w < kHubWarps; ++w) all += sums[w][k];
-        partial[size_t{begin} * part.dim + base + k] = all;
+        finish(row, base + k, all);
       }
       __syncthreads();
     });

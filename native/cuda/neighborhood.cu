@@ -1,529 +1,593 @@
-// neighborhood on the GPU. A head with few triples is one warp's, one with many a block's, whose warps share its triples in equal runs; the
-// two sorts run side by side. Within a run 32 triples are taken at a time. Passes over their rows have a quarter of the warp on each row, or
-// half of it, or all (Layout), so that a sum over the columns takes three exchanges for four triples; passes over their scalars have one lane
-// on each triple. On the way back the parts of the warp take one relation group each.
-//   launch   blocks of (32, 4) for `capacity` heads, grid-stride, twice; fewer warps where dim is so large that their rows would not fit
-//   shared   per warp one row of doubles for m′, later ∂/∂(v ⊕ r); with a tape a second one for ∂/∂v
-//   traffic  4·dim + 16 bytes per triple and pass, of five passes all but one from the cache; the tape's rows out
-//   sync     a head's team (warp or block) meets between the passes. Where rows stand in shared memory and all of the team works on one, its
-//            columns belong to one thread each
-//   order    a run's triples as listed, then warps by number: fixed by the head's degree and dim
-// With a tape, the triples' scalars wait between the passes where their gradients are going to stand; without, they are computed again.
+// neighborhood on the GPU. Heads have from one to thousands of triples; so that no warp waits for a long one, the triples are cut into windows
+// of at most 32 of one head, a warp each, and what a head needs of all of its windows is put together between the passes:
+//   scores    ‖x − t‖² and d(x, t) of every triple with x = v ⊕ r, and the nearest tail of the window
+//   sums      a_t and the window's part of the sums of Eq. 5, in the frame of the head's heaviest tail (ball.h)
+//   heads     Einstein midpoint, L_K, its gradient on the sums and its own part of ∂/∂v; without a tape this is the last
+//   tails     what ∂L_K/∂t is made of, attention apart
+//   groups    back through v ⊕ r, one relation group at a time: ∂L_K/∂r, and the window's part of ∂L_K/∂v
+//   finish    a head's parts added
+// Passes over the rows of tails have a quarter of the warp on each row, or half of it, or all (row_parts.cuh), so that a sum over the columns
+// takes three exchanges for four triples; passes over their scalars have one lane on each triple.
+//   launch   six kernels, blocks of (32, 8), grid-stride: for the windows, heads twice for the heads
+//   traffic  4·dim + 16 bytes per triple and pass, of four passes; 8·dim per window written and read twice; the tape's rows out
+//   sync     between the kernels by the stream; a warp takes and leaves a window or head whole
+//   order    a window's triples as listed, then a head's windows by number: fixed by the head's degree and dim
+// The scalars of triples wait between the passes where their gradients are going to stand; without a tape, in scratch memory.
+#include <algorithm>
 #include <limits>
 
 #include "../src/ball.h"
 #include "cuda_backend.h"
 #include "row_parts.cuh"
-#include "warp.cuh"
 
 namespace hk {
 namespace {
 
-constexpr uint32_t kHeadWarps = 4, kHeadThreads = kHeadWarps * kWarp;
-constexpr uint32_t kAlone = 64;                // most triples of a head that one warp has to itself
-constexpr size_t kMostShared = 64 * 1024;      // what every GPU since sm_75 can grant a block, but for 1 KiB
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// What a triple's lane keeps of the passes so far. Stands in for its TripleGradient until that is known.
+// What is known of a triple before its gradient; stands in for that. x = v ⊕ r.
 struct TripleScore {
-  double sqdist, distance, weight, delta_sqnorm;  // ‖x − t‖², d(x, t), a_t, ‖t − o‖² with o the origin of the frame (ball.h)
+  double sqdist, distance, weight, x_gap;  // ‖x − t‖², d(x, t), a_t, 1 − c‖x‖²
 };
 static_assert(sizeof(TripleScore) == sizeof(TripleGradient));
 
-struct Run {
-  uint32_t begin, end;
+struct Nearest {
+  double distance;
+  uint32_t position;  // of the triple among its head's
 };
-__device__ inline uint32_t shorter(uint32_t x, uint32_t y) { return x < y ? x : y; }
+// The frame of the heaviest tail, and the gradient on the sums in it.
+struct HeadFrame {
+  double nearest;  // d(x, t) of the heaviest tail
+  double o_dot_g, g_m0, plain_g_m0, on_origin;
+  uint32_t origin;  // that tail
+};
+
+// Where windows and heads leave things to each other.
+struct Scratch {
+  uint32_t* heads;     // [windows] place of the window's head
+  uint32_t* groups;    // [windows] relation groups that start in it
+  Nearest* nearest;    // [windows]
+  HeadFrame* frames;   // [heads]
+  double* sums;        // [windows, pitch]: a row of dim numbers, four scalars, and a second row
+  TripleScore* scores;  // [triples]
+  uint32_t pitch;  // of `sums`
+};
+constexpr uint32_t kScalars = 4;
+
+// A head's windows have numbers of their own: its first is number windows_before(i), of which there are enough for any degree.
+__device__ inline uint32_t windows_before(const Neighborhood& a, uint32_t i) { return a.triple_offsets[i] / kWarp + i; }
+__device__ inline uint32_t windows_of(uint32_t degree) { return (degree + kWarp - 1) / kWarp; }
+constexpr uint64_t most_windows(uint64_t heads, uint64_t triples) { return triples / kWarp + heads + 1; }
+
+// f(number) for the windows of this warp
+template <class F>
+__device__ void for_windows(const Neighborhood& a, const F& f) {
+  const uint32_t heads = *a.head_count, windows = heads == 0 ? 0 : windows_before(a, heads);
+  for (uint32_t number = first_of_warp(); number < windows; number += warps_of_grid()) f(number);
+}
+
+// The head of a window: the last that begins at its number or before, each turn among 32 of those left.
+__device__ inline uint32_t head_of(const Neighborhood& a, uint32_t number) {
+  uint32_t low = 0, high = *a.head_count;
+  while (high - low > 1) {
+    const uint32_t step = (high - low + kWarp - 1) / kWarp, probe = low + lane_id() * step;
+    const bool before = probe < high && windows_before(a, probe) <= number;
+    low += (static_cast<uint32_t>(__popc(__ballot_sync(kAllLanes, before))) - 1) * step;
+    high = high - low < step ? high : low + step;
+  }
+  return low;
+}
+
+// A head, as a warp sees it.
+struct Head {
+  uint32_t i, id, begin, degree;  // place among the heads, item, first triple in the graph, triples
+  __device__ Head(const Neighborhood& a, uint32_t place) : i(place), id(a.heads[place]) {
+    begin = a.graph.offsets[id], degree = a.graph.offsets[id + 1] - begin;
+  }
+};
+__device__ inline double sqnorm_of(double gap, double curvature) { return curvature > 0 ? (1.0 - gap) / curvature : 0.0; }
 
 // Up to 32 triples of a head, one per lane: lanes past the last have the first one's tail.
-struct Window {
-  uint32_t first, count;
-  bool here;  // this lane has a triple
-  uint32_t tail, relation;
-  double gap;  // of the tail
-};
-
-// One head of the batch, as a warp sees it.
 template <class Dim>
-struct Head {
+struct Window {
   using P = Part<Dim>;
+  using V = Row<const float, P>;
   const Neighborhood& a;
   const P part;
-  uint32_t i, begin, degree;  // place among the heads, first triple in the graph, triples
-  const float* v;
-  double v_gap;
+  const Head head;
+  uint32_t first, count;  // first of its triples among the head's
+  bool here;              // this lane has a triple
+  uint32_t tail, relation;
+  double gap;  // of the tail
 
-  __device__ Head(const Neighborhood& arguments, uint32_t place) : a(arguments), part(Dim(arguments.dim)), i(place) {
-    const uint32_t head = a.heads[i];
-    begin = a.graph.offsets[head], degree = a.graph.offsets[head + 1] - begin;
-    v = a.entities + size_t{head} * part.dim, v_gap = a.entity_gap[head];
+  __device__ Window(const Neighborhood& arguments, uint32_t number, uint32_t place)
+      : a(arguments), part(Dim(arguments.dim)), head(arguments, place) {
+    first = (number - windows_before(a, place)) * kWarp;
+    count = first >= head.degree ? 0 : head.degree - first < kWarp ? head.degree - first : kWarp;
+    here = lane_id() < count;
+    if (count == 0) return;
+    const uint32_t t = head.begin + first + (here ? lane_id() : 0);
+    tail = a.graph.tails[t], relation = a.attention ? a.graph.relations[t] : 0, gap = a.entity_gap[tail];
   }
   __device__ const float* entity(uint32_t id) const { return a.entities + size_t{id} * part.dim; }
   __device__ const float* relation_row(uint32_t r) const { return a.relations + size_t{r} * part.dim; }
-  __device__ uint32_t tail(uint32_t t) const { return a.graph.tails[begin + t]; }
-  __device__ uint32_t relation(uint32_t t) const { return a.graph.relations[begin + t]; }
-  __device__ double relation_sqnorm(uint32_t r) const { return a.curvature > 0 ? (1.0 - a.relation_gap[r]) / a.curvature : 0.0; }
-  __device__ TripleScore* scores() const { return reinterpret_cast<TripleScore*>(a.tape.triples + a.triple_offsets[i]); }
+  __device__ size_t triple() const { return size_t{a.triple_offsets[head.i]} + first + lane_id(); }  // of this lane, in the tape
+  __device__ double v_gap() const { return a.entity_gap[head.id]; }
 
-  __device__ Window window(uint32_t first, uint32_t end) const {
-    Window w{first, shorter(end - first, kWarp), false, 0, 0, 0};
-    w.here = lane_id() < w.count;
-    const uint32_t t = w.here ? first + lane_id() : first;
-    w.tail = tail(t), w.relation = a.attention ? relation(t) : 0, w.gap = a.entity_gap[w.tail];
-    return w;
-  }
-  // f(round, j) for the rounds that show each part of the warp, in turn, the triples j of a window
+  // f(round, j) for the rounds that show each part of the warp, in turn, the triples j of the window
   template <class F>
-  __device__ void rounds(const Window& w, const F& f) const {
-    HK_UNROLL_BY(1)
-    for (uint32_t round = 0; round * P::kRows < w.count; ++round) f(round, round * P::kRows + part.place);
+  __device__ void rounds(const F& f) const {
+    for (uint32_t round = 0; round * P::kRows < count; ++round) f(round, round * P::kRows + part.place);
   }
   // `own` becomes the value that a round had for this lane's triple.
   __device__ void keep(double& own, double value, uint32_t round) const {
     const double mine = __shfl_sync(kAllLanes, value, lane_id() % P::kRows * P::kPerRow);
     if (lane_id() / P::kRows == round) own = mine;
   }
-
+  // Which lanes' triples start a relation group.
+  __device__ uint32_t starts() const { return starts_from(first, first + count); }
+  // Which of the 32 triples from `t` on, below `end`, start a group.
+  __device__ uint32_t starts_from(uint32_t t, uint32_t end) const {
+    const uint32_t own = t + lane_id(), at = head.begin + own;
+    return __ballot_sync(kAllLanes, own < end && (own == 0 || a.graph.relations[at] != a.graph.relations[at - 1]));
+  }
+  __device__ MobiusSum add_relation(double sqnorm, uint32_t r) const {
+    const double r_gap = a.relation_gap[r];
+    return mobius_add(sqnorm, sqnorm_of(r_gap, a.curvature), v_gap(), r_gap, a.curvature);
+  }
   // ‖v + r‖² of a part's relation
-  __device__ double sum_sqnorm(const float* r_row) const {
+  __device__ double sum_sqnorm(V& v, const float* r_row) const {
     double sqnorm = 0;
     part.turns([&](uint32_t base) {
-      float x[P::kColumns], r[P::kColumns];
-      part.load(x, v, base), part.load(r, r_row, base);
+      float r[P::kColumns];
+      v.turn(part, base), part.load(r, r_row, base);
       part.columns(base, [&](uint32_t i, uint32_t) {
-        const double s = static_cast<double>(x[i]) + static_cast<double>(r[i]);
-        sqnorm += s * s;
+        const double s = static_cast<double>(v.x[i]) + static_cast<double>(r[i]);
+        sqnorm = std::fma(s, s, sqnorm);
       });
     });
     return part.sum(sqnorm);
   }
-  __device__ MobiusSum add_relation(double sqnorm, uint32_t r) const {
-    return mobius_add(sqnorm, relation_sqnorm(r), v_gap, a.relation_gap[r], a.curvature);
-  }
-  // v ⊕ r of this lane's triple
-  __device__ MobiusSum add_relations(const Window& w) const {
-    double sqnorm = 0;
-    rounds(w, [&](uint32_t round, uint32_t j) { keep(sqnorm, sum_sqnorm(relation_row(__shfl_sync(kAllLanes, w.relation, j))), round); });
-    return add_relation(sqnorm, w.relation);
-  }
-
-  // ‖x − t‖² and d(x, t) of this lane's triple
-  __device__ TripleScore score(const Window& w) const {
-    TripleScore own{0, 0, 1, 0};
-    const MobiusSum sum = add_relations(w);
-    rounds(w, [&](uint32_t round, uint32_t j) {
-      const float* t_row = entity(__shfl_sync(kAllLanes, w.tail, j));
-      const float* r_row = relation_row(__shfl_sync(kAllLanes, w.relation, j));
-      const double on_v = __shfl_sync(kAllLanes, sum.on_v, j), on_r = __shfl_sync(kAllLanes, sum.on_r, j);
-      double sqdist = 0;
-      part.turns([&](uint32_t base) {
-        float x[P::kColumns], r[P::kColumns], t[P::kColumns];
-        part.load(x, v, base), part.load(r, r_row, base), part.load(t, t_row, base);
-        part.columns(base, [&](uint32_t i, uint32_t) {
-          const double difference = on_v * x[i] + on_r * r[i] - t[i];
-          sqdist += difference * difference;
-        });
-      });
-      keep(own.sqdist, part.sum(sqdist), round);
-    });
-    if (w.here) own.distance = attention_distance(own.sqdist, sum.gap, w.gap, a.curvature);
-    return own;
-  }
-
-  // row += Σ over the window of the lanes' coefficients times (tail − o); returns ‖tail − o‖² of this lane's triple. o null: the origin.
-  __device__ double add_tails(const Window& w, const float* o_row, double coefficient, double* row) const {
-    double own = 0;
-    part.turns([&](uint32_t base) {
-      float o[P::kColumns] = {};
-      double sum[P::kColumns] = {};
-      if (o_row) part.load(o, o_row, base);
-      rounds(w, [&](uint32_t round, uint32_t j) {
-        const float* t_row = entity(__shfl_sync(kAllLanes, w.tail, j));
-        const double factor = __shfl_sync(kAllLanes, coefficient, j);  // 0 past the last triple
-        float t[P::kColumns];
-        part.load(t, t_row, base);
-        double sqnorm = 0;
-        part.columns(base, [&](uint32_t i, uint32_t) {
-          const double delta = static_cast<double>(t[i]) - static_cast<double>(o[i]);
-          sqnorm += delta * delta, sum[i] += factor * delta;
-        });
-        double of_round = 0;
-        keep(of_round, part.sum(sqnorm), round);
-        own += of_round;
-      });
-      part.columns(base, [&](uint32_t i, uint32_t k) {
-        const double all = part.over_rows(sum[i]);
-        if (part.place == 0) row[k] += all;
-      });
-    });
-    return own;
-  }
-
-  // (tail − o)·g of this lane's triple
-  __device__ double delta_dot(const Window& w, const float* o_row, const double* g) const {
-    double own = 0;
-    rounds(w, [&](uint32_t round, uint32_t j) {
-      const float* t_row = entity(__shfl_sync(kAllLanes, w.tail, j));
-      double dot = 0;
-      part.turns([&](uint32_t base) {
-        float o[P::kColumns], t[P::kColumns];
-        part.load(o, o_row, base), part.load(t, t_row, base);
-        part.columns(base, [&](uint32_t i, uint32_t k) { dot += (static_cast<double>(t[i]) - static_cast<double>(o[i])) * g[k]; });
-      });
-      keep(own, part.sum(dot), round);
-    });
-    return own;
-  }
-
-  // The first triple from `t` on that starts a relation group, or `end`.
-  __device__ uint32_t next_group(uint32_t t, uint32_t end) const {
-    for (; t < end; t += kWarp) {
-      const uint32_t found = group_starts(t, end);
-      if (found) return t + static_cast<uint32_t>(__ffs(found)) - 1;
-    }
-    return end;
-  }
-  // Which of the 32 triples from `t` on, below `end`, start one.
-  __device__ uint32_t group_starts(uint32_t t, uint32_t end) const {
-    const uint32_t own = t + lane_id();
-    return __ballot_sync(kAllLanes, own < end && (own == 0 || relation(own) != relation(own - 1)));
-  }
-  __device__ uint32_t count_groups(Run run) const {
-    uint32_t count = 0;
-    for (uint32_t t = run.begin; t < run.end; t += kWarp) count += static_cast<uint32_t>(__popc(group_starts(t, run.end)));
-    return count;
-  }
 };
-
-// The frame of the heaviest tail o, and the gradient on the sums in it (ball.h).
-struct Frame {
-  const float* o;
-  double o_gap;
-  const double* g_m;  // [dim] on m′
-  double o_dot_g, g_m0, plain_g_m0;
-};
-
-// Gradients of the triples of a run. With attention what only their relation group can finish stands in the fields of others until then:
-// on_head has the slope of d(x, t)², on_relation its part of the factor of x in ∂L_K/∂x. Returns this lane's part of ∂L_K/∂scale.
 template <class Dim>
-__device__ double triple_gradients(const Head<Dim>& head, Run run, const Frame& frame) {
-  const Neighborhood& a = head.a;
-  const double c = a.curvature, scale = *a.scale;
-  double on_scale = 0;
-  for (uint32_t first = run.begin; first < run.end; first += kWarp) {
-    const Window w = head.window(first, run.end);
-    const double x_gap = a.attention ? head.add_relations(w).gap : 1.0;
-    const double delta_dot_g = head.delta_dot(w, frame.o, frame.g_m);
-    if (!w.here) continue;
-    const TripleScore score = head.scores()[first + lane_id()];
-    const TailGradient to_tail = tail_gradient(framed_term(score.delta_sqnorm, frame.o_gap, w.gap, c), delta_dot_g, frame.o_dot_g, frame.g_m0,
-                                               frame.plain_g_m0, score.weight, w.gap, c);
-    TripleGradient out{to_tail.on_midpoint, 0, 0, to_tail.on_tail};
-    if (a.attention) {
-      const double g_distance = -score.weight * to_tail.on_weight;  // ∂L_K/∂(scale·d)
-      on_scale += g_distance * score.distance;
-      const double slope = scale * g_distance * poincare_slope(score.sqdist, x_gap, w.gap, c);
-      out.on_tail += slope * (1.0 + c * score.sqdist / w.gap);
-      out.on_head = slope, out.on_relation = slope * (1.0 + c * score.sqdist / x_gap);
+__global__ void __launch_bounds__(kWarps* kWarp) scores_kernel(Neighborhood a, Scratch s) {
+  using P = Part<Dim>;
+  const uint32_t lane = lane_id();
+  for_windows(a, [&](uint32_t number) {
+    const uint32_t place = head_of(a, number);
+    if (lane == 0) s.heads[number] = place;
+    const Window<Dim> w(a, number, place);
+    if (w.count == 0 || !a.attention) return;
+    const P& part = w.part;
+    typename Window<Dim>::V v(part, w.entity(w.head.id));
+
+    // v ⊕ r of this lane's triple; the first may belong to a group that starts before
+    const uint32_t in_graph = w.starts(), starts = in_graph | 1, groups = static_cast<uint32_t>(__popc(starts));
+    if (lane == 0) s.groups[number] = static_cast<uint32_t>(__popc(in_graph));
+    const uint32_t group = static_cast<uint32_t>(__popc(starts & (kAllLanes >> (kWarp - 1 - lane)))) - 1;
+    double sqnorm = 0;
+    uint32_t left = starts;
+    for (uint32_t round = 0; round * P::kRows < groups; ++round, left = without_first(left, P::kRows)) {
+      const uint32_t r = __shfl_sync(kAllLanes, w.relation, bit_at(left, part.place, starts));
+      const double of_round = __shfl_sync(kAllLanes, w.sum_sqnorm(v, w.relation_row(r)), group % P::kRows * P::kPerRow);
+      if (group / P::kRows == round) sqnorm = of_round;
     }
-    a.tape.triples[a.triple_offsets[head.i] + first + lane_id()] = out;
-  }
-  return on_scale;
+    const MobiusSum x = w.add_relation(sqnorm, w.relation);
+
+    double sqdist = 0;
+    w.rounds([&](uint32_t round, uint32_t j) {
+      const float* const t_row = w.entity(__shfl_sync(kAllLanes, w.tail, j));
+      const float* const r_row = w.relation_row(__shfl_sync(kAllLanes, w.relation, j));
+      const double on_v = __shfl_sync(kAllLanes, x.on_v, j), on_r = __shfl_sync(kAllLanes, x.on_r, j);
+      double sum = 0;
+      part.turns([&](uint32_t base) {
+        float r[P::kColumns], t[P::kColumns];
+        part.load(t, t_row, base), part.load(r, r_row, base), v.turn(part, base);
+        part.columns(base, [&](uint32_t i, uint32_t) {
+          const double difference = std::fma(on_v, static_cast<double>(v.x[i]), on_r * r[i]) - t[i];
+          sum = std::fma(difference, difference, sum);
+        });
+      });
+      w.keep(sqdist, part.sum(sum), round);
+    });
+    const double distance = w.here ? attention_distance(sqdist, x.gap, w.gap, a.curvature) : kInfinity;
+    if (w.here) s.scores[w.triple()] = {sqdist, distance, 0, x.gap};
+    const double nearest = warp_min(distance);
+    const uint32_t found = __ballot_sync(kAllLanes, w.here && distance == nearest);
+    if (lane == 0) s.nearest[number] = {nearest, found ? w.first + static_cast<uint32_t>(__ffs(found)) - 1 : kNone};
+  });
 }
 
-// Finishes the triples of the relation groups that start in a run and writes ∂L_K/∂r of each group, the first of which is number `group`; adds
-// their ∂L_K/∂v to on_v_row. `starts`: [33] of this warp. x_row: [dim] of this warp, where rows take several turns.
+// The nearest of all windows, the first of equals; {infinity, kNone} where no distance is a number, as after a training that diverged.
+__device__ inline Nearest nearest_of(const Scratch& s, uint32_t first_window, uint32_t windows) {
+  if (windows == 1) return s.nearest[first_window];
+  Nearest own{kInfinity, kNone};
+  for (uint32_t k = lane_id(); k < windows; k += kWarp) {
+    const Nearest other = s.nearest[first_window + k];
+    if (other.distance < own.distance) own = other;
+  }
+  const double nearest = warp_min(own.distance);
+  const double position = warp_min(own.distance == nearest ? static_cast<double>(own.position) : kInfinity);
+  return {nearest, static_cast<uint32_t>(position)};
+}
+
 template <class Dim>
-__device__ void group_gradients(const Head<Dim>& head, Run run, uint32_t group, uint32_t* starts, double* x_row, double* on_v_row) {
+__global__ void __launch_bounds__(kWarps* kWarp) sums_kernel(Neighborhood a, Scratch s) {
   using P = Part<Dim>;
-  const Neighborhood& a = head.a;
-  const P& part = head.part;
+  const double c = a.curvature, scale = *a.scale;
+  for_windows(a, [&](uint32_t number) {
+    const Window<Dim> w(a, number, s.heads[number]);
+    if (w.count == 0) return;
+    const P& part = w.part;
+    const uint32_t i = w.head.i, first_window = windows_before(a, i), lane = lane_id();
+    const Nearest nearest = a.attention ? nearest_of(s, first_window, windows_of(w.head.degree)) : Nearest{0, 0};
+    const uint32_t origin = a.graph.tails[w.head.begin + (nearest.position == kNone ? 0 : nearest.position)];
+    if (number == first_window && lane == 0) s.frames[i].nearest = nearest.distance, s.frames[i].origin = origin;
+    const double o_gap = a.entity_gap[origin];
+    double weight = w.here ? 1 : 0;
+    if (w.here && a.attention) weight = std::exp(-scale * (s.scores[w.triple()].distance - nearest.distance));
+    if (w.here && a.attention) s.scores[w.triple()].weight = weight;
+
+    // row += Σ coefficient·(tail − o) over the lanes' triples; `sqnorm` becomes ‖tail − o‖² of this lane's. o null: the origin.
+    const auto add_tails = [&](const float* o_row, double coefficient, double& sqnorm, double* row) {
+      double all_turns = 0;
+      part.turns([&](uint32_t base) {
+        float o[P::kColumns] = {};
+        double sum[P::kColumns] = {};
+        if (o_row) part.load(o, o_row, base);
+        w.rounds([&](uint32_t round, uint32_t j) {
+          const float* const t_row = w.entity(__shfl_sync(kAllLanes, w.tail, j));
+          const double factor = __shfl_sync(kAllLanes, coefficient, j);  // 0 past the last triple
+          float t[P::kColumns];
+          part.load(t, t_row, base);
+          double own = 0;
+          part.columns(base, [&](uint32_t n, uint32_t) {
+            const double delta = static_cast<double>(t[n]) - static_cast<double>(o[n]);
+            own = std::fma(delta, delta, own), sum[n] = std::fma(factor, delta, sum[n]);
+          });
+          double of_round = 0;
+          w.keep(of_round, part.sum(own), round);
+          all_turns += of_round;
+        });
+        HK_UNROLL
+        for (uint32_t n = 0; n < P::kColumns; ++n) sum[n] = part.over_rows(sum[n]);
+        if (part.place == 0) part.store(row, sum, base);
+      });
+      sqnorm = all_turns;
+    };
+    double* const row = s.sums + size_t{number} * s.pitch;
+    double delta_sqnorm = 0, unused = 0;
+    add_tails(w.entity(origin), w.here ? weight * framed_term(0.0, o_gap, w.gap, c).on_delta : 0.0, delta_sqnorm, row);
+    if (a.midpoint) add_tails(nullptr, w.here ? 2.0 * weight / w.gap : 0.0, unused, row + part.dim + kScalars);
+    const FramedTerm term = framed_term(delta_sqnorm, o_gap, w.gap, c);
+    const double lorentz = weight * lorentz_factor(w.gap);
+    if (a.weights && w.here) a.weights[w.triple()] = static_cast<float>(lorentz);  // divided when the sum is known
+    const double m0 = warp_sum(w.here ? weight * term.lorentz : 0.0), on_origin = warp_sum(w.here ? weight * term.on_origin : 0.0);
+    const double weight_sum = warp_sum(weight), lorentz_sum = warp_sum(w.here ? lorentz : 0.0);
+    if (lane == 0) {
+      double* const scalars = row + part.dim;
+      scalars[0] = m0, scalars[1] = weight_sum, scalars[2] = on_origin, scalars[3] = lorentz_sum;
+    }
+  });
+}
+
+// A row of doubles of which each lane has columns lane, lane + 32, …: in registers where dim is known.
+template <class Dim>
+struct OwnColumns {
+  double x[Dim::kColumns];
+  double* memory;
+  __device__ explicit OwnColumns(double* row) : memory(row) {}
+  template <class F>  // f(column, number)
+  __device__ void each(Dim dim, const F& f) {
+    if constexpr (std::is_same_v<Dim, AnyDim>) {
+      for (uint32_t k = lane_id(); k < dim; k += kWarp) f(k, memory[k]);
+    } else {
+      HK_UNROLL
+      for (uint32_t i = 0; i < Dim::kColumns; ++i) f(i * kWarp + lane_id(), x[i]);
+    }
+  }
+};
+
+template <class Dim>
+__global__ void __launch_bounds__(kWarps* kWarp) heads_kernel(Neighborhood a, Scratch s) {
+  const Dim dim(a.dim);
+  const uint32_t lane = lane_id();
+  const double c = a.curvature, scale = *a.scale;
+  const bool tape = a.tape.head_gradient != nullptr;
+  for (uint32_t i = first_of_warp(); i < *a.head_count; i += warps_of_grid()) {
+    const Head head(a, i);
+    const size_t at = size_t{i} * dim;
+    const float* const v_row = a.entities + size_t{head.id} * dim;
+    if (head.degree == 0) {
+      for_columns(dim, [&](uint32_t k) {
+        if (a.midpoint) a.midpoint[at + k] = v_row[k];
+        if (tape) a.tape.head_gradient[at + k] = 0, a.tape.midpoint_gradient[at + k] = 0;
+      });
+      if (lane == 0) a.distance[i] = 0;
+      if (lane == 0 && tape) a.tape.scale_gradient[i] = 0;
+      continue;
+    }
+    HeadFrame frame = s.frames[i];
+    const float* const o = a.entities + size_t{frame.origin} * dim;
+    const double o_gap = a.entity_gap[frame.origin], v_gap = a.entity_gap[head.id];
+    double* const rows = s.sums + size_t{windows_before(a, i)} * s.pitch;
+    const uint32_t windows = windows_of(head.degree);
+    double m0 = 0, weight_sum = 0, on_origin = 0, lorentz_sum = 0;
+    for (uint32_t w = 0; w < windows; ++w) {
+      const double* const scalars = rows + size_t{w} * s.pitch + dim;
+      m0 += scalars[0], weight_sum += scalars[1], on_origin += scalars[2], lorentz_sum += scalars[3];
+    }
+    // m′ over the windows
+    OwnColumns<Dim> sum(rows);
+    double m_sqnorm = 0;
+    sum.each(dim, [&](uint32_t k, double& m) {
+      double all = 0;
+      for (uint32_t w = 0; w < windows; ++w) all += rows[size_t{w} * s.pitch + k];
+      m = all + on_origin * o[k], m_sqnorm = std::fma(m, m, m_sqnorm);
+    });
+    m_sqnorm = warp_sum(m_sqnorm);
+    const Midpoint mid = einstein_midpoint(m0, m_sqnorm, weight_sum, c);
+    if (a.midpoint)  // in the ball's own coordinates only l would lose digits: that comes from the frame
+      for_columns(dim, [&](uint32_t k) {
+        double all = 0;
+        for (uint32_t w = 0; w < windows; ++w) all += rows[size_t{w} * s.pitch + dim + kScalars + k];
+        a.midpoint[at + k] = static_cast<float>(all / (lorentz_sum + mid.l));
+      });
+    if (a.weights)
+      for (uint32_t t = lane; t < head.degree; t += kWarp) {
+        float& weight = a.weights[a.triple_offsets[i] + t];
+        weight = static_cast<float>(weight / lorentz_sum);
+      }
+
+    // Eq. 7
+    double v_sqdist = 0;
+    for_columns(dim, [&](uint32_t k) {
+      const double delta = static_cast<double>(v_row[k]) - static_cast<double>(o[k]);
+      v_sqdist = std::fma(delta, delta, v_sqdist);
+    });
+    const Framed framed_v = framed(warp_sum(v_sqdist), o_gap, v_gap, c);
+    const auto v = [&](uint32_t k) {
+      return framed_v.on_delta * (static_cast<double>(v_row[k]) - static_cast<double>(o[k])) + framed_v.on_origin * o[k];
+    };
+    double n_sqdist = 0;
+    sum.each(dim, [&](uint32_t k, double& m) {
+      const double difference = v(k) - mid.inverse * m;
+      n_sqdist = std::fma(difference, difference, n_sqdist);
+    });
+    n_sqdist = warp_sum(n_sqdist);
+    const double distance = poincare_distance(n_sqdist, framed_v.gap, mid.gap, c);
+    if (lane == 0) a.distance[i] = scale * distance;
+    if (!tape) continue;
+
+    // The gradients on v′ and on n′ = m′/(m0′ + l), from there on m0′ and m′, and out of the frame.
+    const double slope = scale * poincare_slope(n_sqdist, framed_v.gap, mid.gap, c);
+    const double v_on_v = slope * (1.0 + c * n_sqdist / framed_v.gap), n_on_n = slope * (1.0 + c * n_sqdist / mid.gap);
+    double o_dot_v = 0, v_dot_v = 0, n_dot = 0;
+    sum.each(dim, [&](uint32_t k, double& m) {
+      const double n = mid.inverse * m, g_v = v_on_v * v(k) - slope * n;
+      o_dot_v += g_v * o[k], v_dot_v += g_v * v(k), n_dot += n * (n_on_n * n - slope * v(k));
+    });
+    o_dot_v = warp_sum(o_dot_v), v_dot_v = warp_sum(v_dot_v), n_dot = warp_sum(n_dot);
+    const FramedGradient to_v = framed_gradient(framed_v, o_dot_v, v_dot_v, o_gap, c);
+    const double g_m0 = -n_dot * mid.inverse * (1.0 + m0 / mid.l), m_on_m = n_dot * mid.inverse * c / mid.l;
+    double o_dot_g = 0;
+    sum.each(dim, [&](uint32_t k, double& m) {
+      const double n = mid.inverse * m, g = mid.inverse * (n_on_n * n - slope * v(k)) + m_on_m * m;
+      a.tape.midpoint_gradient[at + k] = g, o_dot_g += g * o[k];  // out of the frame when the triples are done
+      a.tape.head_gradient[at + k] = to_v.on_g * (v_on_v * v(k) - slope * n) +
+                                     to_v.on_delta * (static_cast<double>(v_row[k]) - static_cast<double>(o[k])) + to_v.on_x * v_row[k];
+    });
+    o_dot_g = warp_sum(o_dot_g);
+    const Unframed plain = unframed(o_dot_g, g_m0, o_gap, c);
+    frame.o_dot_g = o_dot_g, frame.g_m0 = g_m0, frame.plain_g_m0 = plain.g_m0, frame.on_origin = plain.on_origin;
+    if (lane == 0) s.frames[i] = frame, a.tape.scale_gradient[i] = distance;
+  }
+}
+
+// Gradients of the triples. With attention what only their relation group can finish stands in the fields of others until then: on_head has
+// the slope of d(x, t)², on_relation its part of the factor of x in ∂L_K/∂x.
+template <class Dim>
+__global__ void __launch_bounds__(kWarps* kWarp) tails_kernel(Neighborhood a, Scratch s) {
+  using P = Part<Dim>;
+  const double c = a.curvature, scale = *a.scale;
+  for_windows(a, [&](uint32_t number) {
+    const Window<Dim> w(a, number, s.heads[number]);
+    if (w.count == 0) return;
+    const P& part = w.part;
+    const HeadFrame frame = s.frames[w.head.i];
+    const double o_gap = a.entity_gap[frame.origin];
+    typename Window<Dim>::V o(part, w.entity(frame.origin));
+    Row<const double, P> g(part, static_cast<const double*>(a.tape.midpoint_gradient) + size_t{w.head.i} * part.dim);
+    double delta_sqnorm = 0, delta_dot_g = 0;
+    w.rounds([&](uint32_t round, uint32_t j) {
+      const float* const t_row = w.entity(__shfl_sync(kAllLanes, w.tail, j));
+      double sqnorm = 0, dot = 0;
+      part.turns([&](uint32_t base) {
+        float t[P::kColumns];
+        part.load(t, t_row, base), o.turn(part, base), g.turn(part, base);
+        part.columns(base, [&](uint32_t i, uint32_t) {
+          const double delta = static_cast<double>(t[i]) - static_cast<double>(o.x[i]);
+          sqnorm = std::fma(delta, delta, sqnorm), dot = std::fma(delta, g.x[i], dot);
+        });
+      });
+      w.keep(delta_sqnorm, part.sum(sqnorm), round), w.keep(delta_dot_g, part.sum(dot), round);
+    });
+    double on_scale = 0;
+    if (w.here) {
+      TripleScore score{0, 0, 1, 0};
+      if (a.attention) score = s.scores[w.triple()];
+      const TailGradient to_tail = tail_gradient(framed_term(delta_sqnorm, o_gap, w.gap, c), delta_dot_g, frame.o_dot_g, frame.g_m0,
+                                                 frame.plain_g_m0, score.weight, w.gap, c);
+      TripleGradient out{to_tail.on_midpoint, 0, 0, to_tail.on_tail};
+      if (a.attention) {
+        const double g_distance = -score.weight * to_tail.on_weight;  // ∂L_K/∂(scale·d)
+        on_scale = g_distance * score.distance;
+        const double slope = scale * g_distance * poincare_slope(score.sqdist, score.x_gap, w.gap, c);
+        out.on_tail += slope * (1.0 + c * score.sqdist / w.gap);
+        out.on_head = slope, out.on_relation = slope * (1.0 + c * score.sqdist / score.x_gap);
+      }
+      a.tape.triples[w.triple()] = out;
+    }
+    on_scale = warp_sum(on_scale);
+    if (lane_id() == 0) s.sums[size_t{number} * s.pitch + part.dim] = on_scale;
+  });
+}
+
+// Finishes the triples of the relation groups that start in a window and writes ∂L_K/∂r of each; their ∂L_K/∂v goes to the window's row.
+template <class Dim>
+__global__ void __launch_bounds__(kWarps* kWarp) groups_kernel(Neighborhood a, Scratch s) {
+  using P = Part<Dim>;
   const double c = a.curvature;
-  TripleGradient* const triples = a.tape.triples + a.triple_offsets[head.i];
-  double on_v_here[P::kColumns] = {};
-  for (uint32_t t = run.begin; t < run.end; t += kWarp) {
-    const uint32_t found = head.group_starts(t, run.end), groups = static_cast<uint32_t>(__popc(found));
-    if (groups == 0) continue;
-    const uint32_t last_end = head.next_group(shorter(t + kWarp, run.end), head.degree);
-    const uint32_t lane = lane_id(), before = static_cast<uint32_t>(__popc(found & ((1u << lane) - 1)));
-    if (found >> lane & 1) starts[before] = t + lane;
-    if (lane == 0) starts[groups] = last_end;
-    __syncwarp();
-    for (uint32_t round = 0; round * P::kRows < groups; ++round, __syncwarp()) {
+  for_windows(a, [&](uint32_t number) {
+    const Window<Dim> w(a, number, s.heads[number]);
+    if (w.count == 0) return;
+    const P& part = w.part;
+    const uint32_t starts = w.starts(), groups = static_cast<uint32_t>(__popc(starts));
+    uint32_t group = 0;  // those of the head that start before
+    for (uint32_t k = windows_before(a, w.head.i) + lane_id(); k < number; k += kWarp) group += s.groups[k];
+    group = warp_sum(group);
+    double* const on_v_row = s.sums + size_t{number} * s.pitch;
+    double* const x_row = on_v_row + part.dim + kScalars;  // where rows take several turns
+    typename Window<Dim>::V v(part, w.entity(w.head.id));
+    const double v_gap = w.v_gap();
+    TripleGradient* const triples = a.tape.triples + a.triple_offsets[w.head.i];
+    double on_v_here[P::kColumns] = {};
+    if constexpr (!P::kWhole) for_columns(part.dim, [&](uint32_t k) { on_v_row[k] = 0; });
+
+    // Where the last group ends: in a window further on, perhaps.
+    uint32_t last_end = w.head.degree;
+    for (uint32_t t = w.first + w.count; groups > 0 && t < w.head.degree; t += kWarp)
+      if (const uint32_t found = w.starts_from(t, w.head.degree); found != 0) {
+        last_end = t + static_cast<uint32_t>(__ffs(found)) - 1;
+        break;
+      }
+    uint32_t left = starts;
+    for (uint32_t round = 0; round * P::kRows < groups; ++round, left = without_first(left, P::kRows)) {
       const uint32_t q = round * P::kRows + part.place;
       const bool here = q < groups;
-      const uint32_t begin = here ? starts[q] : run.begin, end = here ? starts[q + 1] : begin;
-      uint32_t most = end - begin;
-      for (uint32_t bits = P::kPerRow; bits < kWarp; bits *= 2) {
-        const uint32_t other = __shfl_xor_sync(kAllLanes, most, bits);
-        most = other > most ? other : most;
-      }
-      const uint32_t r_id = head.relation(begin);
-      const float* r_row = head.relation_row(r_id);
-      const MobiusSum sum = head.add_relation(head.sum_sqnorm(r_row), r_id);
+      const uint32_t rest = without_first(left, part.place + 1), begin = w.first + bit_at(left, part.place, starts);
+      const uint32_t end = !here ? begin : rest ? w.first + static_cast<uint32_t>(__ffs(rest)) - 1 : last_end;
+      const uint32_t most = P::OfRow::most(end - begin);
+      const uint32_t r_id = a.graph.relations[w.head.begin + begin];
+      Row<const float, P> r(part, w.relation_row(r_id));
+      const MobiusSum sum = w.add_relation(w.sum_sqnorm(v, r.memory), r_id);
 
       // g = ∂L_K/∂x, and its products with v and r
       double on_x = 0, dot_v = 0, dot_r = 0, g[P::kColumns];
       for (uint32_t j = 0; j < most; ++j) on_x += begin + j < end ? triples[begin + j].on_relation : 0.0;
       part.turns([&](uint32_t base) {
-        part.columns(base, [&](uint32_t i, uint32_t) { g[i] = 0; });
+        HK_UNROLL
+        for (uint32_t i = 0; i < P::kColumns; ++i) g[i] = 0;
         for (uint32_t j = 0; j < most; ++j) {
-          const bool real = begin + j < end;
-          const uint32_t at = real ? begin + j : begin;
-          const double slope = real ? triples[at].on_head : 0.0;
-          float x[P::kColumns];
-          part.load(x, head.entity(head.tail(at)), base);
-          part.columns(base, [&](uint32_t i, uint32_t) { g[i] -= slope * x[i]; });
+          if (begin + j >= end) continue;
+          const double slope = triples[begin + j].on_head;
+          float t[P::kColumns];
+          part.load(t, w.entity(a.graph.tails[w.head.begin + begin + j]), base);
+          part.columns(base, [&](uint32_t i, uint32_t) { g[i] = std::fma(-slope, static_cast<double>(t[i]), g[i]); });
         }
-        float x[P::kColumns], r[P::kColumns];
-        part.load(x, head.v, base), part.load(r, r_row, base);
+        v.turn(part, base), r.turn(part, base);
         part.columns(base, [&](uint32_t i, uint32_t k) {
-          g[i] += on_x * (sum.on_v * x[i] + sum.on_r * r[i]);
-          dot_v += g[i] * x[i], dot_r += g[i] * r[i];
+          g[i] += on_x * (sum.on_v * v.x[i] + sum.on_r * r.x[i]);
+          dot_v = std::fma(g[i], static_cast<double>(v.x[i]), dot_v), dot_r = std::fma(g[i], static_cast<double>(r.x[i]), dot_r);
           if constexpr (!P::kWhole) x_row[k] = g[i];
         });
       });
+      __syncwarp();
       // back through x = v ⊕ r
-      const MobiusGradient back =
-          mobius_add_gradient(sum, part.sum(dot_v), part.sum(dot_r), head.relation_sqnorm(r_id), head.v_gap, a.relation_gap[r_id], c);
-      float* const on_r_row = a.tape.relation_gradient + (size_t{a.group_offsets[head.i]} + group + q) * part.dim;
+      const double r_gap = a.relation_gap[r_id];
+      const MobiusGradient back = mobius_add_gradient(sum, part.sum(dot_v), part.sum(dot_r), sqnorm_of(r_gap, c), v_gap, r_gap, c);
+      float* const on_r_row = a.tape.relation_gradient + (size_t{a.group_offsets[w.head.i]} + group + q) * part.dim;
       part.turns([&](uint32_t base) {
-        float x[P::kColumns], r[P::kColumns];
-        part.load(x, head.v, base), part.load(r, r_row, base);
+        double on_r[P::kColumns] = {};
+        v.turn(part, base), r.turn(part, base);
         part.columns(base, [&](uint32_t i, uint32_t k) {
           if constexpr (!P::kWhole) g[i] = x_row[k];
-          const double on_v = back.v_on_g * g[i] + back.v_on_v * x[i] + back.v_on_r * r[i];
+          const double on_v = back.v_on_g * g[i] + back.v_on_v * v.x[i] + back.v_on_r * r.x[i];
           if constexpr (P::kWhole)
             on_v_here[i] += here ? on_v : 0.0;
           else
             on_v_row[k] += on_v;
-          if (here) on_r_row[k] = static_cast<float>(back.r_on_g * g[i] + back.r_on_v * x[i] + back.r_on_r * r[i]);
+          on_r[i] = back.r_on_g * g[i] + back.r_on_v * v.x[i] + back.r_on_r * r.x[i];
         });
+        if (here) part.store(on_r_row, on_r, base);
       });
       __syncwarp();  // all lanes have read the slopes
       for (uint32_t at = begin + part.own; at < end; at += P::kPerRow) {
         const double slope = triples[at].on_head;
         triples[at].on_head = -slope * sum.on_v, triples[at].on_relation = -slope * sum.on_r;
       }
+      __syncwarp();
     }
-    group += groups;
-  }
-  if constexpr (P::kWhole)
-    part.columns(0, [&](uint32_t i, uint32_t k) {
-      const double all = part.over_rows(on_v_here[i]);
-      if (part.place == 0) on_v_row[k] += all;
+    if constexpr (P::kWhole) {
+      HK_UNROLL
+      for (uint32_t i = 0; i < P::kColumns; ++i) on_v_here[i] = part.over_rows(on_v_here[i]);
+      if (part.place == 0) part.store(on_v_row, on_v_here, 0);
+    }
+  });
+}
+
+template <class Dim>
+__global__ void __launch_bounds__(kWarps* kWarp) finish_kernel(Neighborhood a, Scratch s) {
+  const Dim dim(a.dim);
+  for (uint32_t i = first_of_warp(); i < *a.head_count; i += warps_of_grid()) {
+    const Head head(a, i);
+    if (head.degree == 0) continue;
+    const HeadFrame frame = s.frames[i];
+    const double* const rows = s.sums + size_t{windows_before(a, i)} * s.pitch;
+    const float* const o = a.entities + size_t{frame.origin} * dim;
+    const uint32_t windows = windows_of(head.degree);
+    const size_t at = size_t{i} * dim;
+    for_columns(dim, [&](uint32_t k) {
+      double on_v = a.tape.head_gradient[at + k];
+      for (uint32_t w = 0; a.attention && w < windows; ++w) on_v += rows[size_t{w} * s.pitch + k];
+      a.tape.head_gradient[at + k] = on_v, a.tape.midpoint_gradient[at + k] += frame.on_origin * o[k];
     });
+    double on_scale = 0;
+    for (uint32_t w = 0; w < windows; ++w) on_scale += rows[size_t{w} * s.pitch + dim];
+    if (lane_id() == 0) a.tape.scale_gradient[i] += on_scale;
+  }
 }
 
-// A head without triples.
-template <bool Alone, class Dim>
-__device__ void empty_head(const Head<Dim>& head, const Team<Alone>& team) {
-  const Neighborhood& a = head.a;
-  const size_t at = size_t{head.i} * head.part.dim;
-  for (uint32_t k = team.thread; k < head.part.dim; k += team.threads) {
-    if (a.midpoint) a.midpoint[at + k] = head.v[k];
-    if (a.tape.head_gradient) a.tape.head_gradient[at + k] = 0, a.tape.midpoint_gradient[at + k] = 0;
-  }
-  if (team.thread != 0) return;
-  a.distance[head.i] = 0;
-  if (a.tape.head_gradient) a.tape.scale_gradient[head.i] = 0;
-}
-
-// rows: [warps, dim] of the team, and with a tape again [warps, dim]. groups_of_warp: [warps] of the team. starts: [33] of this warp.
-template <bool Alone, class Dim>
-__device__ void neighborhood_of(const Head<Dim>& head, const Team<Alone>& team, double* rows, uint32_t* groups_of_warp, uint32_t* starts) {
-  const Neighborhood& a = head.a;
-  const Dim dim = head.part.dim;
-  const uint32_t i = head.i, lane = lane_id(), warps = team.warps, thread = team.thread, threads = team.threads;
-  const double c = a.curvature, scale = *a.scale;
-  const bool tape = a.tape.head_gradient != nullptr;
-  double* const own_row = rows + size_t{team.warp} * dim;
-  double* const head_rows = rows + size_t{warps} * dim;
-  const uint32_t first_triple = a.triple_offsets[i], share = (head.degree + warps - 1) / warps;
-  const Run run{shorter(team.warp * share, head.degree), shorter((team.warp + 1) * share, head.degree)};
-
-  // Distances of Eq. 4; only the nearest is kept where there is no tape to keep them in.
-  double nearest = kInfinity, position = kInfinity;
-  if (a.attention) {
-    for (uint32_t t = run.begin; t < run.end; t += kWarp) {
-      const Window w = head.window(t, run.end);
-      const TripleScore score = head.score(w);
-      if (!w.here) continue;
-      if (score.distance < nearest) nearest = score.distance, position = t + lane;
-      if (tape) head.scores()[t + lane] = score;
-    }
-    const double own = nearest;
-    nearest = team.least(nearest);
-    position = team.least(own == nearest ? position : kInfinity);
-  }
-  // The first of the heaviest tails; the first tail of all where no distance is a number, as after a training that diverged.
-  const uint32_t origin = head.tail(a.attention && position < kInfinity ? static_cast<uint32_t>(position) : 0);
-  const float* o = head.entity(origin);
-  const double o_gap = a.entity_gap[origin];
-  const auto weigh = [&](const Window& w) {  // the lane's triple
-    TripleScore score{0, 0, 1, 0};
-    if (a.attention && !tape) score = head.score(w);
-    if (w.here && a.attention) {
-      if (tape) score = head.scores()[w.first + lane];
-      score.weight = std::exp(-scale * (score.distance - nearest));
-    }
-    return score;
+// Lays `scratch` out; returns the bytes.
+size_t lay_out(const Neighborhood& a, uint64_t triples, Scratch& s) {
+  const size_t windows = most_windows(a.capacity, triples);
+  const bool is_whole = a.dim == 32 || a.dim == 64 || a.dim == 128;  // as with_dim has it: a lane holds its columns
+  s.pitch = a.dim + kScalars + (is_whole && !a.midpoint ? 0 : a.dim);
+  size_t taken = 0;
+  const auto take = [&](auto*& out, size_t count) {
+    using T = std::remove_reference_t<decltype(*out)>;
+    out = reinterpret_cast<T*>(static_cast<unsigned char*>(a.scratch) + taken);
+    taken += (count * sizeof(T) + 15) / 16 * 16;
   };
-  const auto clear = [&](double* row) {
-    for (uint32_t k = lane; k < dim; k += kWarp) row[k] = 0;
-    __syncwarp();
-  };
-
-  // Einstein midpoint, Eq. 5. In the ball's own coordinates first, where it is wanted: only l would lose digits there, and that comes
-  // from the frame below.
-  const size_t at = size_t{i} * dim;
-  if (a.midpoint) {
-    clear(own_row);
-    for (uint32_t t = run.begin; t < run.end; t += kWarp) {
-      const Window w = head.window(t, run.end);
-      const TripleScore score = weigh(w);
-      head.add_tails(w, nullptr, w.here ? 2.0 * score.weight / w.gap : 0.0, own_row);
-    }
-    team.sync();
-    for (uint32_t k = thread; k < dim; k += threads) {
-      double m = 0;
-      for (uint32_t w = 0; w < warps; ++w) m += rows[size_t{w} * dim + k];
-      a.midpoint[at + k] = static_cast<float>(m);  // divided below
-    }
-    team.sync();
-  }
-
-  // The sums in the frame of the origin tail: m′ by warp, then over the warps.
-  clear(own_row);
-  double m0 = 0, weight_sum = 0, on_origin = 0, lorentz_sum = 0;
-  for (uint32_t t = run.begin; t < run.end; t += kWarp) {
-    const Window w = head.window(t, run.end);
-    TripleScore score = weigh(w);
-    score.delta_sqnorm = head.add_tails(w, o, w.here ? score.weight * framed_term(0.0, o_gap, w.gap, c).on_delta : 0.0, own_row);
-    if (!w.here) continue;
-    if (tape) head.scores()[t + lane] = score;
-    const FramedTerm term = framed_term(score.delta_sqnorm, o_gap, w.gap, c);
-    m0 += score.weight * term.lorentz, weight_sum += score.weight, on_origin += score.weight * term.on_origin;
-    lorentz_sum += score.weight * lorentz_factor(w.gap);
-    if (a.weights) a.weights[first_triple + t + lane] = static_cast<float>(score.weight * lorentz_factor(w.gap));  // divided below
-  }
-  m0 = team.sum(m0), weight_sum = team.sum(weight_sum), on_origin = team.sum(on_origin);
-  lorentz_sum = team.sum(lorentz_sum);  // and all warps' rows are complete
-  double m_sqnorm = 0;
-  for (uint32_t k = thread; k < dim; k += threads) {
-    double m = 0;
-    for (uint32_t w = 0; w < warps; ++w) m += rows[size_t{w} * dim + k];
-    m += on_origin * o[k];
-    rows[k] = m, m_sqnorm += m * m;
-  }
-  m_sqnorm = team.sum(m_sqnorm);
-  if (a.weights)
-    for (uint32_t t = thread; t < head.degree; t += threads)
-      a.weights[first_triple + t] = static_cast<float>(a.weights[first_triple + t] / lorentz_sum);
-  const Midpoint mid = einstein_midpoint(m0, m_sqnorm, weight_sum, c);
-
-  // Eq. 7. From here to the triples below, thread `thread` alone has columns thread, thread + threads, …
-  double v_sqdist = 0;
-  for (uint32_t k = thread; k < dim; k += threads) {
-    const double delta = static_cast<double>(head.v[k]) - static_cast<double>(o[k]);
-    v_sqdist += delta * delta;
-    if (a.midpoint) a.midpoint[at + k] = static_cast<float>(a.midpoint[at + k] / (lorentz_sum + mid.l));
-  }
-  const Framed frame = framed(team.sum(v_sqdist), o_gap, head.v_gap, c);
-  const auto n = [&](uint32_t k) { return mid.inverse * rows[k]; };
-  const auto v = [&](uint32_t k) {
-    return frame.on_delta * (static_cast<double>(head.v[k]) - static_cast<double>(o[k])) + frame.on_origin * o[k];
-  };
-  double n_sqdist = 0;
-  for (uint32_t k = thread; k < dim; k += threads) {
-    const double difference = v(k) - n(k);
-    n_sqdist += difference * difference;
-  }
-  n_sqdist = team.sum(n_sqdist);
-  const double distance = poincare_distance(n_sqdist, frame.gap, mid.gap, c);
-  if (thread == 0) a.distance[i] = scale * distance;
-  if (!tape) return team.sync();  // the rows may be written again
-
-  // The gradients on v′ and on n′ = m′/(m0′ + l), from there on m0′ and m′, and out of the frame.
-  const double slope = scale * poincare_slope(n_sqdist, frame.gap, mid.gap, c);
-  const double v_on_v = slope * (1.0 + c * n_sqdist / frame.gap), n_on_n = slope * (1.0 + c * n_sqdist / mid.gap);
-  double o_dot_v = 0, v_dot_v = 0, n_dot = 0;
-  for (uint32_t k = thread; k < dim; k += threads) {
-    const double g_v = v_on_v * v(k) - slope * n(k);
-    o_dot_v += g_v * o[k], v_dot_v += g_v * v(k), n_dot += n(k) * (n_on_n * n(k) - slope * v(k));
-  }
-  o_dot_v = team.sum(o_dot_v), v_dot_v = team.sum(v_dot_v), n_dot = team.sum(n_dot);
-  const FramedGradient to_v = framed_gradient(frame, o_dot_v, v_dot_v, o_gap, c);
-  const double g_m0 = -n_dot * mid.inverse * (1.0 + m0 / mid.l), m_on_m = n_dot * mid.inverse * c / mid.l;
-  double* const framed_g = a.tape.midpoint_gradient + at;  // out of the frame when the triples are done
-  double o_dot_g = 0;
-  for (uint32_t k = thread; k < dim; k += threads) {
-    const double g = mid.inverse * (n_on_n * n(k) - slope * v(k)) + m_on_m * rows[k];
-    framed_g[k] = g, o_dot_g += g * o[k];
-    head_rows[k] = to_v.on_g * (v_on_v * v(k) - slope * n(k)) + to_v.on_delta * (static_cast<double>(head.v[k]) - static_cast<double>(o[k])) +
-                   to_v.on_x * head.v[k];
-    for (uint32_t w = 1; w < warps; ++w) head_rows[size_t{w} * dim + k] = 0;
-  }
-  o_dot_g = team.sum(o_dot_g);
-  const Unframed plain = unframed(o_dot_g, g_m0, o_gap, c);
-  const uint32_t groups = a.attention ? head.count_groups(run) : 0;
-  if (lane == 0) groups_of_warp[team.warp] = groups;
-
-  // The triples of a run, then its groups: those that start in it, whose last triples may be the next warp's.
-  const double on_scale = team.sum(triple_gradients(head, run, {o, o_gap, framed_g, o_dot_g, g_m0, plain.g_m0}));
-  team.sync();
-  if (a.attention) {
-    uint32_t group = 0;
-    for (uint32_t w = 0; w < team.warp; ++w) group += groups_of_warp[w];
-    group_gradients(head, run, group, starts, own_row, head_rows + size_t{team.warp} * dim);
-  }
-  team.sync();
-  for (uint32_t k = thread; k < dim; k += threads) {
-    double g = 0;
-    for (uint32_t w = 0; w < warps; ++w) g += head_rows[size_t{w} * dim + k];
-    a.tape.head_gradient[at + k] = g;
-    framed_g[k] += plain.on_origin * o[k];
-  }
-  if (thread == 0) a.tape.scale_gradient[i] = distance + on_scale;
-  team.sync();  // the rows may be written again
-}
-
-// Four blocks per multiprocessor leave it 128 registers, three 168: with fewer the compiler spills.
-template <bool Alone, class Dim>
-__global__ void __launch_bounds__(kHeadThreads, Part<Dim>::kWhole ? 4 : 3) neighborhood_kernel(Neighborhood a) {
-  HK_DYNAMIC_SHARED(double, rows);
-  __shared__ double sums[kHeadWarps];
-  __shared__ uint32_t groups_of_warp[kHeadWarps], starts[kHeadWarps][kWarp + 1];
-  const uint32_t warp = threadIdx.y, teams = Alone ? blockDim.y : 1;
-  const Team<Alone> team(sums);
-  double* const rows_of_team = Alone ? rows + size_t{warp} * (a.tape.head_gradient ? 2 : 1) * a.dim : rows;
-  for (uint32_t i = blockIdx.x * teams + (Alone ? warp : 0); i < *a.head_count; i += gridDim.x * teams) {
-    const Head<Dim> head(a, i);
-    if ((head.degree <= kAlone) != Alone) continue;
-    if (head.degree == 0)
-      empty_head(head, team);
-    else
-      neighborhood_of(head, team, rows_of_team, groups_of_warp + (Alone ? warp : 0), starts[warp]);
-  }
+  take(s.heads, windows), take(s.groups, windows), take(s.nearest, windows), take(s.frames, a.capacity), take(s.sums, windows * s.pitch);
+  if (a.tape.triples)
+    s.scores = reinterpret_cast<TripleScore*>(a.tape.triples);
+  else
+    take(s.scores, triples);
+  return taken;
 }
 
 }  // namespace
 
+size_t CudaBackend::neighborhood_scratch(const Neighborhood& a, uint64_t triples) const {
+  Scratch s;
+  return lay_out(a, triples, s);
+}
+
 void CudaBackend::neighborhood(const Neighborhood& a) {
-  const size_t row = size_t{a.dim} * sizeof(double);
-  const auto shared = [&](uint32_t warps) { return (a.tape.head_gradient ? 2 : 1) * warps * row; };
-  uint32_t warps = kHeadWarps;
-  while (warps > 1 && shared(warps) > kMostShared - 1024) warps /= 2;
+  Scratch s;
+  lay_out(a, a.triples, s);
+  const dim3 block(kWarp, kWarps);
+  const uint32_t of_windows = blocks_for(most_windows(a.capacity, a.triples), kWarps), of_heads = blocks_for(a.capacity, kWarps);
   with_dim(a.dim, [&](auto dim) {
     using Dim = decltype(dim);
-    branches({[&] {
-                launch("neighborhood: short", neighborhood_kernel<true, Dim>, blocks_for(a.capacity, warps), dim3(kWarp, warps), shared(warps),
-                       stream_, a);
-              },
-              [&] {
-                launch("neighborhood: long", neighborhood_kernel<false, Dim>, blocks_for(a.capacity, 1), dim3(kWarp, warps), shared(warps),
-                       stream_, a);
-              }});
+    launch("neighborhood: scores", scores_kernel<Dim>, of_windows, block, 0, stream_, a, s);
+    launch("neighborhood: sums", sums_kernel<Dim>, of_windows, block, 0, stream_, a, s);
+    launch("neighborhood: heads", heads_kernel<Dim>, of_heads, block, 0, stream_, a, s);
+    if (a.tape.head_gradient == nullptr) return;
+    launch("neighborhood: tails", tails_kernel<Dim>, of_windows, block, 0, stream_, a, s);
+    if (a.attention) launch("neighborhood: groups", groups_kernel<Dim>, of_windows, block, 0, stream_, a, s);
+    launch("neighborhood: finish", finish_kernel<Dim>, of_heads, block, 0, stream_, a, s);
   });
 }
 

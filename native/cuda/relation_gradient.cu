@@ -48,17 +48,21 @@ __global__ void relation_chunks_kernel(RelationGradient a) {
 }
 
 template <class Dim>
+__global__ void __launch_bounds__(kHubWarps* kWarp) relation_hubs_kernel(RelationGradient a) {
+  sum_chunks<Dim>(a.groups, a.partial, a.dim, [](uint32_t) { return true; },
+                  [&](uint32_t r, uint32_t k, double sum) { a.gradient[size_t{r} * a.dim + k] = static_cast<float>(sum); });
+}
+
+template <class Dim>
 __global__ void relation_rows_kernel(RelationGradient a) {
   using P = Part<Dim>;
   const P part{Dim(a.dim)};
-  rows_of_warp(part, a.groups.rows, [&](uint32_t r, bool here) {
-    const uint32_t chunk = a.groups.chunk_offsets[r], begin = a.groups.offsets[r];
-    const bool has_chunks = chunk != a.groups.chunk_offsets[r + 1];
-    const uint32_t end = has_chunks || !here ? begin : a.groups.offsets[r + 1];
+  rows_of_warp(part, a.groups.rows, [&](uint32_t r, bool listed) {
+    const uint32_t begin = a.groups.offsets[r], length = a.groups.offsets[r + 1] - begin;
+    const bool here = listed && length <= a.groups.chunk;
     part.turns([&](uint32_t base) {
       double sum[P::kColumns] = {};
-      gather(part, a, {begin, end}, base, sum);
-      if (has_chunks) part.add(sum, 1.0, static_cast<const double*>(a.partial) + size_t{chunk} * part.dim, base);
+      gather(part, a, {begin, here ? begin + length : begin}, base, sum);
       if (here) part.store(a.gradient + size_t{r} * part.dim, sum, base);
     });
   });
@@ -71,8 +75,7 @@ void CudaBackend::relation_gradient(const RelationGradient& a) {
     using Dim = decltype(dim);
     const dim3 block(kWarp, kWarps);
     launch("relation_gradient: chunks", relation_chunks_kernel<Dim>, blocks_for(a.groups.chunks, kWarps), block, 0, stream_, a);
-    launch("relation_gradient: long", sum_chunks_kernel<Dim>, blocks_for(a.groups.longs, 1), dim3(kWarp, kHubWarps), 0, stream_, a.groups,
-           static_cast<const uint32_t*>(nullptr), a.partial, a.dim);
+    launch("relation_gradient: long", relation_hubs_kernel<Dim>, blocks_for(a.groups.longs, 1), dim3(kWarp, kHubWarps), 0, stream_, a);
     launch("relation_gradient: rows", relation_rows_kernel<Dim>, blocks_for_rows<Part<Dim>>(a.groups.rows), block, 0, stream_, a);
   });
 }

@@ -59,6 +59,16 @@ struct Lanes {
   }
 };
 
+// The place-th bit that is set, or the first of `all` where there are fewer.
+__device__ inline uint32_t bit_at(uint32_t bits, uint32_t place, uint32_t all) {
+  for (uint32_t p = 0; p < place; ++p) bits &= bits - 1;
+  return static_cast<uint32_t>(__ffs(bits ? bits : all)) - 1;
+}
+__device__ inline uint32_t without_first(uint32_t bits, uint32_t count) {
+  for (uint32_t p = 0; p < count; ++p) bits &= bits - 1;
+  return bits;
+}
+
 // This lane's part of the row that it works on, where L lanes take L / kPerRow rows at a time.
 template <class Dim, uint32_t L = kWarp>
 struct Part {

@@ -82,6 +82,16 @@ void poincare_distance_gradient(Backend& backend, const float* x, const float* y
   gx.finish(), gy.finish();
 }
 
+namespace {
+
+void neighborhood_with_scratch(Backend& backend, Neighborhood a) {
+  Buffer<uint8_t> scratch(backend, backend.neighborhood_scratch(a, a.triples));
+  a.scratch = scratch.data();
+  backend.neighborhood(a);
+}
+
+}  // namespace
+
 void neighborhood(Backend& backend, Rows entities, Rows relations, uint32_t dim, const HostGraphView& graph, const uint32_t* items,
                   uint32_t count, double curvature, float* midpoint, float* attention, float* distance) {
   if (count == 0) return;
@@ -97,9 +107,9 @@ void neighborhood(Backend& backend, Rows entities, Rows relations, uint32_t dim,
   const Buffer<double> scale(backend, &one, 1);
   const Output<float> out_midpoint(backend, midpoint, size_t{count} * dim), out_attention(backend, attention, triple_offsets.back());
   Buffer<double> out_distance(backend, count);
-  backend.neighborhood({e.data(), e_gap.data(), r.data(), r_gap.data(), {offsets.data(), ids.data(), tails.data()}, heads.data(),
-                        head_count.data(), count, head_offsets.data(), nullptr, dim, curvature, scale.data(), true, out_midpoint.data(),
-                        out_attention.data(), out_distance.data(), {}});
+  neighborhood_with_scratch(backend, {e.data(), e_gap.data(), r.data(), r_gap.data(), {offsets.data(), ids.data(), tails.data()}, heads.data(),
+                                      head_count.data(), count, head_offsets.data(), nullptr, dim, curvature, scale.data(), true,
+                                      out_midpoint.data(), out_attention.data(), out_distance.data(), {}, triple_offsets.back(), nullptr});
   out_midpoint.finish(), out_attention.finish();
   const std::vector<double> d = out_distance.download();
   std::copy(d.begin(), d.end(), distance);
@@ -141,9 +151,9 @@ void neighborhood_gradient(Backend& backend, Rows entities, Rows relations, uint
   Buffer<double> head_gradient(backend, rows), midpoint_gradient(backend, rows), scale_gradient(backend, heads_n), distance(backend, heads_n);
   Buffer<TripleGradient> tape_triples(backend, triples);
   const NeighborhoodTape tape{head_gradient.data(), midpoint_gradient.data(), tape_triples.data(), group_gradient.data(), scale_gradient.data()};
-  backend.neighborhood({e.data(), e_gap.data(), r.data(), r_gap.data(), device_graph.view(), heads.rows(), heads.count(), heads_n,
-                        triple_offsets.data(), group_offsets.data(), dim, curvature, scale.data(), true, nullptr, nullptr, distance.data(),
-                        tape});
+  neighborhood_with_scratch(backend, {e.data(), e_gap.data(), r.data(), r_gap.data(), device_graph.view(), heads.rows(), heads.count(), heads_n,
+                                      triple_offsets.data(), group_offsets.data(), dim, curvature, scale.data(), true, nullptr, nullptr,
+                                      distance.data(), tape, triples, nullptr});
   const Incidence in_edges = device_graph.in_edges(), relation_groups = device_graph.relation_groups();
   Buffer<double> partial(backend, size_t{std::max(in_edges.chunks, relation_groups.chunks)} * dim);
   Buffer<float> entity_rows(backend, size_t{touched.capacity()} * dim), relation_rows(backend, size_t{relations.count} * dim);

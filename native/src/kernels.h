@@ -205,6 +205,8 @@ struct Neighborhood {
   float* weights;       // [triples] out: normalised a_t γ_t, or null
   double* distance;     // [heads] out: L_K
   NeighborhoodTape tape;  // all null: no gradients
+  uint64_t triples;       // at least as many as the heads have
+  void* scratch;          // what Backend::neighborhood_scratch asks for
 };
 
 // Adds weight_v·∂L_K(v) of all heads to the rows of the entities they touch, and the ranking part of items:

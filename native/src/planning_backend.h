@@ -8,9 +8,10 @@ namespace hk {
 
 class PlanningBackend final : public Backend {
  public:
-  // `chunk`: incidence_chunk of the backend that is planned for.
-  explicit PlanningBackend(uint32_t chunk) : chunk_(chunk) {}
-  uint32_t incidence_chunk() const override { return chunk_; }
+  // In the place of `real`.
+  explicit PlanningBackend(const Backend& real) : real_(real) {}
+  uint32_t incidence_chunk() const override { return real_.incidence_chunk(); }
+  size_t neighborhood_scratch(const Neighborhood& a, uint64_t triples) const override { return real_.neighborhood_scratch(a, triples); }
   // Of all blocks so far, in the units in which a GPU's memory is handed out.
   size_t bytes() const { return bytes_; }
 
@@ -53,7 +54,7 @@ class PlanningBackend final : public Backend {
 
  private:
   static constexpr size_t kUnit = 256;
-  const uint32_t chunk_;
+  const Backend& real_;
   size_t bytes_ = 0;
 };
 

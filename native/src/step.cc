@@ -78,6 +78,9 @@ Step::Step(Backend& backend, const DeviceGraph& graph, const StepShape& shape, c
   weight_ = {backend, heads}, head_distance_ = {backend, heads};
   tape_head_gradient_ = {backend, heads * dim}, tape_midpoint_gradient_ = {backend, heads * dim};
   tape_scale_gradient_ = {backend, heads}, tape_triples_ = {backend, triples}, tape_relation_gradient_ = {backend, groups * dim};
+  Neighborhood largest{};
+  largest.capacity = static_cast<uint32_t>(heads), largest.dim = shape.dim, largest.tape = tape();
+  neighborhood_scratch_ = {backend, options.knowledge ? backend.neighborhood_scratch(largest, triples) : 0};
   loss_ = {backend, batch}, sample_scale_gradient_ = {backend, batch};
   if (shape.negatives == 0) {
     ranking_tape_ = {backend, batch};
@@ -141,7 +144,8 @@ void Step::inner(const StepTables& tables, const Batch& batch, const BatchLists&
   const auto neighborhoods = [&] {
     backend_.neighborhood({tables.entities.points, tables.entities.gap, relations, tables.relations.gap, graph_.view(), heads.rows(),
                            heads.count(), heads.capacity(), lists.triple_offsets(), lists.group_offsets(), dim, options_.curvature,
-                           tables.scale, options_.attention, nullptr, nullptr, head_distance_.data(), tape()});
+                           tables.scale, options_.attention, nullptr, nullptr, head_distance_.data(), tape(), tape_triples_.size(),
+                           neighborhood_scratch_.data()});
   };
   const auto weigh = [&] {
     backend_.head_weights(

@@ -13,8 +13,8 @@ void Control::check() const {
   if (stop.load(std::memory_order_relaxed)) throw Aborted();
 }
 
-size_t Trainer::bytes_needed(const TrainerOptions& options, uint32_t incidence_chunk) {
-  auto backend = std::make_unique<PlanningBackend>(incidence_chunk);
+size_t Trainer::bytes_needed(const TrainerOptions& options, const Backend& real) {
+  auto backend = std::make_unique<PlanningBackend>(real);
   const PlanningBackend& planning = *backend;
   const Trainer planned(std::move(backend), options);
   return planning.bytes();
@@ -22,7 +22,7 @@ size_t Trainer::bytes_needed(const TrainerOptions& options, uint32_t incidence_c
 
 Trainer::Trainer(std::unique_ptr<Backend> backend, TrainerOptions options) : options_(std::move(options)), backend_(std::move(backend)) {
   if (const size_t free = backend_->free_memory(); free != SIZE_MAX) {
-    memory_bytes_ = bytes_needed(options_, backend_->incidence_chunk());
+    memory_bytes_ = bytes_needed(options_, *backend_);
     require(memory_bytes_ <= free, "ERR_HK_MEMORY",
             "training needs " + std::to_string(memory_bytes_) + " bytes of the backend's memory, " + std::to_string(free) + " are free");
   }

@@ -88,7 +88,7 @@ class Trainer {
   void move_average(ParameterTable& table, const StepState* state, const RowList* rows);
 
   TrainerOptions options_;
-  static size_t bytes_needed(const TrainerOptions& options, uint32_t incidence_chunk);
+  static size_t bytes_needed(const TrainerOptions& options, const Backend& real);
 
   size_t memory_bytes_ = 0;
   std::unique_ptr<Backend> backend_;

@@ -388,9 +388,12 @@ Results exercise(Backend& b, const Case& c, const World& w) {
   b.download(&head_triples, triple_offsets.data() + head_count, sizeof(head_triples));
   for (const bool with_tape : {false, true}) {
     const std::string at = with_tape ? " with tape" : "";
-    b.neighborhood({entities.point_rows(), entities.gap.data(), relation_points, relations.gap.data(), graph.view(), heads.unique.data(),
-                    heads.count.data(), heads.capacity, triple_offsets.data(), group_offsets.data(), dim, c.curvature, scale.data(),
-                    c.attention, midpoint.data(), weights.data(), distance.data(), with_tape ? head_tape : NeighborhoodTape{}});
+    Neighborhood a{entities.point_rows(), entities.gap.data(), relation_points, relations.gap.data(), graph.view(), heads.unique.data(),
+                   heads.count.data(), heads.capacity, triple_offsets.data(), group_offsets.data(), dim, c.curvature, scale.data(),
+                   c.attention, midpoint.data(), weights.data(), distance.data(), with_tape ? head_tape : NeighborhoodTape{}, triples, nullptr};
+    Buffer<uint8_t> scratch(b, b.neighborhood_scratch(a, triples));
+    a.scratch = scratch.data();
+    b.neighborhood(a);
     keep(out, "neighborhood.midpoint" + at, midpoint, size_t{head_count} * dim, kFloat);
     keep(out, "neighborhood.weights" + at, weights, head_triples, kFloat),
         keep(out, "neighborhood.distance" + at, distance, head_count, kDouble);
