@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
  * the first pattern that fits. Files of one group do not import each other, except a source file its own header.
  */
 const nativeGroups: readonly (readonly string[])[] = [
+  ['native/src/host_device.h'],
   ['native/src/error.h', 'native/src/ball.h', 'native/src/cpu/isa.h', 'native/src/cpu/isa.cc', 'native/src/cpu/parallel.h'],
   [
     'native/src/philox.h',
@@ -35,6 +36,7 @@ const nativeGroups: readonly (readonly string[])[] = [
   ['native/cuda/cuda_check.h', 'native/cuda/host/cuda_runtime.h'],
   ['native/cuda/launch.h'],
   ['native/cuda/warp.cuh'],
+  ['native/cuda/row_parts.cuh'],
   ['native/cuda/*.h', 'native/cuda/*.cuh'],
   ['native/cuda/*.cu'],
   ['native/src/backends.cc'],

@@ -18,8 +18,13 @@ CudaStatus cuda_status() { return {true, "CUDA kernels executed on the host", ""
 
 const char* CudaBackend::name() const { return "cuda-on-host"; }
 
+// In an order drawn from the schedule; as many at a time as there are streams on a device.
 void CudaBackend::branches(const std::vector<Calls>& all) {
+  const uint32_t sides = static_cast<uint32_t>(all.size()) - 1;
+  require(sides_in_use_ + sides <= kSides, "ERR_HK_INTERNAL", "more branches at a time than there are streams");
+  sides_in_use_ += sides, ++branch_depth_;
   for (const uint32_t i : host::order_of(static_cast<uint32_t>(all.size()))) all[i]();
+  if (--branch_depth_ == 0) sides_in_use_ = 0;
 }
 
 #else

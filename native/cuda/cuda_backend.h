@@ -24,6 +24,7 @@ class CudaBackend final : public Backend {
   void synchronize() override;
   size_t free_memory() const override;
   uint32_t incidence_chunk() const override { return 64; }
+  bool wants_windows() const override { return true; }
   size_t neighborhood_scratch(const Neighborhood& a, uint64_t triples) const override;
 #if !defined(HK_CUDA_ON_HOST)
   std::unique_ptr<Recording> record(std::vector<Calls> turns) override;
@@ -59,6 +60,7 @@ class CudaBackend final : public Backend {
   void top_k(const TopK& a) override;
 
  private:
+  void triple_windows(const HeadLists& a);
   struct Unopened {};
   explicit CudaBackend(Unopened) {}
 
@@ -71,7 +73,7 @@ class CudaBackend final : public Backend {
   struct Span {
     CUevent_st *begin = nullptr, *end = nullptr;
   };
-  static constexpr uint32_t kSides = 12;  // a step's branches, those within others included, beyond the first of each: 11 at most
+  static constexpr uint32_t kSides = 16;  // a step's branches, those within others included, beyond the first of each: 13 at most
 
   CUstream_st* stream_ = nullptr;  // of the calls now
   CUevent_st* forked_ = nullptr;

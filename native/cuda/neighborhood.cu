@@ -44,8 +44,7 @@ struct HeadFrame {
 
 // Where windows and heads leave things to each other.
 struct Scratch {
-  uint32_t* heads;     // [windows] place of the window's head
-  uint32_t* groups;    // [windows] relation groups that start in it
+  TripleWindow* windows;  // where the caller has none
   Nearest* nearest;    // [windows]
   HeadFrame* frames;   // [heads]
   double* sums;        // [windows, pitch]: a row of dim numbers, four scalars, and a second row
@@ -54,28 +53,14 @@ struct Scratch {
 };
 constexpr uint32_t kScalars = 4;
 
-// A head's windows have numbers of their own: its first is number windows_before(i), of which there are enough for any degree.
-__device__ inline uint32_t windows_before(const Neighborhood& a, uint32_t i) { return a.triple_offsets[i] / kWarp + i; }
-__device__ inline uint32_t windows_of(uint32_t degree) { return (degree + kWarp - 1) / kWarp; }
-constexpr uint64_t most_windows(uint64_t heads, uint64_t triples) { return triples / kWarp + heads + 1; }
+__device__ inline uint32_t first_window(const Neighborhood& a, uint32_t i) { return windows_before(a.triple_offsets[i], i); }
+__device__ inline uint32_t windows_of(uint32_t degree) { return (degree + kWindow - 1) / kWindow; }
 
 // f(number) for the windows of this warp
 template <class F>
 __device__ void for_windows(const Neighborhood& a, const F& f) {
-  const uint32_t heads = *a.head_count, windows = heads == 0 ? 0 : windows_before(a, heads);
+  const uint32_t heads = *a.head_count, windows = heads == 0 ? 0 : first_window(a, heads);
   for (uint32_t number = first_of_warp(); number < windows; number += warps_of_grid()) f(number);
-}
-
-// The head of a window: the last that begins at its number or before, each turn among 32 of those left.
-__device__ inline uint32_t head_of(const Neighborhood& a, uint32_t number) {
-  uint32_t low = 0, high = *a.head_count;
-  while (high - low > 1) {
-    const uint32_t step = (high - low + kWarp - 1) / kWarp, probe = low + lane_id() * step;
-    const bool before = probe < high && windows_before(a, probe) <= number;
-    low += (static_cast<uint32_t>(__popc(__ballot_sync(kAllLanes, before))) - 1) * step;
-    high = high - low < step ? high : low + step;
-  }
-  return low;
 }
 
 // A head, as a warp sees it.
@@ -94,30 +79,26 @@ struct Window {
   using V = Row<const float, P>;
   const Neighborhood& a;
   const P part;
-  const Head head;
-  uint32_t first, count;  // first of its triples among the head's
-  bool here;              // this lane has a triple
+  const TripleWindow of;
+  const bool here;  // this lane has a triple
   uint32_t tail, relation;
   double gap;  // of the tail
 
-  __device__ Window(const Neighborhood& arguments, uint32_t number, uint32_t place)
-      : a(arguments), part(Dim(arguments.dim)), head(arguments, place) {
-    first = (number - windows_before(a, place)) * kWarp;
-    count = first >= head.degree ? 0 : head.degree - first < kWarp ? head.degree - first : kWarp;
-    here = lane_id() < count;
-    if (count == 0) return;
-    const uint32_t t = head.begin + first + (here ? lane_id() : 0);
+  __device__ Window(const Neighborhood& arguments, uint32_t number)
+      : a(arguments), part(Dim(arguments.dim)), of(arguments.windows[number]), here(lane_id() < of.count) {
+    if (of.count == 0) return;
+    const uint32_t t = of.graph_begin + of.first + (here ? lane_id() : 0);
     tail = a.graph.tails[t], relation = a.attention ? a.graph.relations[t] : 0, gap = a.entity_gap[tail];
   }
   __device__ const float* entity(uint32_t id) const { return a.entities + size_t{id} * part.dim; }
   __device__ const float* relation_row(uint32_t r) const { return a.relations + size_t{r} * part.dim; }
-  __device__ size_t triple() const { return size_t{a.triple_offsets[head.i]} + first + lane_id(); }  // of this lane, in the tape
-  __device__ double v_gap() const { return a.entity_gap[head.id]; }
+  __device__ size_t triple() const { return size_t{of.begin} + of.first + lane_id(); }  // of this lane, in the tape
+  __device__ double v_gap() const { return a.entity_gap[of.head]; }
 
   // f(round, j) for the rounds that show each part of the warp, in turn, the triples j of the window
   template <class F>
   __device__ void rounds(const F& f) const {
-    for (uint32_t round = 0; round * P::kRows < count; ++round) f(round, round * P::kRows + part.place);
+    for (uint32_t round = 0; round * P::kRows < of.count; ++round) f(round, round * P::kRows + part.place);
   }
   // `own` becomes the value that a round had for this lane's triple.
   __device__ void keep(double& own, double value, uint32_t round) const {
@@ -125,10 +106,10 @@ struct Window {
     if (lane_id() / P::kRows == round) own = mine;
   }
   // Which lanes' triples start a relation group.
-  __device__ uint32_t starts() const { return starts_from(first, first + count); }
+  __device__ uint32_t starts() const { return starts_from(of.first, of.first + of.count); }
   // Which of the 32 triples from `t` on, below `end`, start a group.
   __device__ uint32_t starts_from(uint32_t t, uint32_t end) const {
-    const uint32_t own = t + lane_id(), at = head.begin + own;
+    const uint32_t own = t + lane_id(), at = of.graph_begin + own;
     return __ballot_sync(kAllLanes, own < end && (own == 0 || a.graph.relations[at] != a.graph.relations[at - 1]));
   }
   __device__ MobiusSum add_relation(double sqnorm, uint32_t r) const {
@@ -154,16 +135,13 @@ __global__ void __launch_bounds__(kWarps* kWarp) scores_kernel(Neighborhood a, S
   using P = Part<Dim>;
   const uint32_t lane = lane_id();
   for_windows(a, [&](uint32_t number) {
-    const uint32_t place = head_of(a, number);
-    if (lane == 0) s.heads[number] = place;
-    const Window<Dim> w(a, number, place);
-    if (w.count == 0 || !a.attention) return;
+    const Window<Dim> w(a, number);
+    if (w.of.count == 0) return;
     const P& part = w.part;
-    typename Window<Dim>::V v(part, w.entity(w.head.id));
+    typename Window<Dim>::V v(part, w.entity(w.of.head));
 
     // v ⊕ r of this lane's triple; the first may belong to a group that starts before
-    const uint32_t in_graph = w.starts(), starts = in_graph | 1, groups = static_cast<uint32_t>(__popc(starts));
-    if (lane == 0) s.groups[number] = static_cast<uint32_t>(__popc(in_graph));
+    const uint32_t starts = w.starts() | 1, groups = static_cast<uint32_t>(__popc(starts));
     const uint32_t group = static_cast<uint32_t>(__popc(starts & (kAllLanes >> (kWarp - 1 - lane)))) - 1;
     double sqnorm = 0;
     uint32_t left = starts;
@@ -194,7 +172,7 @@ __global__ void __launch_bounds__(kWarps* kWarp) scores_kernel(Neighborhood a, S
     if (w.here) s.scores[w.triple()] = {sqdist, distance, 0, x.gap};
     const double nearest = warp_min(distance);
     const uint32_t found = __ballot_sync(kAllLanes, w.here && distance == nearest);
-    if (lane == 0) s.nearest[number] = {nearest, found ? w.first + static_cast<uint32_t>(__ffs(found)) - 1 : kNone};
+    if (lane == 0) s.nearest[number] = {nearest, found ? w.of.first + static_cast<uint32_t>(__ffs(found)) - 1 : kNone};
   });
 }
 
@@ -216,13 +194,13 @@ __global__ void __launch_bounds__(kWarps* kWarp) sums_kernel(Neighborhood a, Scr
   using P = Part<Dim>;
   const double c = a.curvature, scale = *a.scale;
   for_windows(a, [&](uint32_t number) {
-    const Window<Dim> w(a, number, s.heads[number]);
-    if (w.count == 0) return;
+    const Window<Dim> w(a, number);
+    if (w.of.count == 0) return;
     const P& part = w.part;
-    const uint32_t i = w.head.i, first_window = windows_before(a, i), lane = lane_id();
-    const Nearest nearest = a.attention ? nearest_of(s, first_window, windows_of(w.head.degree)) : Nearest{0, 0};
-    const uint32_t origin = a.graph.tails[w.head.begin + (nearest.position == kNone ? 0 : nearest.position)];
-    if (number == first_window && lane == 0) s.frames[i].nearest = nearest.distance, s.frames[i].origin = origin;
+    const uint32_t i = w.of.place, lane = lane_id();
+    const Nearest nearest = a.attention ? nearest_of(s, number - w.of.first / kWindow, windows_of(w.of.degree)) : Nearest{0, 0};
+    const uint32_t origin = a.graph.tails[w.of.graph_begin + (nearest.position == kNone ? 0 : nearest.position)];
+    if (w.of.first == 0 && lane == 0) s.frames[i].nearest = nearest.distance, s.frames[i].origin = origin;
     const double o_gap = a.entity_gap[origin];
     double weight = w.here ? 1 : 0;
     if (w.here && a.attention) weight = std::exp(-scale * (s.scores[w.triple()].distance - nearest.distance));
@@ -271,6 +249,14 @@ __global__ void __launch_bounds__(kWarps* kWarp) sums_kernel(Neighborhood a, Scr
   });
 }
 
+// In order; the loads do not wait for each other.
+__device__ inline double sum_over(uint32_t windows, const double* first, uint32_t pitch) {
+  double sum = 0;
+  HK_UNROLL_BY(8)
+  for (uint32_t w = 0; w < windows; ++w) sum += first[size_t{w} * pitch];
+  return sum;
+}
+
 // A row of doubles of which each lane has columns lane, lane + 32, …: in registers where dim is known.
 template <class Dim>
 struct OwnColumns {
@@ -310,28 +296,25 @@ __global__ void __launch_bounds__(kWarps* kWarp) heads_kernel(Neighborhood a, Sc
     HeadFrame frame = s.frames[i];
     const float* const o = a.entities + size_t{frame.origin} * dim;
     const double o_gap = a.entity_gap[frame.origin], v_gap = a.entity_gap[head.id];
-    double* const rows = s.sums + size_t{windows_before(a, i)} * s.pitch;
+    double* const rows = s.sums + size_t{first_window(a, i)} * s.pitch;
     const uint32_t windows = windows_of(head.degree);
     double m0 = 0, weight_sum = 0, on_origin = 0, lorentz_sum = 0;
-    for (uint32_t w = 0; w < windows; ++w) {
+    for (uint32_t w = lane; w < windows; w += kWarp) {
       const double* const scalars = rows + size_t{w} * s.pitch + dim;
       m0 += scalars[0], weight_sum += scalars[1], on_origin += scalars[2], lorentz_sum += scalars[3];
     }
+    m0 = warp_sum(m0), weight_sum = warp_sum(weight_sum), on_origin = warp_sum(on_origin), lorentz_sum = warp_sum(lorentz_sum);
     // m′ over the windows
     OwnColumns<Dim> sum(rows);
     double m_sqnorm = 0;
     sum.each(dim, [&](uint32_t k, double& m) {
-      double all = 0;
-      for (uint32_t w = 0; w < windows; ++w) all += rows[size_t{w} * s.pitch + k];
-      m = all + on_origin * o[k], m_sqnorm = std::fma(m, m, m_sqnorm);
+      m = sum_over(windows, rows + k, s.pitch) + on_origin * o[k], m_sqnorm = std::fma(m, m, m_sqnorm);
     });
     m_sqnorm = warp_sum(m_sqnorm);
     const Midpoint mid = einstein_midpoint(m0, m_sqnorm, weight_sum, c);
     if (a.midpoint)  // in the ball's own coordinates only l would lose digits: that comes from the frame
       for_columns(dim, [&](uint32_t k) {
-        double all = 0;
-        for (uint32_t w = 0; w < windows; ++w) all += rows[size_t{w} * s.pitch + dim + kScalars + k];
-        a.midpoint[at + k] = static_cast<float>(all / (lorentz_sum + mid.l));
+        a.midpoint[at + k] = static_cast<float>(sum_over(windows, rows + dim + kScalars + k, s.pitch) / (lorentz_sum + mid.l));
       });
     if (a.weights)
       for (uint32_t t = lane; t < head.degree; t += kWarp) {
@@ -391,13 +374,13 @@ __global__ void __launch_bounds__(kWarps* kWarp) tails_kernel(Neighborhood a, Sc
   using P = Part<Dim>;
   const double c = a.curvature, scale = *a.scale;
   for_windows(a, [&](uint32_t number) {
-    const Window<Dim> w(a, number, s.heads[number]);
-    if (w.count == 0) return;
+    const Window<Dim> w(a, number);
+    if (w.of.count == 0) return;
     const P& part = w.part;
-    const HeadFrame frame = s.frames[w.head.i];
+    const HeadFrame frame = s.frames[w.of.place];
     const double o_gap = a.entity_gap[frame.origin];
     typename Window<Dim>::V o(part, w.entity(frame.origin));
-    Row<const double, P> g(part, static_cast<const double*>(a.tape.midpoint_gradient) + size_t{w.head.i} * part.dim);
+    Row<const double, P> g(part, static_cast<const double*>(a.tape.midpoint_gradient) + size_t{w.of.place} * part.dim);
     double delta_sqnorm = 0, delta_dot_g = 0;
     w.rounds([&](uint32_t round, uint32_t j) {
       const float* const t_row = w.entity(__shfl_sync(kAllLanes, w.tail, j));
@@ -433,58 +416,62 @@ __global__ void __launch_bounds__(kWarps* kWarp) tails_kernel(Neighborhood a, Sc
   });
 }
 
-// Finishes the triples of the relation groups that start in a window and writes ∂L_K/∂r of each; their ∂L_K/∂v goes to the window's row.
+// Finishes the triples of the relation groups that start in a window and writes ∂L_K/∂r of each; their ∂L_K/∂v goes to the window's row. A part
+// of the warp takes a group; the lanes hold what they need of the window's triples, and what lies beyond it, of the last group, comes from memory.
 template <class Dim>
-__global__ void __launch_bounds__(kWarps* kWarp) groups_kernel(Neighborhood a, Scratch s) {
+__global__ void __launch_bounds__(kWarps* kWarp, Part<Dim>::kWhole ? 3 : 2) groups_kernel(Neighborhood a, Scratch s) {
   using P = Part<Dim>;
   const double c = a.curvature;
   for_windows(a, [&](uint32_t number) {
-    const Window<Dim> w(a, number, s.heads[number]);
-    if (w.count == 0) return;
+    const Window<Dim> w(a, number);
+    if (w.of.count == 0) return;
     const P& part = w.part;
     const uint32_t starts = w.starts(), groups = static_cast<uint32_t>(__popc(starts));
-    uint32_t group = 0;  // those of the head that start before
-    for (uint32_t k = windows_before(a, w.head.i) + lane_id(); k < number; k += kWarp) group += s.groups[k];
-    group = warp_sum(group);
     double* const on_v_row = s.sums + size_t{number} * s.pitch;
     double* const x_row = on_v_row + part.dim + kScalars;  // where rows take several turns
-    typename Window<Dim>::V v(part, w.entity(w.head.id));
+    typename Window<Dim>::V v(part, w.entity(w.of.head));
     const double v_gap = w.v_gap();
-    TripleGradient* const triples = a.tape.triples + a.triple_offsets[w.head.i];
+    TripleGradient* const triples = a.tape.triples + w.of.begin + w.of.first;
+    const double own_slope = w.here ? triples[lane_id()].on_head : 0.0, own_on_x = w.here ? triples[lane_id()].on_relation : 0.0;
     double on_v_here[P::kColumns] = {};
     if constexpr (!P::kWhole) for_columns(part.dim, [&](uint32_t k) { on_v_row[k] = 0; });
 
-    // Where the last group ends: in a window further on, perhaps.
-    uint32_t last_end = w.head.degree;
-    for (uint32_t t = w.first + w.count; groups > 0 && t < w.head.degree; t += kWarp)
-      if (const uint32_t found = w.starts_from(t, w.head.degree); found != 0) {
-        last_end = t + static_cast<uint32_t>(__ffs(found)) - 1;
+    // Where the last group ends, counted from the window's first triple: beyond the window, perhaps.
+    uint32_t last_end = w.of.degree - w.of.first;
+    for (uint32_t t = w.of.first + w.of.count; groups > 0 && t < w.of.degree; t += kWarp)
+      if (const uint32_t found = w.starts_from(t, w.of.degree); found != 0) {
+        last_end = t - w.of.first + static_cast<uint32_t>(__ffs(found)) - 1;
         break;
       }
     uint32_t left = starts;
     for (uint32_t round = 0; round * P::kRows < groups; ++round, left = without_first(left, P::kRows)) {
       const uint32_t q = round * P::kRows + part.place;
       const bool here = q < groups;
-      const uint32_t rest = without_first(left, part.place + 1), begin = w.first + bit_at(left, part.place, starts);
-      const uint32_t end = !here ? begin : rest ? w.first + static_cast<uint32_t>(__ffs(rest)) - 1 : last_end;
-      const uint32_t most = P::OfRow::most(end - begin);
-      const uint32_t r_id = a.graph.relations[w.head.begin + begin];
+      const uint32_t rest = without_first(left, part.place + 1), begin = bit_at(left, part.place, starts);
+      const uint32_t end = !here ? begin : rest ? static_cast<uint32_t>(__ffs(rest)) - 1 : last_end;
+      const uint32_t most = P::OfRow::most(end - begin), r_id = __shfl_sync(kAllLanes, w.relation, begin);
       Row<const float, P> r(part, w.relation_row(r_id));
+      const double r_gap = a.relation_gap[r_id];
       const MobiusSum sum = w.add_relation(w.sum_sqnorm(v, r.memory), r_id);
 
       // g = ∂L_K/∂x, and its products with v and r
       double on_x = 0, dot_v = 0, dot_r = 0, g[P::kColumns];
-      for (uint32_t j = 0; j < most; ++j) on_x += begin + j < end ? triples[begin + j].on_relation : 0.0;
       part.turns([&](uint32_t base) {
+        on_x = 0;
         HK_UNROLL
         for (uint32_t i = 0; i < P::kColumns; ++i) g[i] = 0;
+        HK_UNROLL_BY(2)
         for (uint32_t j = 0; j < most; ++j) {
-          if (begin + j >= end) continue;
-          const double slope = triples[begin + j].on_head;
-          float t[P::kColumns];
-          part.load(t, w.entity(a.graph.tails[w.head.begin + begin + j]), base);
-          part.columns(base, [&](uint32_t i, uint32_t) { g[i] = std::fma(-slope, static_cast<double>(t[i]), g[i]); });
+          const uint32_t at = begin + j;
+          double slope = __shfl_sync(kAllLanes, own_slope, at % kWarp), part_of_on_x = __shfl_sync(kAllLanes, own_on_x, at % kWarp);
+          uint32_t tail = __shfl_sync(kAllLanes, w.tail, at % kWarp);
+          if (at >= end) continue;
+          if (at >= kWarp)
+            slope = triples[at].on_head, part_of_on_x = triples[at].on_relation, tail = a.graph.tails[w.of.graph_begin + w.of.first + at];
+          on_x += part_of_on_x;
+          part.add(g, -slope, w.entity(tail), base);
         }
+        __syncwarp();
         v.turn(part, base), r.turn(part, base);
         part.columns(base, [&](uint32_t i, uint32_t k) {
           g[i] += on_x * (sum.on_v * v.x[i] + sum.on_r * r.x[i]);
@@ -492,13 +479,11 @@ __global__ void __launch_bounds__(kWarps* kWarp) groups_kernel(Neighborhood a, S
           if constexpr (!P::kWhole) x_row[k] = g[i];
         });
       });
-      __syncwarp();
       // back through x = v ⊕ r
-      const double r_gap = a.relation_gap[r_id];
       const MobiusGradient back = mobius_add_gradient(sum, part.sum(dot_v), part.sum(dot_r), sqnorm_of(r_gap, c), v_gap, r_gap, c);
-      float* const on_r_row = a.tape.relation_gradient + (size_t{a.group_offsets[w.head.i]} + group + q) * part.dim;
+      float* const on_r_row = a.tape.relation_gradient + (size_t{w.of.group} + q) * part.dim;
       part.turns([&](uint32_t base) {
-        double on_r[P::kColumns] = {};
+        float on_r[P::kColumns] = {};
         v.turn(part, base), r.turn(part, base);
         part.columns(base, [&](uint32_t i, uint32_t k) {
           if constexpr (!P::kWhole) g[i] = x_row[k];
@@ -507,11 +492,10 @@ __global__ void __launch_bounds__(kWarps* kWarp) groups_kernel(Neighborhood a, S
             on_v_here[i] += here ? on_v : 0.0;
           else
             on_v_row[k] += on_v;
-          on_r[i] = back.r_on_g * g[i] + back.r_on_v * v.x[i] + back.r_on_r * r.x[i];
+          on_r[i] = static_cast<float>(back.r_on_g * g[i] + back.r_on_v * v.x[i] + back.r_on_r * r.x[i]);
         });
         if (here) part.store(on_r_row, on_r, base);
       });
-      __syncwarp();  // all lanes have read the slopes
       for (uint32_t at = begin + part.own; at < end; at += P::kPerRow) {
         const double slope = triples[at].on_head;
         triples[at].on_head = -slope * sum.on_v, triples[at].on_relation = -slope * sum.on_r;
@@ -533,17 +517,17 @@ __global__ void __launch_bounds__(kWarps* kWarp) finish_kernel(Neighborhood a, S
     const Head head(a, i);
     if (head.degree == 0) continue;
     const HeadFrame frame = s.frames[i];
-    const double* const rows = s.sums + size_t{windows_before(a, i)} * s.pitch;
+    const double* const rows = s.sums + size_t{first_window(a, i)} * s.pitch;
     const float* const o = a.entities + size_t{frame.origin} * dim;
     const uint32_t windows = windows_of(head.degree);
     const size_t at = size_t{i} * dim;
     for_columns(dim, [&](uint32_t k) {
-      double on_v = a.tape.head_gradient[at + k];
-      for (uint32_t w = 0; a.attention && w < windows; ++w) on_v += rows[size_t{w} * s.pitch + k];
-      a.tape.head_gradient[at + k] = on_v, a.tape.midpoint_gradient[at + k] += frame.on_origin * o[k];
+      if (a.attention) a.tape.head_gradient[at + k] += sum_over(windows, rows + k, s.pitch);
+      a.tape.midpoint_gradient[at + k] += frame.on_origin * o[k];
     });
     double on_scale = 0;
-    for (uint32_t w = 0; w < windows; ++w) on_scale += rows[size_t{w} * s.pitch + dim];
+    for (uint32_t w = lane_id(); w < windows; w += kWarp) on_scale += rows[size_t{w} * s.pitch + dim];
+    on_scale = warp_sum(on_scale);
     if (lane_id() == 0) a.tape.scale_gradient[i] += on_scale;
   }
 }
@@ -559,7 +543,7 @@ size_t lay_out(const Neighborhood& a, uint64_t triples, Scratch& s) {
     out = reinterpret_cast<T*>(static_cast<unsigned char*>(a.scratch) + taken);
     taken += (count * sizeof(T) + 15) / 16 * 16;
   };
-  take(s.heads, windows), take(s.groups, windows), take(s.nearest, windows), take(s.frames, a.capacity), take(s.sums, windows * s.pitch);
+  take(s.windows, a.windows ? 0 : windows), take(s.nearest, windows), take(s.frames, a.capacity), take(s.sums, windows * s.pitch);
   if (a.tape.triples)
     s.scores = reinterpret_cast<TripleScore*>(a.tape.triples);
   else
@@ -574,14 +558,23 @@ size_t CudaBackend::neighborhood_scratch(const Neighborhood& a, uint64_t triples
   return lay_out(a, triples, s);
 }
 
-void CudaBackend::neighborhood(const Neighborhood& a) {
+void CudaBackend::neighborhood(const Neighborhood& arguments) {
+  Neighborhood a = arguments;
   Scratch s;
   lay_out(a, a.triples, s);
+  if (!a.windows) {
+    HeadLists lists{};
+    lists.graph = a.graph, lists.heads = a.heads, lists.head_count = a.head_count, lists.capacity = a.capacity;
+    lists.triple_offsets = const_cast<uint32_t*>(a.triple_offsets), lists.group_offsets = const_cast<uint32_t*>(a.group_offsets);
+    lists.windows = s.windows;
+    triple_windows(lists);
+    a.windows = s.windows;
+  }
   const dim3 block(kWarp, kWarps);
   const uint32_t of_windows = blocks_for(most_windows(a.capacity, a.triples), kWarps), of_heads = blocks_for(a.capacity, kWarps);
   with_dim(a.dim, [&](auto dim) {
     using Dim = decltype(dim);
-    launch("neighborhood: scores", scores_kernel<Dim>, of_windows, block, 0, stream_, a, s);
+    if (a.attention) launch("neighborhood: scores", scores_kernel<Dim>, of_windows, block, 0, stream_, a, s);
     launch("neighborhood: sums", sums_kernel<Dim>, of_windows, block, 0, stream_, a, s);
     launch("neighborhood: heads", heads_kernel<Dim>, of_heads, block, 0, stream_, a, s);
     if (a.tape.head_gradient == nullptr) return;

@@ -42,6 +42,8 @@ class Backend {
   virtual size_t free_memory() const { return SIZE_MAX; }
   // Length of the pieces that long rows of an Incidence are cut into, at most kMostChunk: short where much runs side by side.
   virtual uint32_t incidence_chunk() const { return kMostChunk; }
+  // Whether `neighborhood` works on windows of triples, so that having them made beside the step before is worth it.
+  virtual bool wants_windows() const { return false; }
   // Bytes that `neighborhood` of as many heads as a.capacity, with `triples` triples among them, wants at a.scratch.
   virtual size_t neighborhood_scratch(const Neighborhood&, uint64_t /* triples */) const { return 0; }
   // Whether kernels can work in memory that did not come from `allocate`.

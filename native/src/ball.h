@@ -7,11 +7,7 @@
 #include <cmath>
 #include <cstdint>
 
-#if defined(__CUDACC__)
-#define HK_HOST_DEVICE __host__ __device__
-#else
-#define HK_HOST_DEVICE
-#endif
+#include "host_device.h"
 
 namespace hk {
 

@@ -109,7 +109,7 @@ void neighborhood(Backend& backend, Rows entities, Rows relations, uint32_t dim,
   Buffer<double> out_distance(backend, count);
   neighborhood_with_scratch(backend, {e.data(), e_gap.data(), r.data(), r_gap.data(), {offsets.data(), ids.data(), tails.data()}, heads.data(),
                                       head_count.data(), count, head_offsets.data(), nullptr, dim, curvature, scale.data(), true,
-                                      out_midpoint.data(), out_attention.data(), out_distance.data(), {}, triple_offsets.back(), nullptr});
+                                      out_midpoint.data(), out_attention.data(), out_distance.data(), {}, nullptr, triple_offsets.back(), nullptr});
   out_midpoint.finish(), out_attention.finish();
   const std::vector<double> d = out_distance.download();
   std::copy(d.begin(), d.end(), distance);
@@ -143,7 +143,7 @@ void neighborhood_gradient(Backend& backend, Rows entities, Rows relations, uint
   Buffer<uint8_t> marks(backend, entities.count);
   marks.fill(0);
   backend.head_lists({device_graph.view(), device_graph.group_counts(), heads.rows(), heads.count(), heads_n, triple_offsets.data(),
-                      group_offsets.data(), marks.data()});
+                      group_offsets.data(), marks.data(), nullptr});
   touched.group(backend, keys.data(), heads_n, marks.data());
 
   const size_t rows = size_t{heads_n} * dim;
@@ -153,7 +153,7 @@ void neighborhood_gradient(Backend& backend, Rows entities, Rows relations, uint
   const NeighborhoodTape tape{head_gradient.data(), midpoint_gradient.data(), tape_triples.data(), group_gradient.data(), scale_gradient.data()};
   neighborhood_with_scratch(backend, {e.data(), e_gap.data(), r.data(), r_gap.data(), device_graph.view(), heads.rows(), heads.count(), heads_n,
                                       triple_offsets.data(), group_offsets.data(), dim, curvature, scale.data(), true, nullptr, nullptr,
-                                      distance.data(), tape, triples, nullptr});
+                                      distance.data(), tape, nullptr, triples, nullptr});
   const Incidence in_edges = device_graph.in_edges(), relation_groups = device_graph.relation_groups();
   Buffer<double> partial(backend, size_t{std::max(in_edges.chunks, relation_groups.chunks)} * dim);
   Buffer<float> entity_rows(backend, size_t{touched.capacity()} * dim), relation_rows(backend, size_t{relations.count} * dim);

@@ -11,6 +11,8 @@
 // public model and the points live in the unit ball. A gap is 1 − c‖x‖² in float64.
 #include <cstdint>
 
+#include "host_device.h"
+
 namespace hk {
 
 constexpr uint32_t kNone = 0xffffffffu;
@@ -112,6 +114,18 @@ struct GroupRows {
   uint32_t count;
 };
 
+// Up to 32 triples of a head: a piece of work for a backend that works on them side by side.
+struct TripleWindow {
+  uint32_t head, place;           // item, and its place among the heads
+  uint32_t first, count, degree;  // triples of the head: before the window, in it (0: an unused number), in all
+  uint32_t graph_begin, begin;    // where the head's triples start in the graph, and among the batch's
+  uint32_t group;                 // relation groups among the batch's that start before the window
+};
+// The windows of the head at place i have the numbers from windows_before(triple_offsets[i], i) on, which are enough for any degree.
+constexpr uint32_t kWindow = 32;
+HK_HOST_DEVICE constexpr uint32_t windows_before(uint32_t triple_offset, uint32_t place) { return triple_offset / kWindow + place; }
+constexpr uint64_t most_windows(uint64_t heads, uint64_t triples) { return triples / kWindow + heads + 1; }
+
 // For the distinct positive items (heads) of a batch: where their triples and relation groups start among those of the batch. Marks
 // heads' tails.
 struct HeadLists {
@@ -123,6 +137,7 @@ struct HeadLists {
   uint32_t* triple_offsets;  // [capacity + 1] out
   uint32_t* group_offsets;   // [capacity + 1] out
   uint8_t* marks;            // [entities] out: 1 for each tail; may be null
+  TripleWindow* windows;     // [windows_before(triple_offsets[heads], heads)] out; may be null
 };
 
 // weight of head v: σ(β_v)·count_v, or fixed_weight·count_v.
@@ -205,7 +220,8 @@ struct Neighborhood {
   float* weights;       // [triples] out: normalised a_t γ_t, or null
   double* distance;     // [heads] out: L_K
   NeighborhoodTape tape;  // all null: no gradients
-  uint64_t triples;       // at least as many as the heads have
+  const TripleWindow* windows;  // of HeadLists; null: the kernel makes them
+  uint64_t triples;             // at least as many as the heads have
   void* scratch;          // what Backend::neighborhood_scratch asks for
 };
 

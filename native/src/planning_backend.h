@@ -11,6 +11,7 @@ class PlanningBackend final : public Backend {
   // In the place of `real`.
   explicit PlanningBackend(const Backend& real) : real_(real) {}
   uint32_t incidence_chunk() const override { return real_.incidence_chunk(); }
+  bool wants_windows() const override { return real_.wants_windows(); }
   size_t neighborhood_scratch(const Neighborhood& a, uint64_t triples) const override { return real_.neighborhood_scratch(a, triples); }
   // Of all blocks so far, in the units in which a GPU's memory is handed out.
   size_t bytes() const { return bytes_; }

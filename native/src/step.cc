@@ -56,7 +56,8 @@ BatchLists::BatchLists(Backend& backend, const DeviceGraph& graph, const StepSha
       touched_(backend, knowledge ? shape.entities : 1, knowledge ? shape.item_keys() + graph.most_triples(shape.batch) : 1, shape.item_keys()),
       marks_(backend, knowledge ? shape.entities : 1),
       triple_offsets_(backend, knowledge ? size_t{heads_.capacity()} + 1 : 1),
-      group_offsets_(backend, knowledge ? size_t{heads_.capacity()} + 1 : 1) {
+      group_offsets_(backend, knowledge ? size_t{heads_.capacity()} + 1 : 1),
+      windows_(backend, knowledge && backend.wants_windows() ? most_windows(heads_.capacity(), graph.most_triples(shape.batch)) : 0) {
   marks_.fill(0);
 }
 
@@ -64,7 +65,7 @@ void BatchLists::build(Backend& backend, const DeviceGraph& graph, const Batch& 
   rows_.group(backend, batch, knowledge_ ? &heads_ : nullptr);
   if (!knowledge_) return;
   backend.head_lists({graph.view(), graph.group_counts(), heads_.rows(), heads_.count(), heads_.capacity(), triple_offsets_.data(),
-                      group_offsets_.data(), marks_.data()});
+                      group_offsets_.data(), marks_.data(), windows_.size() ? windows_.data() : nullptr});
   touched_.group(backend, batch.item_keys.data(), batch.key_count(), marks_.data());
 }
 
@@ -144,7 +145,7 @@ void Step::inner(const StepTables& tables, const Batch& batch, const BatchLists&
   const auto neighborhoods = [&] {
     backend_.neighborhood({tables.entities.points, tables.entities.gap, relations, tables.relations.gap, graph_.view(), heads.rows(),
                            heads.count(), heads.capacity(), lists.triple_offsets(), lists.group_offsets(), dim, options_.curvature,
-                           tables.scale, options_.attention, nullptr, nullptr, head_distance_.data(), tape(), tape_triples_.size(),
+                           tables.scale, options_.attention, nullptr, nullptr, head_distance_.data(), tape(), lists.windows(), tape_triples_.size(),
                            neighborhood_scratch_.data()});
   };
   const auto weigh = [&] {

@@ -97,6 +97,7 @@ class BatchLists {
   const RowList& touched() const { return knowledge_ ? touched_ : rows_.items; }
   const uint32_t* triple_offsets() const { return triple_offsets_.data(); }  // [heads + 1]
   const uint32_t* group_offsets() const { return group_offsets_.data(); }
+  const TripleWindow* windows() const { return windows_.size() ? windows_.data() : nullptr; }
 
  private:
   bool knowledge_;
@@ -104,6 +105,7 @@ class BatchLists {
   RowList heads_, touched_;
   Buffer<uint8_t> marks_;
   Buffer<uint32_t> triple_offsets_, group_offsets_;
+  Buffer<TripleWindow> windows_;
 };
 
 class Step {

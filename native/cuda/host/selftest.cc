@@ -337,7 +337,7 @@ Results exercise(Backend& b, const Case& c, const World& w) {
     b.group_rows({{user_list.groups(user_keys.data(), n), item_list.groups(item_keys.data(), 2 * n), heads.groups(positives.data(), n)}, 3});
     user_list.keep_all(out, "group_rows users" + at, n), item_list.keep_all(out, "group_rows items" + at, 2 * n);
     b.head_lists({graph.view(), graph.group_counts(), heads.unique.data(), heads.count.data(), heads.capacity, triple_offsets.data(),
-                  group_offsets.data(), marks.data()});
+                  group_offsets.data(), marks.data(), nullptr});
     b.head_weights({heads.unique.data(), heads.count.data(), epoch ? heads.offsets.data() : nullptr, heads.capacity,
                     epoch ? beta.data() : nullptr, 0.25, weight.data()});
     const uint32_t count = heads.count.first();
@@ -390,7 +390,7 @@ Results exercise(Backend& b, const Case& c, const World& w) {
     const std::string at = with_tape ? " with tape" : "";
     Neighborhood a{entities.point_rows(), entities.gap.data(), relation_points, relations.gap.data(), graph.view(), heads.unique.data(),
                    heads.count.data(), heads.capacity, triple_offsets.data(), group_offsets.data(), dim, c.curvature, scale.data(),
-                   c.attention, midpoint.data(), weights.data(), distance.data(), with_tape ? head_tape : NeighborhoodTape{}, triples, nullptr};
+                   c.attention, midpoint.data(), weights.data(), distance.data(), with_tape ? head_tape : NeighborhoodTape{}, nullptr, triples, nullptr};
     Buffer<uint8_t> scratch(b, b.neighborhood_scratch(a, triples));
     a.scratch = scratch.data();
     b.neighborhood(a);
