@@ -91,7 +91,7 @@ __global__ void __launch_bounds__(kHubWarps* kWarp) entity_hubs_kernel(EntityGra
 }
 
 template <class Dim>
-__global__ void __launch_bounds__(kWarps* kWarp, 4) entity_rows_kernel(EntityGradient a) {
+__global__ void entity_rows_kernel(EntityGradient a) {
   using P = Part<Dim>;
   const P part{Dim(a.dim)};
   rows_of_warp(part, *a.row_count, [&](uint32_t i, bool listed) {

@@ -586,7 +586,7 @@ __global__ void __launch_bounds__(kWarps* kWarp) tails_kernel(Neighborhood a, Sc
   for_long_windows<Dim>(a, [&](uint32_t number, const Window<Dim>& w) { tails_of(a, s, number, w); });
 }
 template <class Dim>
-__global__ void __launch_bounds__(kWarps* kWarp, Part<Dim>::kWhole ? 3 : 1) groups_kernel(Neighborhood a, Scratch s) {
+__global__ void __launch_bounds__(kWarps* kWarp, Part<Dim>::kWhole ? 2 : 1) groups_kernel(Neighborhood a, Scratch s) {
   for_long_windows<Dim>(a, [&](uint32_t number, const Window<Dim>& w) { groups_of(a, s, number, w); });
 }
 template <class Dim>
