@@ -73,7 +73,7 @@ class CudaBackend final : public Backend {
   struct Span {
     CUevent_st *begin = nullptr, *end = nullptr;
   };
-  static constexpr uint32_t kSides = 16;  // a step's branches, those within others included, beyond the first of each: 14 at most
+  static constexpr uint32_t kSides = 16;  // a step's branches, those within others included, beyond the first of each: 13 at most
 
   CUstream_st* stream_ = nullptr;  // of the calls now
   CUevent_st* forked_ = nullptr;

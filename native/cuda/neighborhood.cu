@@ -131,9 +131,12 @@ struct Window {
   }
 };
 template <class Dim>
-__device__ void scores_of(const Neighborhood& a, const Scratch& s, uint32_t number, const Window<Dim>& w) {
+__global__ void __launch_bounds__(kWarps* kWarp) scores_kernel(Neighborhood a, Scratch s) {
   using P = Part<Dim>;
-    const uint32_t lane = lane_id();
+  const uint32_t lane = lane_id();
+  for_windows(a, [&](uint32_t number) {
+    const Window<Dim> w(a, number);
+    if (w.of.count == 0) return;
     const P& part = w.part;
     typename Window<Dim>::V v(part, w.entity(w.of.head));
 
@@ -170,6 +173,7 @@ __device__ void scores_of(const Neighborhood& a, const Scratch& s, uint32_t numb
     const double nearest = warp_min(distance);
     const uint32_t found = __ballot_sync(kAllLanes, w.here && distance == nearest);
     if (lane == 0) s.nearest[number] = {nearest, found ? w.of.first + static_cast<uint32_t>(__ffs(found)) - 1 : kNone};
+  });
 }
 
 // The nearest of all windows, the first of equals; {infinity, kNone} where no distance is a number, as after a training that diverged.
@@ -186,9 +190,12 @@ __device__ inline Nearest nearest_of(const Scratch& s, uint32_t first_window, ui
 }
 
 template <class Dim>
-__device__ void sums_of(const Neighborhood& a, const Scratch& s, uint32_t number, const Window<Dim>& w) {
+__global__ void __launch_bounds__(kWarps* kWarp) sums_kernel(Neighborhood a, Scratch s) {
   using P = Part<Dim>;
-    const double c = a.curvature, scale = *a.scale;
+  const double c = a.curvature, scale = *a.scale;
+  for_windows(a, [&](uint32_t number) {
+    const Window<Dim> w(a, number);
+    if (w.of.count == 0) return;
     const P& part = w.part;
     const uint32_t i = w.of.place, lane = lane_id();
     const Nearest nearest = a.attention ? nearest_of(s, number - w.of.first / kWindow, windows_of(w.of.degree)) : Nearest{0, 0};
@@ -239,6 +246,7 @@ __device__ void sums_of(const Neighborhood& a, const Scratch& s, uint32_t number
       double* const scalars = row + part.dim;
       scalars[0] = m0, scalars[1] = weight_sum, scalars[2] = on_origin, scalars[3] = lorentz_sum;
     }
+  });
 }
 
 // The first of a head's rows becomes the sum of all, a part of the warp adding every fourth, say.
@@ -277,11 +285,13 @@ struct OwnColumns {
 };
 
 template <class Dim>
-__device__ void head_of(const Neighborhood& a, const Scratch& s, const Head& head) {
+__global__ void __launch_bounds__(kWarps* kWarp) heads_kernel(Neighborhood a, Scratch s) {
   const Dim dim(a.dim);
-  const uint32_t lane = lane_id(), i = head.i;
+  const uint32_t lane = lane_id();
   const double c = a.curvature, scale = *a.scale;
   const bool tape = a.tape.head_gradient != nullptr;
+  for (uint32_t i = first_of_warp(); i < *a.head_count; i += warps_of_grid()) {
+    const Head head(a, i);
     const size_t at = size_t{i} * dim;
     const float* const v_row = a.entities + size_t{head.id} * dim;
     if (head.degree == 0) {
@@ -291,7 +301,7 @@ __device__ void head_of(const Neighborhood& a, const Scratch& s, const Head& hea
       });
       if (lane == 0) a.distance[i] = 0;
       if (lane == 0 && tape) a.tape.scale_gradient[i] = 0;
-      return;
+      continue;
     }
     HeadFrame frame = s.frames[i];
     const float* const o = a.entities + size_t{frame.origin} * dim;
@@ -343,7 +353,7 @@ __device__ void head_of(const Neighborhood& a, const Scratch& s, const Head& hea
     n_sqdist = warp_sum(n_sqdist);
     const double distance = poincare_distance(n_sqdist, framed_v.gap, mid.gap, c);
     if (lane == 0) a.distance[i] = scale * distance;
-    if (!tape) return;
+    if (!tape) continue;
 
     // The gradients on v′ and on n′ = m′/(m0′ + l), from there on m0′ and m′, and out of the frame.
     const double slope = scale * poincare_slope(n_sqdist, framed_v.gap, mid.gap, c);
@@ -367,14 +377,18 @@ __device__ void head_of(const Neighborhood& a, const Scratch& s, const Head& hea
     const Unframed plain = unframed(o_dot_g, g_m0, o_gap, c);
     frame.o_dot_g = o_dot_g, frame.g_m0 = g_m0, frame.plain_g_m0 = plain.g_m0, frame.on_origin = plain.on_origin;
     if (lane == 0) s.frames[i] = frame, a.tape.scale_gradient[i] = distance;
+  }
 }
 
 // Gradients of the triples. With attention what only their relation group can finish stands in the fields of others until then: on_head has
 // the slope of d(x, t)², on_relation its part of the factor of x in ∂L_K/∂x.
 template <class Dim>
-__device__ void tails_of(const Neighborhood& a, const Scratch& s, uint32_t number, const Window<Dim>& w) {
+__global__ void __launch_bounds__(kWarps* kWarp) tails_kernel(Neighborhood a, Scratch s) {
   using P = Part<Dim>;
-    const double c = a.curvature, scale = *a.scale;
+  const double c = a.curvature, scale = *a.scale;
+  for_windows(a, [&](uint32_t number) {
+    const Window<Dim> w(a, number);
+    if (w.of.count == 0) return;
     const P& part = w.part;
     const HeadFrame frame = s.frames[w.of.place];
     const double o_gap = a.entity_gap[frame.origin];
@@ -430,6 +444,7 @@ __device__ void tails_of(const Neighborhood& a, const Scratch& s, uint32_t numbe
       for (uint32_t i = 0; i < P::kColumns; ++i) sum[i] = part.over_rows(sum[i]);
       if (part.place == 0) part.store(scalars + kScalars, sum, base);
     });
+  });
 }
 
 // How many windows after number `number` the last relation group of its triples goes on in.
@@ -448,9 +463,12 @@ __device__ inline uint32_t windows_beyond(const Neighborhood& a, uint32_t number
 // Finishes a window's triples, and writes ∂L_K/∂r of the relation groups that start in it; their ∂L_K/∂v goes to the window's row. A part of the
 // warp takes a group; what the group is owed by later windows stands there.
 template <class Dim>
-__device__ void groups_of(const Neighborhood& a, const Scratch& s, uint32_t number, const Window<Dim>& w) {
+__global__ void __launch_bounds__(kWarps* kWarp, Part<Dim>::kWhole ? 2 : 1) groups_kernel(Neighborhood a, Scratch s) {
   using P = Part<Dim>;
-    const double c = a.curvature;
+  const double c = a.curvature;
+  for_windows(a, [&](uint32_t number) {
+    const Window<Dim> w(a, number);
+    if (w.of.count == 0) return;
     const P& part = w.part;
     const uint32_t lane = lane_id(), beyond = windows_beyond(a, number, w.of);
     const bool carried = w.of.carried > 0;  // the first triples belong to a group of an earlier window
@@ -531,13 +549,15 @@ __device__ void groups_of(const Neighborhood& a, const Scratch& s, uint32_t numb
       for (uint32_t i = 0; i < P::kColumns; ++i) on_v_here[i] = part.over_rows(on_v_here[i]);
       if (part.place == 0) part.store(on_v_row, on_v_here, 0);
     }
+  });
 }
 
 template <class Dim>
-__device__ void finish_of(const Neighborhood& a, const Scratch& s, const Head& head) {
+__global__ void __launch_bounds__(kWarps* kWarp) finish_kernel(Neighborhood a, Scratch s) {
   const Dim dim(a.dim);
-  const uint32_t i = head.i;
-    if (head.degree == 0) return;
+  for (uint32_t i = first_of_warp(); i < *a.head_count; i += warps_of_grid()) {
+    const Head head(a, i);
+    if (head.degree == 0) continue;
     const HeadFrame frame = s.frames[i];
     double* const rows = s.sums + size_t{first_window(a, i)} * s.pitch;
     const float* const o = a.entities + size_t{frame.origin} * dim;
@@ -552,73 +572,6 @@ __device__ void finish_of(const Neighborhood& a, const Scratch& s, const Head& h
       if (a.attention) a.tape.head_gradient[at + k] += rows[k];
       a.tape.midpoint_gradient[at + k] += frame.on_origin * o[k];
     });
-}
-
-// The passes over windows, then the passes over heads, of the heads that have several windows.
-template <class Dim, class F>
-__device__ void for_long_windows(const Neighborhood& a, const F& f) {
-  for_windows(a, [&](uint32_t number) {
-    const Window<Dim> w(a, number);
-    if (w.of.count > 0 && w.of.degree > kWindow) f(number, w);
-  });
-}
-template <class F>
-__device__ void for_long_heads(const Neighborhood& a, const F& f) {
-  for (uint32_t i = first_of_warp(); i < *a.head_count; i += warps_of_grid()) {
-    const Head head(a, i);
-    if (head.degree > kWindow) f(head);
-  }
-}
-template <class Dim>
-__global__ void __launch_bounds__(kWarps* kWarp) scores_kernel(Neighborhood a, Scratch s) {
-  for_long_windows<Dim>(a, [&](uint32_t number, const Window<Dim>& w) { scores_of(a, s, number, w); });
-}
-template <class Dim>
-__global__ void __launch_bounds__(kWarps* kWarp) sums_kernel(Neighborhood a, Scratch s) {
-  for_long_windows<Dim>(a, [&](uint32_t number, const Window<Dim>& w) { sums_of(a, s, number, w); });
-}
-template <class Dim>
-__global__ void __launch_bounds__(kWarps* kWarp) heads_kernel(Neighborhood a, Scratch s) {
-  for_long_heads(a, [&](const Head& head) { head_of<Dim>(a, s, head); });
-}
-template <class Dim>
-__global__ void __launch_bounds__(kWarps* kWarp) tails_kernel(Neighborhood a, Scratch s) {
-  for_long_windows<Dim>(a, [&](uint32_t number, const Window<Dim>& w) { tails_of(a, s, number, w); });
-}
-template <class Dim>
-__global__ void __launch_bounds__(kWarps* kWarp, Part<Dim>::kWhole ? 2 : 1) groups_kernel(Neighborhood a, Scratch s) {
-  for_long_windows<Dim>(a, [&](uint32_t number, const Window<Dim>& w) { groups_of(a, s, number, w); });
-}
-template <class Dim>
-__global__ void __launch_bounds__(kWarps* kWarp) finish_kernel(Neighborhood a, Scratch s) {
-  for_long_heads(a, [&](const Head& head) { finish_of<Dim>(a, s, head); });
-}
-
-// A head with one window, or none: all passes by one warp.
-constexpr uint32_t kShortWarps = 4;
-template <class Dim>
-__global__ void __launch_bounds__(kShortWarps* kWarp, Part<Dim>::kWhole ? 4 : 2) short_heads_kernel(Neighborhood a, Scratch s) {
-  for (uint32_t i = first_of_warp(); i < *a.head_count; i += warps_of_grid()) {
-    const Head head(a, i);
-    if (head.degree > kWindow) continue;
-    if (head.degree == 0) {
-      head_of<Dim>(a, s, head);
-      continue;
-    }
-    const uint32_t number = first_window(a, i);
-    const Window<Dim> w(a, number);
-    if (a.attention) scores_of(a, s, number, w);
-    __syncwarp();
-    sums_of(a, s, number, w);
-    __syncwarp();
-    head_of<Dim>(a, s, head);
-    if (a.tape.head_gradient == nullptr) continue;
-    __syncwarp();
-    tails_of(a, s, number, w);
-    __syncwarp();
-    if (a.attention) groups_of(a, s, number, w);
-    __syncwarp();
-    finish_of<Dim>(a, s, head);
   }
 }
 
@@ -664,18 +617,13 @@ void CudaBackend::neighborhood(const Neighborhood& arguments) {
   const uint32_t of_windows = blocks_for(most_windows(a.capacity, a.triples), kWarps), of_heads = blocks_for(a.capacity, kWarps);
   with_dim(a.dim, [&](auto dim) {
     using Dim = decltype(dim);
-    const auto long_heads = [&] {
-      if (a.attention) launch("neighborhood: scores", scores_kernel<Dim>, of_windows, block, 0, stream_, a, s);
-      launch("neighborhood: sums", sums_kernel<Dim>, of_windows, block, 0, stream_, a, s);
-      launch("neighborhood: heads", heads_kernel<Dim>, of_heads, block, 0, stream_, a, s);
-      if (a.tape.head_gradient == nullptr) return;
-      launch("neighborhood: tails", tails_kernel<Dim>, of_windows, block, 0, stream_, a, s);
-      if (a.attention) launch("neighborhood: groups", groups_kernel<Dim>, of_windows, block, 0, stream_, a, s);
-      launch("neighborhood: finish", finish_kernel<Dim>, of_heads, block, 0, stream_, a, s);
-    };
-    branches({long_heads, [&] {
-                launch("neighborhood: short", short_heads_kernel<Dim>, blocks_for(a.capacity, kShortWarps), dim3(kWarp, kShortWarps), 0, stream_, a, s);
-              }});
+    if (a.attention) launch("neighborhood: scores", scores_kernel<Dim>, of_windows, block, 0, stream_, a, s);
+    launch("neighborhood: sums", sums_kernel<Dim>, of_windows, block, 0, stream_, a, s);
+    launch("neighborhood: heads", heads_kernel<Dim>, of_heads, block, 0, stream_, a, s);
+    if (a.tape.head_gradient == nullptr) return;
+    launch("neighborhood: tails", tails_kernel<Dim>, of_windows, block, 0, stream_, a, s);
+    if (a.attention) launch("neighborhood: groups", groups_kernel<Dim>, of_windows, block, 0, stream_, a, s);
+    launch("neighborhood: finish", finish_kernel<Dim>, of_heads, block, 0, stream_, a, s);
   });
 }
 
