@@ -2,13 +2,14 @@ import { loadEmbedding, saveEmbedding } from './artifact.ts';
 import { show } from './check.ts';
 import type { Graph, Id, Interactions } from './data/csr.ts';
 import { finishInTurns } from './data/steps.ts';
-import { type Diagnostics, diagnose } from './diagnostics.ts';
+import { type Diagnostics, radiusDiagnostics } from './diagnostics.ts';
 import { type Embedding, hasId, type TrainingRecord } from './embedding.ts';
 import { argumentError, HyperKnowError } from './errors.ts';
 import { type Explanation, explain } from './explain.ts';
 import { foldInItem, foldInUser, type ItemTriple } from './fold-in.ts';
 import { type GraphInfluence, graphInfluence, itemWeights } from './influence.ts';
 import { type LorentzPoints, toLorentz } from './lorentz.ts';
+import type { Protocol } from './protocol.ts';
 import type { FilterOptions } from './ranking.ts';
 import { type Recommendation, type RecommendOptions, recommend } from './recommend.ts';
 import { type RecommendationBatch, type RecommendBatchOptions, recommendBatch } from './recommend-batch.ts';
@@ -40,6 +41,8 @@ export class Model implements Embedding {
   readonly entityIds: readonly Id[];
   readonly relationIds: readonly Id[];
   readonly training: TrainingRecord;
+  /** How it was made: options, data, split, device, versions. Absent in models of files that were written without. */
+  readonly protocol?: Protocol;
   #closed = false;
 
   constructor(embedding: Embedding) {
@@ -56,6 +59,7 @@ export class Model implements Embedding {
     this.entityIds = embedding.entityIds;
     this.relationIds = embedding.relationIds;
     this.training = embedding.training;
+    if (embedding.protocol !== undefined) this.protocol = embedding.protocol;
   }
 
   /** Whether the model knows a user of this id. */
@@ -183,7 +187,7 @@ export class Model implements Embedding {
    * if (items.atBoundary > 0) console.error(warnings.join('\n'));
    */
   diagnostics(): Promise<Diagnostics> {
-    return this.#inTurns(diagnose);
+    return this.#inTurns(radiusDiagnostics);
   }
 
   /** Users and items on the hyperboloid, [n, dim + 1] with the time coordinate first: a larger Minkowski product −U₀V₀ + Σ UᵢVᵢ is a smaller distance. */

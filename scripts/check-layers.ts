@@ -50,7 +50,7 @@ const nativeGroups: readonly (readonly string[])[] = [
 ];
 
 const libGroups: readonly (readonly string[])[] = [
-  ['lib/errors.ts', 'lib/metrics.ts', 'lib/variants.ts', 'lib/geometry.ts', 'lib/schedule.ts', 'lib/whole-folder.ts'],
+  ['lib/errors.ts', 'lib/metrics.ts', 'lib/variants.ts', 'lib/geometry.ts', 'lib/schedule.ts', 'lib/version.ts', 'lib/whole-folder.ts'],
   ['lib/check.ts', 'lib/statistics.ts', 'lib/presets.ts'],
   [
     'lib/native.ts',
@@ -62,7 +62,7 @@ const libGroups: readonly (readonly string[])[] = [
     'lib/data/published.ts',
   ],
   ['lib/kernels.ts', 'lib/data/csr.ts'],
-  ['lib/data/id-map.ts', 'lib/data/raw-dataset.ts', 'lib/data/shared-entities.ts', 'lib/data/split.ts'],
+  ['lib/data/digest.ts', 'lib/data/id-map.ts', 'lib/data/raw-dataset.ts', 'lib/data/shared-entities.ts', 'lib/data/split.ts'],
   ['lib/data/formats/file.ts'],
   ['lib/data/formats/*.ts'],
   ['lib/data/formats/index.ts'],
@@ -76,14 +76,16 @@ const libGroups: readonly (readonly string[])[] = [
   ['lib/data/import/split.ts', 'lib/data/import/attributes.ts', 'lib/data/import/write.ts'],
   ['lib/data/import/import-tables.ts'],
   ['lib/import-tables.ts'],
-  ['lib/data/synthetic.ts', 'lib/embedding.ts'],
+  ['lib/data/synthetic.ts', 'lib/protocol.ts'],
+  ['lib/embedding.ts'],
   ['lib/ranking.ts', 'lib/lorentz.ts', 'lib/neighborhood.ts', 'lib/artifact.ts', 'lib/diagnostics.ts'],
   ['lib/recommend.ts', 'lib/explain.ts', 'lib/fold-in.ts', 'lib/influence.ts'],
   ['lib/recommend-batch.ts', 'lib/similar.ts'],
   ['lib/model.ts'],
   ['lib/evaluate.ts'],
   ['lib/controls.ts', 'lib/checkpoint.ts', 'lib/options.ts'],
-  ['lib/train.ts', 'lib/inner-products.ts', 'lib/memory.ts'],
+  ['lib/trainer-config.ts', 'lib/warm-start.ts', 'lib/inner-products.ts'],
+  ['lib/train.ts', 'lib/memory.ts'],
   ['lib/linear-controls.ts', 'lib/bpr-mf.ts'],
   ['lib/export/encoding.ts', 'lib/export/folder.ts', 'lib/export/text.ts'],
   ['lib/export/certificate.ts', 'lib/export/target.ts'],
