@@ -50,7 +50,16 @@ const nativeGroups: readonly (readonly string[])[] = [
 ];
 
 const libGroups: readonly (readonly string[])[] = [
-  ['lib/errors.ts', 'lib/metrics.ts', 'lib/variants.ts', 'lib/geometry.ts', 'lib/schedule.ts', 'lib/version.ts', 'lib/whole-folder.ts'],
+  [
+    'lib/adam.ts',
+    'lib/errors.ts',
+    'lib/metrics.ts',
+    'lib/variants.ts',
+    'lib/geometry.ts',
+    'lib/schedule.ts',
+    'lib/version.ts',
+    'lib/whole-folder.ts',
+  ],
   ['lib/check.ts', 'lib/statistics.ts', 'lib/presets.ts'],
   [
     'lib/native.ts',
@@ -78,8 +87,8 @@ const libGroups: readonly (readonly string[])[] = [
   ['lib/import-tables.ts'],
   ['lib/data/synthetic.ts', 'lib/protocol.ts'],
   ['lib/embedding.ts'],
-  ['lib/ranking.ts', 'lib/lorentz.ts', 'lib/neighborhood.ts', 'lib/artifact.ts', 'lib/diagnostics.ts'],
-  ['lib/recommend.ts', 'lib/explain.ts', 'lib/fold-in.ts', 'lib/influence.ts'],
+  ['lib/ranking.ts', 'lib/item-affinity.ts', 'lib/lorentz.ts', 'lib/neighborhood.ts', 'lib/artifact.ts', 'lib/diagnostics.ts'],
+  ['lib/recommend.ts', 'lib/explain.ts', 'lib/fold-in.ts', 'lib/fold-in-item.ts', 'lib/influence.ts'],
   ['lib/recommend-batch.ts', 'lib/similar.ts'],
   ['lib/model.ts'],
   ['lib/evaluate.ts'],
