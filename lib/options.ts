@@ -106,8 +106,8 @@ export interface TrainOptions {
   /** Continues from a checkpoint; the data and all other options must be the same. The model comes out the same bit for bit. */
   resume?: string;
   /**
-   * A model, or the path of its file, to begin with: users, items, entities, relations and β start where it has the same ids, everything else
-   * as usual; moments and the schedule start anew. Its dim, parameters and curvature must be those of this training. For data that have grown:
+   * A model, or the path of its file, to begin with: users, items, entities, relations and β start where it has the same ids; new users
+   * and items start folded in, everything else as usual; moments and the schedule start anew. Its dim, parameters and curvature must be those of this training. For data that have grown:
    * the metrics of a training from the beginning come after clearly fewer epochs, so give `epochs`, too.
    */
   warmStart?: Model | string;

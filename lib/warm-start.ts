@@ -4,6 +4,8 @@ import { sha256Of } from './data/digest.ts';
 import { PIECE, type Steps } from './data/steps.ts';
 import { variantOf } from './embedding.ts';
 import { argumentError } from './errors.ts';
+import { userPoint } from './fold-in.ts';
+import { itemPoint } from './fold-in-item.ts';
 import { logMapOrigin } from './geometry.ts';
 import type { Model } from './model.ts';
 import type { TrainerState } from './native.ts';
@@ -66,8 +68,9 @@ function* matchesOf(model: Model, dataset: Dataset, relationIds: readonly Id[]):
 }
 
 /**
- * Puts a model's rows and β into a trainer's state before its first step, for every id that both know; all others stay as the trainer starts
- * them. Moments start at 0. A learned curvature starts with the model's.
+ * Puts a model's rows and β into a trainer's state before its first step, for every id that both know. New users are folded in by the items, new
+ * items by the triples that the model knows (some milliseconds each); what it knows nothing about stays as the trainer starts it. Moments start
+ * at 0. A learned curvature starts with the model's.
  *
  * @param state of a trainer of `dataset` that has made no step; changed in place
  */
@@ -85,11 +88,12 @@ export function* warmState(
   for (const name of ['users', 'entities', 'relations'] as const) {
     const tables = ['parameters', 'average'].map((part) => state.tensors[`${name}.${part}`]).filter((table) => table !== undefined);
     for (const [row, from] of matches[name].entries()) {
-      if (from < 0) continue;
-      const point = Float64Array.from(model[name].subarray(from * dim, (from + 1) * dim), (x) => radius * x);
+      const found = from >= 0 ? model[name].subarray(from * dim, (from + 1) * dim) : newPoint(model, dataset, matches, name, row);
+      if (!found) continue;
+      const point = Float64Array.from(found, (x) => radius * x);
       const start = tangent ? logMapOrigin(point, 1) : point;
       for (const table of tables) table.set(start, row * dim);
-      if (row % Math.max(1, Math.floor(PIECE / dim)) === 0) yield;
+      if (from < 0 || row % Math.max(1, Math.floor(PIECE / dim)) === 0) yield; // folding one in takes milliseconds
     }
   }
   if (options.adaptive && model.training.options.beta === 'adaptive') {
@@ -103,6 +107,26 @@ export function* warmState(
   const tables = [model.users, model.entities, model.relations, model.beta];
   const bits = tables.map(({ buffer, byteOffset, length }) => new Uint32Array(buffer, byteOffset, length));
   return { sha256: yield* sha256Of('', bits), ...countsOf(model, dataset, matches) };
+}
+
+/** The point of a new user by the items that the model knows, of a new item by the triples that it knows; undefined where it knows none. */
+function newPoint(model: Model, dataset: Dataset, matches: Matches, name: keyof Matches, row: number): Float32Array | undefined {
+  if (name === 'users') {
+    const { offsets, items } = dataset.train;
+    const own = Array.from(items.subarray(offsets[row], offsets[row + 1]), (item) => matches.entities[item]!);
+    const known = own.filter((from) => from >= 0 && from < model.itemIds.length);
+    return known.length > 0 ? userPoint(model, Uint32Array.from(known).sort()) : undefined;
+  }
+  if (name === 'relations' || row >= dataset.items) return undefined;
+  const { offsets, relations, tails } = dataset.graph;
+  const known: { relation: number; tail: number }[] = [];
+  for (let at = offsets[row]!; at < offsets[row + 1]!; ++at) {
+    const [relation, tail] = [matches.relations[relations[at]!]!, matches.entities[tails[at]!]!];
+    if (relation >= 0 && tail >= 0) known.push({ relation, tail });
+  }
+  if (known.length === 0) return undefined;
+  const column = (field: 'relation' | 'tail') => Uint32Array.from(known, (triple) => triple[field]);
+  return itemPoint(model, column('relation'), column('tail'));
 }
 
 function countsOf(model: Model, { items }: Dataset, { users, entities, relations }: Matches): Pick<WarmStartRecord, 'matched' | 'dropped'> {
