@@ -152,7 +152,8 @@ export class Model implements Embedding {
   }
 
   /**
-   * A point for an item that was not there at training, from its triples { relation, tail }, at least one.
+   * A point for an item that was not there at training, from its triples { relation, tail }, at least one: where training would put it if the
+   * users of the items that share most with it had it. Some milliseconds, and once for a model as long as setting up a training.
    *
    * @throws {HyperKnowError} ERR_HK_UNKNOWN_ID; {TypeError, RangeError} for bad arguments
    * @example
