@@ -38,7 +38,7 @@ const STEPS = 50;
 /** Adam's rate, in the radius 1/√c of the ball; it falls to 0 over the second half of the steps. */
 const LEARNING_RATE = 0.03;
 
-/** p/m of an item whose triples promise the mean: times that it is had for each that it is a negative. In training 1; 10 on validation. */
+/** p/m of an item whose triples promise the mean: times that it is had for each that it is a negative. In training 1; more ranks new items better. */
 const POPULARITY = 10;
 
 /** Interactions of others that the item is a negative of. */

@@ -26,9 +26,9 @@ const NEGATIVE_STREAM = 11;
  *
  *   (1/|P|) Σ_{v ∈ P} ln(1 + Σ_{v′ ∈ N} exp(d(u, v) − d(u, v′))) + λ‖w‖²,   u = exp_0(w).
  *
- * That is sampled softmax, also where training minimises BPR. In training the items come to meet a user, and what is left to say is in the mean
- * over all negatives; frozen items do not, and it is the nearest negatives that keep a new user from a good list: on them BPR's gradient is
- * a few of very many. λ is made for ‖w‖² of the trained users. The same items always give the same point.
+ * That is sampled softmax, also where training minimises BPR. Users who were not there at training keep more of their NDCG with it (`scripts/fold-in.ts`
+ * measures it): their items have not moved for them, and the nearest negatives, which count most in this loss, are what stands before them.
+ * λ follows from the mean of ‖w‖² over the trained users. The same items always give the same point.
  *
  * @param items ids of the user's items, at least one
  * @returns dim coordinates, for `recommend`
