@@ -1,6 +1,6 @@
 import type { Dataset } from './data/dataset.ts';
 import { finish } from './data/steps.ts';
-import { native } from './native.ts';
+import { backends, native } from './native.ts';
 import { resolveOptions, type TrainOptions } from './options.ts';
 import { trainedGraph, trainerConfig } from './trainer-config.ts';
 
@@ -30,7 +30,7 @@ export function estimateMemory(dataset: Dataset, options?: TrainOptions): Memory
   const resolved = resolveOptions(options, train.items.length, validation.items.length > 0);
   const { hyperparameters, checkpoint, earlyStopping } = resolved;
   const trained = finish(trainedGraph(dataset, resolved));
-  const { parameters, graph, steps } = native.Trainer.plan(trainerConfig(dataset, trained, resolved, 'cpu'));
+  const { parameters, graph, steps } = native.Trainer.plan(trainerConfig(dataset, trained, resolved, countedOn(resolved.backend)));
 
   const pairs = train.items.length + validation.items.length + test.items.length;
   const table = ((users + entities + relations) * hyperparameters.dim + items) * 4;
@@ -40,4 +40,10 @@ export function estimateMemory(dataset: Dataset, options?: TrainOptions): Memory
     (checkpoint ? 2 * table * 3 : 0) + // the state, and the one that is being written
     (users + entities) * 8;
   return { parameters, batch: steps, graph, host, total: parameters + steps + graph + host };
+}
+
+/** The backend that is asked for, where it can run here: they need a little more or less of this and that. */
+function countedOn(backend: string): string {
+  const usable = backends().filter(({ reason }) => reason === undefined);
+  return (usable.find(({ name }) => name === backend || (backend === 'auto' && name === 'cuda')) ?? { name: 'cpu' }).name;
 }
