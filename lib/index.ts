@@ -31,7 +31,7 @@ export {
   type RankingOptions,
 } from './evaluate.ts';
 export type { Deletion, Explanation, Neighbor } from './explain.ts';
-export type { ItemTriple } from './fold-in.ts';
+export type { ItemTriple } from './fold-in-item.ts';
 export type { GraphInfluence, RelationInfluence } from './influence.ts';
 export type { LorentzPoints } from './lorentz.ts';
 export { importTables } from './import-tables.ts';

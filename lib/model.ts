@@ -2,13 +2,15 @@ import { loadEmbedding, saveEmbedding } from './artifact.ts';
 import { show } from './check.ts';
 import type { Graph, Id, Interactions } from './data/csr.ts';
 import { finishInTurns } from './data/steps.ts';
-import { type Diagnostics, diagnose } from './diagnostics.ts';
+import { type Diagnostics, radiusDiagnostics } from './diagnostics.ts';
 import { type Embedding, hasId, type TrainingRecord } from './embedding.ts';
 import { argumentError, HyperKnowError } from './errors.ts';
 import { type Explanation, explain } from './explain.ts';
-import { foldInItem, foldInUser, type ItemTriple } from './fold-in.ts';
+import { foldInUser } from './fold-in.ts';
+import { foldInItem, type ItemTriple } from './fold-in-item.ts';
 import { type GraphInfluence, graphInfluence, itemWeights } from './influence.ts';
 import { type LorentzPoints, toLorentz } from './lorentz.ts';
+import type { Protocol } from './protocol.ts';
 import type { FilterOptions } from './ranking.ts';
 import { type Recommendation, type RecommendOptions, recommend } from './recommend.ts';
 import { type RecommendationBatch, type RecommendBatchOptions, recommendBatch } from './recommend-batch.ts';
@@ -40,6 +42,8 @@ export class Model implements Embedding {
   readonly entityIds: readonly Id[];
   readonly relationIds: readonly Id[];
   readonly training: TrainingRecord;
+  /** How it was made: options, data, split, device, versions. Absent in models of files that were written without. */
+  readonly protocol?: Protocol;
   #closed = false;
 
   constructor(embedding: Embedding) {
@@ -56,6 +60,7 @@ export class Model implements Embedding {
     this.entityIds = embedding.entityIds;
     this.relationIds = embedding.relationIds;
     this.training = embedding.training;
+    if (embedding.protocol !== undefined) this.protocol = embedding.protocol;
   }
 
   /** Whether the model knows a user of this id. */
@@ -147,7 +152,8 @@ export class Model implements Embedding {
   }
 
   /**
-   * A point for an item that was not there at training, from its triples { relation, tail }, at least one.
+   * A point for an item that was not there at training, from its triples { relation, tail }, at least one: where training would put it if the
+   * users of the items that share most with it had it. Some milliseconds, and once for a model as long as setting up a training.
    *
    * @throws {HyperKnowError} ERR_HK_UNKNOWN_ID; {TypeError, RangeError} for bad arguments
    * @example
@@ -183,7 +189,7 @@ export class Model implements Embedding {
    * if (items.atBoundary > 0) console.error(warnings.join('\n'));
    */
   diagnostics(): Promise<Diagnostics> {
-    return this.#inTurns(diagnose);
+    return this.#inTurns(radiusDiagnostics);
   }
 
   /** Users and items on the hyperboloid, [n, dim + 1] with the time coordinate first: a larger Minkowski product −U₀V₀ + Σ UᵢVᵢ is a smaller distance. */
