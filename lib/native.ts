@@ -130,6 +130,16 @@ export interface NativeTrainer {
   dispose(): void;
 }
 
+/** Items that many calls of topK rank, copied and prepared once. Results are the same to the bit as with the points themselves. */
+export interface NativeItemTable {
+  /**
+   * Whether these are the points that the table was made of. Of a table of more than 2¹⁶ numbers 32 rows are compared, unless `whole`.
+   */
+  matches(items: Float32Array, whole: boolean): boolean;
+  /** Frees native memory, once no job uses it; every later call with the table throws ERR_HK_DISPOSED. */
+  dispose(): void;
+}
+
 export interface NativeTopK {
   items: Uint32Array;
   distances: Float32Array;
@@ -226,28 +236,30 @@ export interface Native {
     scale: number,
     curvature: number,
   ): BilevelStep;
+  /** A table is used with the dim and curvature that it was made with. */
   topK(
     backend: string,
     users: Float32Array,
-    items: Float32Array,
+    items: Float32Array | NativeItemTable,
     dim: number,
     k: number,
     excludeOffsets: Uint32Array | null,
     excludeItems: Uint32Array | null,
     curvature: number,
   ): NativeTopK;
-  /** The same on a thread of its own, over `threads` threads; inputs are copied. */
+  /** The same on a thread of its own, over `threads` threads; inputs are copied, a table is not. */
   topKAsync(
     backend: string,
     threads: number,
     users: Float32Array,
-    items: Float32Array,
+    items: Float32Array | NativeItemTable,
     dim: number,
     k: number,
     excludeOffsets: Uint32Array | null,
     excludeItems: Uint32Array | null,
     curvature: number,
   ): NativeJob<NativeTopK>;
+  ItemTable: new (items: Float32Array, dim: number, curvature: number) => NativeItemTable;
   Trainer: new (config: TrainerConfig) => NativeTrainer;
 }
 
