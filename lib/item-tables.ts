@@ -12,8 +12,8 @@ export function itemTable({ entities, itemIds, dim }: Embedding): Float32Array {
  * The model's items as native topK ranks them fastest: copied and prepared at the first call and kept as long as the model, or until
  * `releaseItems`. The copy takes twice the memory of the items' points.
  *
- * Points that were written to since are prepared again. `whole` looks at all of them, which costs about as much as ranking one user; otherwise
- * a table of more than 2¹⁶ numbers is only sampled, so that there a change of single items can go unseen.
+ * Points that were written to since are prepared again. `whole` looks at all of them, which costs about as much as ranking two users;
+ * otherwise a table of more than 2¹⁶ numbers is only sampled, so that there a change of single items can go unseen.
  */
 export function preparedItems(model: Embedding, whole: boolean = false): NativeItemTable {
   const items = itemTable(model);

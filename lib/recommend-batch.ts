@@ -56,6 +56,9 @@ export class RecommendationBatch {
 /** Users ranked at once: the copies of points and lists stay small beside the items. */
 const CHUNK = 8192;
 
+/** Users beside whom it costs little to look for changes in all of the items. */
+const MANY = 256;
+
 const OPTIONS = ['k', 'exclude', 'filter', 'candidates'] as const;
 
 /** `recommend` for many users, off the event loop. A `filter` function is asked of every item once. */
@@ -67,7 +70,7 @@ export async function recommendBatch(
   const { backend = 'auto', threads, ...own } = checkOptions('options', options, [...OPTIONS, 'backend', 'threads']);
   const name = resolveBackend(checkBackend(backend, ['cpu', 'cuda', 'auto']));
   const count = threads === undefined ? availableParallelism() : checkInteger('threads', threads, 1, 1024);
-  const calls = callsOf(model, users, own, true);
+  const calls = callsOf(model, users, own);
   let call = calls.next();
   while (!call.done) call = calls.next(await native.topKAsync(name, count, ...call.value).promise);
   return call.value;
@@ -79,7 +82,7 @@ export function recommendBatchSync(
   users: Iterable<Id> | Float32Array,
   options: RecommendBatchSyncOptions | undefined,
 ): RecommendationBatch {
-  const calls = callsOf(model, users, checkOptions('options', options, OPTIONS), false);
+  const calls = callsOf(model, users, checkOptions('options', options, OPTIONS));
   let call = calls.next();
   while (!call.done) call = calls.next(native.topK('cpu', ...call.value));
   return call.value;
@@ -88,12 +91,11 @@ export function recommendBatchSync(
 /** What native topK and topKAsync take after their settings. */
 type TopKCall = Parameters<typeof native.topK> extends [string, ...infer Rest] ? Rest : never;
 
-/** The calls of topK that a batch needs, each to be answered with what it found, and then the batch. `whole`: as for `preparedItems`. */
+/** The calls of topK that a batch needs, each to be answered with what it found, and then the batch. */
 function* callsOf(
   model: Embedding,
   users: Iterable<Id> | Float32Array,
   options: RecommendBatchSyncOptions,
-  whole: boolean,
 ): Generator<TopKCall, RecommendationBatch, NativeTopK> {
   const { k = 20, exclude = 'seen', ...narrowed } = options;
   checkInteger('k', k, 1, 1 << 24);
@@ -107,7 +109,7 @@ function* callsOf(
   const distances = new Float32Array(total * k).fill(Number.POSITIVE_INFINITY);
   const batch = new RecommendationBatch(k, items, distances, itemIds);
   if (total === 0 || (allowed ?? itemIds).length === 0) return batch;
-  const table = allowed ? gather(itemTable(model), allowed, dim) : preparedItems(model, whole);
+  const table = allowed ? gather(itemTable(model), allowed, dim) : preparedItems(model, total >= MANY);
   for (let begin = 0; begin < total; begin += CHUNK) {
     const end = Math.min(total, begin + CHUNK);
     const own = exclude === 'seen' && rows ? rows.slice(begin, end) : undefined;

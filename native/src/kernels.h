@@ -506,7 +506,7 @@ struct TopK {
   const uint32_t* exclude_items;    // ascending within a user
   uint32_t* out_items;   // [user_count, k]
   float* out_distances;  // [user_count, k] scale·d
-  const PreparedItems* prepared = nullptr;  // of these items, this dim and curvature; null: prepared in the call. Changes no bit of the result
+  const PreparedItems* prepared = nullptr;  // of these items, dim and curvature; null: prepared in the call. Changes no bit of the result
 };
 
 }  // namespace hk

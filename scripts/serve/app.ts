@@ -5,8 +5,8 @@ import { RankedTogether } from './waiting.ts';
 
 export interface ServeOptions {
   /**
-   * Lists of `GET /recommend` and `GET /similar` that are kept, as text, for the next who ask for the same. A model never changes, so a kept
-   * list is right for as long as the process serves it. Default 0: every list is ranked on request.
+   * Lists of `GET /recommend` and `GET /similar` that are kept, as text, for the next who ask for the same. A model never changes, so a
+   * kept list is right for as long as the process serves it. Default 0: every list is ranked on request.
    */
   keep?: number;
 }

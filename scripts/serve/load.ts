@@ -4,9 +4,10 @@
 //   npm run serve:load -- [--model FILE] [--connections 32] [--seconds 10] [--k 20] [--json]
 //
 // Without --model: one of the shape of Last-FM (23,566 users with what they have, 48,123 items, 64 dimensions) whose points are made up at
-// random about 400 centres; nothing was trained. Expected: a table on standard output, or with --json one JSON document: requests a second, and
-// the latency that half, 97.5 % and 99 % of the requests kept within, in whole milliseconds, as autocannon counts them; (a) every list ranked
-// on request, (b) every list kept. Exit status 1 where a request failed. Time: half a minute.
+// random about 400 centres; nothing was trained. Expected: two tables on standard output, or with --json one JSON document: requests a
+// second, and the latency that half, 97.5 % and 99 % of the requests kept within, in whole milliseconds, as autocannon counts them, where
+// (a) every list is ranked on request and (b) every list is kept; and how long single calls take without HTTP. Exit status 1 where a request
+// failed. Time: half a minute.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -18,12 +19,16 @@ import { Random } from '../../lib/data/random.ts';
 import { synthetic } from '../../lib/data/synthetic.ts';
 import { Model } from '../../lib/index.ts';
 import { PRESETS } from '../../lib/presets.ts';
+import { quantile } from '../../lib/statistics.ts';
 import { command, digits, integer, machine, sentence, textOf } from '../bench/document.ts';
 import { points, pointsNear } from '../bench/points.ts';
 
 const DIM = 64;
 const CENTERS = 400;
 const server = fileURLToPath(new URL('../serve.ts', import.meta.url));
+
+/** Calls of each kind that are timed. */
+const CALLS = 200;
 
 interface Measured {
   mode: string;
@@ -78,6 +83,30 @@ async function start(path: string, keep: number): Promise<{ url: string; end: ()
   throw new Error('the service ended before it listened');
 }
 
+/** Milliseconds of single calls in this process, the median of many. */
+async function timeCalls(model: Model, k: number): Promise<{ call: string; milliseconds: number }[]> {
+  const random = new Random(1, 2);
+  const some = (count: number) => Array.from({ length: count }, () => model.userIds[random.below(model.userIds.length)]!);
+  const started = performance.now();
+  model.recommend(some(1)[0]!, k);
+  const timed = [{ call: 'the first recommend, with what later ones find prepared', milliseconds: performance.now() - started }];
+  for (const [call, run] of [
+    ['recommend', () => model.recommend(some(1)[0]!, k)],
+    ['recommendBatchSync of 12 users', () => model.recommendBatchSync(some(12), { k })],
+    ['recommendBatch of one user', () => model.recommendBatch(some(1), { k, backend: 'cpu' })],
+    ['recommendBatch of 12 users', () => model.recommendBatch(some(12), { k, backend: 'cpu' })],
+  ] as const) {
+    const taken: number[] = [];
+    for (let i = 0; i < CALLS; ++i) {
+      const before = performance.now();
+      await run();
+      taken.push(performance.now() - before);
+    }
+    timed.push({ call, milliseconds: quantile(taken, 0.5) });
+  }
+  return timed;
+}
+
 async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
@@ -99,7 +128,9 @@ async function main(): Promise<number> {
       path = join(folder, 'model.safetensors');
       await randomModel().save(path);
     }
-    const { userIds, itemIds, dim } = await Model.load(path);
+    const model = await Model.load(path);
+    const { userIds, itemIds, dim } = model;
+    const calls = await timeCalls(model, k);
     const measured: Measured[] = [];
     for (const [mode, keep] of [
       ['(a) ranked on request', 0],
@@ -136,9 +167,9 @@ async function main(): Promise<number> {
       }
     }
     const what = { benchmark: 'serve', ...about, backend: 'cpu', model: values.model ?? 'points made up at random', users: userIds.length };
-    const title = `${digits(itemIds.length)} items × ${dim}, lists of ${k}, ${connections} connections, generator and service on the same processors`;
+    const size = `${digits(itemIds.length)} items × ${dim}, lists of ${k}, ${connections} connections`;
     const table = {
-      title,
+      title: `${size}, generator and service on the same processors`,
       columns: ['lists', 'requests/s', 'p50 ms', 'p97.5 ms', 'p99 ms', 'longest ms', 'failed'],
       rows: measured.map(({ mode, requestsPerSecond, latency: { p50, p97_5, p99, max }, failed }) => [
         mode,
@@ -146,8 +177,13 @@ async function main(): Promise<number> {
         ...[p50, p97_5, p99, max, failed].map(String),
       ]),
     };
-    if (values.json) console.log(JSON.stringify({ ...what, items: itemIds.length, dim, k, connections, measured }, null, 2));
-    else console.log(`${sentence({ ...what, tables: [table] })}\n${textOf(table)}`);
+    const inProcess = {
+      title: `Calls in one process, the median of ${CALLS}`,
+      columns: ['call', 'ms'],
+      rows: calls.map(({ call, milliseconds }) => [call, digits(milliseconds)]),
+    };
+    if (values.json) console.log(JSON.stringify({ ...what, items: itemIds.length, dim, k, connections, calls, measured }, null, 2));
+    else console.log(`${sentence({ ...what, tables: [] })}\n${textOf(table)}\n${textOf(inProcess)}`);
     return measured.some(({ failed, requests }) => failed > 0 || requests === 0) ? 1 : 0;
   } finally {
     rmSync(folder, { recursive: true, force: true });

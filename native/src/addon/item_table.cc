@@ -1,6 +1,5 @@
 #include "item_table.h"
 
-#include <algorithm>
 #include <cstring>
 #include <thread>
 #include <utility>
@@ -56,7 +55,9 @@ Napi::Value ItemTable::matches(const Napi::CallbackInfo& info) {
     const bool whole = info[1].ToBoolean();
     require(held_ != nullptr, "ERR_HK_DISPOSED", "the item table was closed");
     const std::vector<float>& points = held_->points;
-    const auto same = [&](size_t from, size_t count) { return std::memcmp(points.data() + from, items.data + from, count * sizeof(float)) == 0; };
+    const auto same = [&](size_t from, size_t count) {
+      return std::memcmp(points.data() + from, items.data + from, count * sizeof(float)) == 0;
+    };
     if (items.size != points.size()) return Napi::Boolean::New(info.Env(), false);
     if (whole || points.size() <= kComparedWhole) return Napi::Boolean::New(info.Env(), points.empty() || same(0, points.size()));
     bool all = true;

@@ -160,10 +160,9 @@ HK_INLINE void rank_users(const TopK& a, const PackedItems& packed, uint64_t beg
         const uint32_t users = std::min(kUserTile<S>, last - user), panels = std::min(block + kPanelBlock, packed.panels);
         const float *point = points.data() + size_t{user - first} * a.dim, *sqnorm = sqnorms.data() + (user - first);
         Shortlist* list = lists.data() + (user - first);
-        if (users <= kFewUsers)
-          for (uint32_t panel = block; panel < panels; ++panel) score_tile<S, kFewUsers>(a, packed, user, users, point, sqnorm, panel, list);
-        else
-          for (uint32_t panel = block; panel < panels; ++panel) score_tile<S, kUserTile<S>>(a, packed, user, users, point, sqnorm, panel, list);
+        for (uint32_t panel = block; panel < panels; ++panel)
+          if (users <= kFewUsers) score_tile<S, kFewUsers>(a, packed, user, users, point, sqnorm, panel, list);
+          else score_tile<S, kUserTile<S>>(a, packed, user, users, point, sqnorm, panel, list);
       }
     for (uint32_t user = first; user < last; ++user) {
       weed(lists[user - first], a.k);
