@@ -7,7 +7,7 @@ import type { HyperKnowError } from '../../lib/errors.ts';
 import { evaluate } from '../../lib/evaluate.ts';
 import { preparedItems } from '../../lib/item-tables.ts';
 import { Model } from '../../lib/model.ts';
-import { type NativeTopK, native } from '../../lib/native.ts';
+import { backends, type NativeTopK, native } from '../../lib/native.ts';
 import { train } from '../../lib/train.ts';
 import { seededRandom } from '../helpers.ts';
 import { kernelCases, type TopKInputs } from '../kernels/cases.ts';
@@ -28,16 +28,19 @@ const isDisposed = (error: unknown) => (error as HyperKnowError).code === 'ERR_H
 const bytesOf = ({ items, distances }: NativeTopK) =>
   [items, distances].map(({ buffer, byteOffset, byteLength }) => Buffer.from(buffer, byteOffset, byteLength));
 
-for (const one of kernelCases.filter(({ kernel }) => kernel === 'topK'))
-  tables(`the same to the bit as the points themselves: ${one.label}`, async () => {
-    const { users, items, dim, k, exclude, curvature } = one.inputs() as TopKInputs;
-    const rest = [dim, k, exclude?.offsets ?? null, exclude?.items ?? null, curvature] as const;
-    const prepared = new native.ItemTable(items, dim, curvature);
-    const expected = bytesOf(native.topK('cpu', users, items, ...rest));
-    assert.equal(bytesOf(native.topK('cpu', users, prepared, ...rest)), expected);
-    for (const threads of [1, 3]) assert.equal(bytesOf(await native.topKAsync('cpu', threads, users, prepared, ...rest).promise), expected);
-    prepared.dispose();
-  });
+const usable = backends().filter(({ reason }) => reason === undefined);
+for (const [{ name }, one] of usable.flatMap((backend) => kernelCases.map((one) => [backend, one] as const)))
+  if (one.kernel === 'topK' && (one.onHost || name !== 'cuda-on-host'))
+    tables(`${name}: the same to the bit as the points themselves: ${one.label}`, async () => {
+      const { users, items, dim, k, exclude, curvature } = one.inputs() as TopKInputs;
+      const rest = [dim, k, exclude?.offsets ?? null, exclude?.items ?? null, curvature] as const;
+      const prepared = new native.ItemTable(items, dim, curvature);
+      const expected = bytesOf(native.topK(name, users, items, ...rest));
+      assert.equal(bytesOf(native.topK(name, users, prepared, ...rest)), expected);
+      for (const threads of [1, 3])
+        assert.equal(bytesOf(await native.topKAsync(name, threads, users, prepared, ...rest).promise), expected);
+      prepared.dispose();
+    });
 
 tables('every number of users up to some tiles, with more lists than one of which is empty', () => {
   const items = table(random, 333, dim, 1, (row) => RADII[row % RADII.length]!);
