@@ -1,7 +1,7 @@
 // How many requests a second scripts/serve.ts answers, and how long they wait: autocannon in this process, the service in another, both on
 // the same processors. Each connection asks for the list of a random user as soon as it has the last.
 //
-//   npm run serve:load -- [--model FILE] [--connections 32] [--seconds 10] [--k 20] [--json]
+//   npm run serve:load -- [--model FILE] [--connections 24] [--seconds 10] [--k 20] [--json]
 //
 // Without --model: one of the shape of Last-FM (23,566 users with what they have, 48,123 items, 64 dimensions) whose points are made up at
 // random about 400 centres; nothing was trained. Expected: two tables on standard output, or with --json one JSON document: requests a
@@ -111,7 +111,7 @@ async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
       model: { type: 'string' },
-      connections: { type: 'string', default: '32' },
+      connections: { type: 'string', default: '24' },
       seconds: { type: 'string', default: '10' },
       k: { type: 'string', default: '20' },
       json: { type: 'boolean', default: false },
