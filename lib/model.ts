@@ -108,7 +108,7 @@ export class Model implements Embedding {
 
   /**
    * `recommendBatch` there and then, on the CPU: for a handful of users, as a server has at once, faster than waiting for threads. 12 users
-   * take less than twice as long as one.
+   * take about as long as two one by one.
    *
    * @throws {HyperKnowError} ERR_HK_UNKNOWN_ID; {TypeError, RangeError} for bad arguments
    * @example

@@ -10,7 +10,7 @@ interface Waiting {
 }
 
 /**
- * Ranks together what is asked for in the same turn of the event loop: 12 users cost less than two calls for one. Nobody waits for others to come;
+ * Ranks together what is asked for in the same turn of the event loop: 12 users cost about what two do one by one. Nobody waits for others to come;
  * those that came while the last were ranked are the next.
  */
 export class RankedTogether {
