@@ -4,6 +4,7 @@ import { checkBackend, checkInteger, checkOneOf, checkOptions, show } from './ch
 import { hasInteraction, type Interactions } from './data/csr.ts';
 import type { Dataset } from './data/dataset.ts';
 import { argumentError } from './errors.ts';
+import { preparedItems } from './item-tables.ts';
 import { METRICS, type MetricName } from './metrics.ts';
 import { Model } from './model.ts';
 import { native, resolveBackend } from './native.ts';
@@ -83,7 +84,7 @@ export async function evaluatePerUser(model: Model, dataset: Dataset, options?: 
   const { backend = 'auto', threads, ...ranking } = checkOptions('options', options, ['k', 'split', 'ndcg', 'backend', 'threads']);
   if (!(model instanceof Model)) throw argumentError('type', 'model', `must be a Model, got ${show(model)}`);
   checkDataset(dataset);
-  const { users, entities, itemIds, dim, curvature } = model;
+  const { users, itemIds, dim, curvature } = model;
   for (const [what, ours, theirs] of [
     ['users', users.length / dim, dataset.users],
     ['items', itemIds.length, dataset.items],
@@ -91,7 +92,7 @@ export async function evaluatePerUser(model: Model, dataset: Dataset, options?: 
     if (ours !== theirs) throw argumentError('range', 'dataset', `has ${theirs} ${what}, the model ${ours}`);
   const name = resolveBackend(checkBackend(backend, ['cpu', 'cuda', 'auto']));
   const count = threads === undefined ? availableParallelism() : checkInteger('threads', threads, 1, 1024);
-  const items = entities.subarray(0, itemIds.length * dim);
+  const items = preparedItems(model, true);
   return evaluateRanking(
     async (rows, k, exclude) => {
       const points = new Float32Array(rows.length * dim);

@@ -51,7 +51,7 @@ export type { EpochEvent, TrainOptions } from './options.ts';
 export { PRESETS, type PresetName } from './presets.ts';
 export type { FilterOptions } from './ranking.ts';
 export type { Recommendation, RecommendOptions } from './recommend.ts';
-export type { RecommendationBatch, RecommendBatchOptions } from './recommend-batch.ts';
+export type { RecommendationBatch, RecommendBatchOptions, RecommendBatchSyncOptions } from './recommend-batch.ts';
 export type { SimilarUser } from './similar.ts';
 export { type PairedTTest, pairedTTest } from './statistics.ts';
 export { type TrainingRun, train } from './train.ts';

@@ -130,6 +130,16 @@ export interface NativeTrainer {
   dispose(): void;
 }
 
+/** Items that many calls of topK rank, copied and prepared once. Results are the same to the bit as with the points themselves. */
+export interface NativeItemTable {
+  /**
+   * Whether these are the points that the table was made of. Of a table of more than 2¹⁶ numbers 32 rows are compared, unless `whole`.
+   */
+  matches(items: Float32Array, whole: boolean): boolean;
+  /** Frees native memory, once no job uses it; every later call with the table throws ERR_HK_DISPOSED. */
+  dispose(): void;
+}
+
 export interface NativeTopK {
   items: Uint32Array;
   distances: Float32Array;
@@ -162,7 +172,7 @@ type SampleColumns = [users: Uint32Array, positives: Uint32Array, negatives: Uin
 /** What topK ranks for whom, and leaves out. */
 type RankingArguments = [
   users: Float32Array,
-  items: Float32Array,
+  items: Float32Array | NativeItemTable,
   dim: number,
   k: number,
   excludeOffsets: Uint32Array | null,
@@ -224,9 +234,11 @@ export interface Native {
       curvature: number,
     ]
   ): BilevelStep;
+  /** A table is used with the dim and curvature that it was made with. */
   topK(...args: [backend: string, ...ranking: RankingArguments]): NativeTopK;
-  /** The same on a thread of its own, over `threads` threads; inputs are copied. */
+  /** The same on a thread of its own, over `threads` threads; inputs are copied, a table is not. */
   topKAsync(...args: [backend: string, threads: number, ...ranking: RankingArguments]): NativeJob<NativeTopK>;
+  ItemTable: new (items: Float32Array, dim: number, curvature: number) => NativeItemTable;
   Trainer: {
     new (config: TrainerConfig): NativeTrainer;
     /** The bytes that such a trainer will hold on its backend, counted by setting one up on a backend that only counts. */

@@ -46,7 +46,7 @@ const nativeGroups: readonly (readonly string[])[] = [
   ['native/cuda/host/faults.h', 'native/cuda/host/faults.cc'],
   ['native/cuda/host/*'],
   ['native/src/addon/arguments.h', 'native/src/addon/arguments.cc', 'native/src/addon/guard.h'],
-  ['native/src/addon/job.h'],
+  ['native/src/addon/job.h', 'native/src/addon/item_table.h', 'native/src/addon/item_table.cc'],
   ['native/src/addon/*_wrap.h', 'native/src/addon/*_wrap.cc'],
   ['native/src/addon/addon.cc'],
 ];
@@ -89,6 +89,7 @@ const libGroups: readonly (readonly string[])[] = [
   ['lib/import-tables.ts'],
   ['lib/data/synthetic.ts', 'lib/protocol.ts'],
   ['lib/embedding.ts'],
+  ['lib/item-tables.ts'],
   ['lib/ranking.ts', 'lib/item-affinity.ts', 'lib/lorentz.ts', 'lib/neighborhood.ts', 'lib/artifact.ts', 'lib/diagnostics.ts'],
   ['lib/recommend.ts', 'lib/explain.ts', 'lib/fold-in.ts', 'lib/fold-in-item.ts', 'lib/influence.ts'],
   ['lib/recommend-batch.ts', 'lib/similar.ts'],
