@@ -65,7 +65,7 @@ function namesIn(document: Json): { labels: Map<string, string>; data: Map<strin
   // The rows of an ablation are named by what was changed, their runs by the variant: only controls are the same in both.
   for (const { method, label } of rows)
     if (typeof method === 'string' && typeof label === 'string' && (document.dataSets === undefined || method.startsWith('control:')))
-      labels.set(method, label);
+      labels.set(method, label.replace(/^\(\d\) /, '')); // without the row's number in the paper's Table 3
   for (const set of sets) if (isObject(set.data) && typeof set.name === 'string') data.set(dataKeyOf(set.data), set.name);
   return { labels, data };
 }

@@ -41,10 +41,9 @@ export const report: Command = defineCommand({
     const document = { metrics: shown, rows: narrowed };
     if (format === 'json') output.line(visibleJson({ schema: 'hyper-know/report/1', ...document }));
     else for (const line of tableText(narrowed, shown, format)) output.line(line);
-    output.note(
-      `${count(runs.length)} runs in ${count(new Set(runs.map(({ file }) => file)).size)} files, ${count(rows.length)} rows`,
-      'dim',
-    );
+    const files = new Set(runs.map(({ file }) => file)).size;
+    const total = rows.reduce((sum, row) => sum + row.runs, 0);
+    output.note(`${[...new Set(rows.map(({ data }) => data))].join(', ')} · runs: ${count(total)}, of files: ${count(files)}`, 'dim');
     output.document('report/1', document);
   },
 });
