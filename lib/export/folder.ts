@@ -5,6 +5,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { HyperKnowError } from '../errors.ts';
 import { exists, writeWholeFolder } from '../whole-folder.ts';
 
+/** A file of an export, and its digest. */
 export interface WrittenFile {
   name: string;
   bytes: number;
