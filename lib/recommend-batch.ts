@@ -7,6 +7,7 @@ import { native, resolveBackend } from './native.ts';
 import { excludedRows, type FilterOptions, gather, itemTable, NONE, selectionOf, seenItems, union, without } from './ranking.ts';
 import type { Recommendation, RecommendOptions } from './recommend.ts';
 
+/** Of `Model.recommendBatch`. */
 export interface RecommendBatchOptions extends RecommendOptions {
   /** Length of the lists. Default 20. */
   k?: number;
