@@ -106,7 +106,8 @@ function entriesOf({ program, checker, ...project }: Project, file: string, prob
     if (node.kind === SyntaxKind.ClassDeclaration) {
       const fields: string[] = [];
       for (const member of (node as ClassDeclaration).members) addMember(checker, entry, member, fields, problems);
-      entry.signature = [`class ${entry.name}${heritageOf(node as ClassDeclaration)} {`, ...fields, '}'].join('\n');
+      const name = `class ${entry.name}${heritageOf(node as ClassDeclaration)}`;
+      entry.signature = fields.length > 0 ? [`${name} {`, ...fields, '}'].join('\n') : name;
     }
     if (entry.text === '') problems.push(`${entry.name} (${place}): has no docstring`);
     if (entry.kind === 'function' && examplesOf(entry).length === 0) problems.push(`${entry.name} (${place}): has no example`);
