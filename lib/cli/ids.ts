@@ -19,7 +19,7 @@ export interface Origin {
 
 /** How many near ids a message proposes, and how many ids are looked through for them at most. */
 const NEAR = 3;
-const MOST_LOOKED_AT = 1_000_000;
+const MOST_LOOKED_AT = 200_000;
 
 export function idsOf(model: Model, kind: Kind): readonly Id[] {
   return { user: model.userIds, item: model.itemIds, entity: model.entityIds, relation: model.relationIds }[kind];
@@ -55,12 +55,12 @@ function hintFor(model: Model, kind: Kind, text: string): string {
   return near.length > 0 ? ` (did you mean ${near.map((id) => show(String(id))).join(', ')}?)` : '';
 }
 
-/** The ids that become `text` by the fewest changed, added or left out letters, at most a third of its own; case does not count. */
+/** The ids that become `text` by the fewest changed, added or left out letters, one or two; case does not count. */
 export function nearIds(ids: readonly Id[], text: string): Id[] {
   const wanted = text.toLowerCase();
-  if (ids.length > MOST_LOOKED_AT || wanted.length > 64) return [];
+  if (ids.length > MOST_LOOKED_AT || wanted.length > 64 || wanted === '') return [];
   const near: { id: Id; changes: number }[] = [];
-  let most = Math.max(1, Math.floor(wanted.length / 3));
+  let most = wanted.length < 6 ? 1 : 2;
   for (const id of ids) {
     const changes = editDistance(String(id).toLowerCase(), wanted, most);
     if (changes > most) continue;
@@ -78,19 +78,24 @@ export function nearIds(ids: readonly Id[], text: string): Id[] {
 /** Levenshtein's distance where it is at most `most`, else something above. */
 function editDistance(a: string, b: string, most: number): number {
   if (Math.abs(a.length - b.length) > most) return most + 1;
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; ++i) {
+  // Ids of one kind begin alike: what is equal at both ends costs nothing.
+  let begin = 0;
+  while (begin < a.length && begin < b.length && a[begin] === b[begin]) ++begin;
+  let [endA, endB] = [a.length, b.length];
+  while (endA > begin && endB > begin && a[endA - 1] === b[endB - 1]) [endA, endB] = [endA - 1, endB - 1];
+  let row = Array.from({ length: endB - begin + 1 }, (_, j) => j);
+  for (let i = 1; i <= endA - begin; ++i) {
     const next = [i];
     let least = i;
-    for (let j = 1; j <= b.length; ++j) {
-      const changed = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
+    for (let j = 1; j < row.length; ++j) {
+      const changed = row[j - 1]! + (a[begin + i - 1] === b[begin + j - 1] ? 0 : 1);
       next[j] = Math.min(changed, row[j]! + 1, next[j - 1]! + 1);
       least = Math.min(least, next[j]!);
     }
     if (least > most) return least;
     row = next;
   }
-  return row[b.length]!;
+  return row.at(-1)!;
 }
 
 /** A file of one id a line; empty lines are passed over. */

@@ -9,8 +9,8 @@ import { cell, decimal, K_OPTION, MODEL_ARGUMENT, openModel } from '../model.ts'
 import { Progress } from '../progress.ts';
 import { writeWholeFile } from '../whole-file.ts';
 
-/** Users ranked between two writes to the file. */
-const CHUNK = 4096;
+/** Entries of lists that are in memory at once on their way to a file: some tens of megabytes. */
+const MOST_ENTRIES = 1 << 20;
 
 const OPTIONS = {
   k: K_OPTION,
@@ -79,8 +79,9 @@ export const recommend: Command = defineCommand({
   },
 });
 
-async function batchOptions(model: Model, values: Values<typeof OPTIONS>): Promise<RecommendBatchOptions> {
-  const { k, backend, threads, candidates } = values;
+async function batchOptions(model: Model, values: Values<typeof OPTIONS>): Promise<RecommendBatchOptions & { k: number }> {
+  const { backend, threads, candidates } = values;
+  const k = Math.min(values.k, model.itemIds.length);
   const files = values.exclude.filter((word) => word !== 'seen' && word !== 'none');
   if (values.exclude.includes('none') && values.exclude.length > 1) throw new UsageError("--exclude: 'none' stands alone");
   const left: Id[] = [];
@@ -101,9 +102,10 @@ async function writeLists(
   path: string,
   model: Model,
   users: readonly Id[],
-  options: RecommendBatchOptions,
+  options: RecommendBatchOptions & { k: number },
 ): Promise<number> {
   const { csvText } = await import('../../export/text.ts');
+  const chunk = Math.max(1, Math.floor(MOST_ENTRIES / options.k));
   const signal = context.interruptible();
   const progress = new Progress(context.output, 'users', users.length);
   let rows = 0;
@@ -123,11 +125,11 @@ async function writeLists(
       path,
       (async function* () {
         yield 'user,rank,item,distance\r\n';
-        for (let begin = 0; begin < users.length; begin += CHUNK) {
+        for (let begin = 0; begin < users.length; begin += chunk) {
           signal.throwIfAborted();
-          const batch = await model.recommendBatch(users.slice(begin, begin + CHUNK), options);
+          const batch = await model.recommendBatch(users.slice(begin, begin + chunk), options);
           yield linesOf(batch, begin);
-          progress.update(Math.min(users.length, begin + CHUNK));
+          progress.update(Math.min(users.length, begin + chunk));
         }
       })(),
     );
