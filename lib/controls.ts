@@ -21,6 +21,7 @@ export interface Scorer {
 
 /** Non-negative scores of all items, of which few are above 0. */
 export class Scores {
+  /** [items] */
   readonly values: Float64Array;
   readonly #touched: Uint32Array;
   #count = 0;
@@ -35,12 +36,14 @@ export class Scores {
     return this.#touched.subarray(0, this.#count);
   }
 
+  /** Adds to the score of an item; `score` is not negative. */
   add(item: number, score: number): void {
     if (score === 0) return;
     if (this.values[item] === 0) this.#touched[this.#count++] = item;
     this.values[item]! += score;
   }
 
+  /** Back to 0 everywhere, in the time of what is above it. */
   clear(): void {
     for (const item of this.items) this.values[item] = 0;
     this.#count = 0;
@@ -179,6 +182,7 @@ export function validatedBlend(a: Scorer, b: Scorer, dataset: Dataset): ChosenSc
   );
 }
 
+/** A scorer that is one of several. */
 export interface ChosenScorer extends Scorer {
   /** Which of the candidates it is; −1 before `prepare`. */
   readonly chosen: number;

@@ -34,7 +34,7 @@ const MODULES = [
 /** Sections of the first module by where a name is declared; a file that is in none is an error. */
 const TOPICS: readonly (readonly [title: string, files: RegExp])[] = [
   ['Data', /^lib\/(data\/|import-tables\.ts)/],
-  ['Training', /^lib\/(train|options|presets|variants|memory|embedding)\.ts/],
+  ['Training', /^lib\/(train|options|presets|schedule|variants|memory|embedding)\.ts/],
   ['The model', /^lib\/(model|recommend|recommend-batch|similar|explain|fold-in|influence|diagnostics|lorentz|ranking)\.ts/],
   ['Evaluation', /^lib\/(evaluate|statistics)\.ts/],
   ['Controls', /^lib\/(controls|linear-controls|bpr-mf)\.ts/],
@@ -76,6 +76,8 @@ export function apiReference(): Reference {
     const [project] = api.updateSnapshot({ openProjects: [join(root, 'tsconfig.json')] }).getProjects();
     const problems: string[] = [];
     const modules = MODULES.map(({ name, file }) => ({ name, entries: entriesOf(project!, file, problems) }));
+    const known = new Set(modules.flatMap(({ entries }) => entries.map(({ name }) => name)));
+    for (const { entries } of modules) for (const entry of entries) problems.push(...unknownTypes(entry, known));
     const examples = modules.flatMap(({ entries }) =>
       entries.flatMap((entry) => [...examplesOf(entry), ...entry.members.flatMap((member) => examplesOf(member))]),
     );
@@ -87,6 +89,19 @@ export function apiReference(): Reference {
 
 function examplesOf({ name, tags }: Documented): Example[] {
   return tags.filter((tag) => tag.name === 'example').map(({ text }) => ({ name, code: text }));
+}
+
+/** Types that only TypeScript has, not the run-time. */
+const UTILITIES = ['ArrayLike', 'AsyncIterable', 'Iterable', 'Omit', 'Partial', 'PromiseLike', 'Readonly', 'Record', 'Required'];
+
+/** A caller must be able to name every type that a signature names. */
+function unknownTypes({ name, kind, signature, members }: Entry, known: ReadonlySet<string>): string[] {
+  const texts = [...(kind === 'class' ? [signature.replace(/^class .*/, '')] : [signature]), ...members.map((member) => member.signature)];
+  const bare = texts.join('\n').replace(/\/\*[\s\S]*?\*\/|\/\/.*$|'[^'\n]*'/gm, '');
+  const names = new Set([...bare.matchAll(/\b(?<!\.)[A-Z]\w*[a-z]\w*/g)].map(([type]) => type));
+  return [...names]
+    .filter((type) => !known.has(type) && !UTILITIES.includes(type) && !(type in globalThis))
+    .map((type) => `${name}: its signature names ${type}, which is not exported`);
 }
 
 function entriesOf({ program, checker, ...project }: Project, file: string, problems: string[]): Entry[] {

@@ -17,12 +17,12 @@ import {
 } from './csr.ts';
 import { readFolder } from './formats/index.ts';
 import { IdMap, idProblem } from './id-map.ts';
-import type { RawDataset, SourceFile } from './raw-dataset.ts';
+import type { DataSource, RawDataset, SourceFile } from './raw-dataset.ts';
 import { holdOut, holdOutPerUser } from './split.ts';
 import { finish, finishInTurns, inPieces, PIECE, type Steps } from './steps.ts';
 
 export type { Graph, Id, Interactions, Triples } from './csr.ts';
-export type { SourceFile } from './raw-dataset.ts';
+export type { DataSource, SourceFile } from './raw-dataset.ts';
 
 /** How a data set is split, and what its graph holds beside the triples as read. */
 export interface DatasetOptions {
@@ -36,7 +36,7 @@ export interface DatasetOptions {
 
 /** What was read, what was dropped and what is missing. */
 export interface DatasetReport {
-  source: RawDataset['source'];
+  source: DataSource;
   files: SourceFile[];
   /** The options in force. */
   options: Required<DatasetOptions>;
