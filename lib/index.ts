@@ -72,8 +72,8 @@ export { type Hyperparameters, PRESETS, type Preset, type PresetName } from './p
 export type { FilterOptions } from './ranking.ts';
 export type { Recommendation, RecommendOptions } from './recommend.ts';
 export type { RecommendationBatch, RecommendBatchOptions } from './recommend-batch.ts';
-export type { Schedule } from './schedule.ts';
 export type { SimilarUser } from './similar.ts';
 export { type PairedTTest, pairedTTest } from './statistics.ts';
+export type { Schedule } from './schedule.ts';
 export { type TrainingRun, train } from './train.ts';
 export { VARIANTS, type Variant, type VariantName } from './variants.ts';
