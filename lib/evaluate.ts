@@ -10,6 +10,7 @@ import { Model } from './model.ts';
 import { native, resolveBackend } from './native.ts';
 import { mean } from './statistics.ts';
 
+/** What is measured, and where lists are cut. */
 export interface RankingOptions {
   /** Cut-off, or several. Default 20. */
   k?: number | readonly number[];
@@ -22,6 +23,7 @@ export interface RankingOptions {
   ndcg?: 'standard' | 'kgat' | 'both';
 }
 
+/** Of `evaluate`: what is measured, and where that is computed. */
 export interface EvaluateOptions extends RankingOptions {
   /** Default 'auto'. */
   backend?: 'cpu' | 'cuda' | 'auto';
@@ -74,12 +76,23 @@ const JUDGED_PER_TURN = 1024;
  * Users with an empty split are left out. Exact, ties by smaller item row.
  *
  * @throws {TypeError, RangeError} for bad arguments, or a data set the model was not made for; {HyperKnowError} ERR_HK_BACKEND
+ * @example
+ * const { users, recall, ndcg } = await evaluate(model, dataset, { k: [10, 20] });
+ * console.log(users, recall[20], ndcg[10]);
  */
 export async function evaluate(model: Model, dataset: Dataset, options?: EvaluateOptions): Promise<Metrics> {
   return meanMetrics(await evaluatePerUser(model, dataset, options));
 }
 
-/** `evaluate`, before the means are taken: for paired tests. */
+/**
+ * `evaluate`, before the means are taken: for paired tests.
+ *
+ * @throws as `evaluate`
+ * @example
+ * const own = await evaluatePerUser(model, dataset);
+ * const other = await evaluateRanking(rankBy(popularity(dataset), dataset), dataset);
+ * const { difference, p } = pairedTTest(own.recall[20]!, other.recall[20]!);
+ */
 export async function evaluatePerUser(model: Model, dataset: Dataset, options?: EvaluateOptions): Promise<PerUserMetrics> {
   const { backend = 'auto', threads, ...ranking } = checkOptions('options', options, ['k', 'split', 'ndcg', 'backend', 'threads']);
   if (!(model instanceof Model)) throw argumentError('type', 'model', `must be a Model, got ${show(model)}`);
@@ -104,7 +117,13 @@ export async function evaluatePerUser(model: Model, dataset: Dataset, options?: 
   );
 }
 
-/** The same evaluation of anything that ranks items. */
+/**
+ * The same evaluation of anything that ranks items.
+ *
+ * @throws {TypeError, RangeError} for bad arguments; what `rank` throws
+ * @example
+ * const perUser = await evaluateRanking(rankBy(itemKnn(dataset), dataset), dataset, { k: 20, ndcg: 'both' });
+ */
 export async function evaluateRanking(rank: Rank, dataset: Dataset, options?: RankingOptions): Promise<PerUserMetrics> {
   const { k = 20, split = 'test', ndcg = 'standard' } = checkOptions('options', options, ['k', 'split', 'ndcg']);
   checkDataset(dataset);
@@ -145,7 +164,13 @@ export async function evaluateRanking(rank: Rank, dataset: Dataset, options?: Ra
   return { users, ...values };
 }
 
-/** Means over the users. NaN where there are none. */
+/**
+ * Means over the users. NaN where there are none.
+ *
+ * @example
+ * const { recall } = meanMetrics(await evaluatePerUser(model, dataset, { k: 2 }));
+ * console.log(recall[2]);
+ */
 export function meanMetrics({ users, ...values }: PerUserMetrics): Metrics {
   const means = Object.entries(values).map(([name, perCutOff]) => [
     name,

@@ -24,6 +24,9 @@ export interface MemoryEstimate {
  * card's, where the training itself makes sure beforehand that it fits.
  *
  * @throws {TypeError, RangeError} for options that `train` refuses too
+ * @example
+ * const { total } = estimateMemory(dataset, { dim: 128, batchSize: 8192 });
+ * console.error(`${(total / 2 ** 20).toFixed(0)} MiB`);
  */
 export function estimateMemory(dataset: Dataset, options?: TrainOptions): MemoryEstimate {
   const { train, validation, test, users, items, entities, relations, triples } = dataset;

@@ -41,16 +41,23 @@ export class Model implements Embedding {
   readonly relations: Float32Array;
   /** [items] β_v; σ(β_v) is the weight of L_K in the variants that learn it. */
   readonly beta: Float32Array;
+  /** Coordinates of a point. */
   readonly dim: number;
   /** c. 0 in the Euclidean variants: plain coordinates, with distance 2‖x − y‖. */
   readonly curvature: number;
+  /** The triples that training knew, those with an item as head. */
   readonly graph: Graph;
   /** The training and validation items of each user. */
   readonly seen: Interactions;
+  /** The caller's ids by row of `users`. */
   readonly userIds: readonly Id[];
+  /** The caller's ids of the items, the first rows of `entities`. */
   readonly itemIds: readonly Id[];
+  /** The caller's ids by row of `entities`. */
   readonly entityIds: readonly Id[];
+  /** The caller's ids by row of `relations`. */
   readonly relationIds: readonly Id[];
+  /** How the model came to be: variant, options, epoch. */
   readonly training: TrainingRecord;
   /** How it was made: options, data, split, device, versions. Absent in models of files that were written without. */
   readonly protocol?: Protocol;
@@ -73,7 +80,12 @@ export class Model implements Embedding {
     if (embedding.protocol !== undefined) this.protocol = embedding.protocol;
   }
 
-  /** Whether the model knows a user of this id. */
+  /**
+   * Whether the model knows a user of this id.
+   *
+   * @example
+   * const list = model.hasUser('dan') ? model.recommend('dan') : []; // nothing for one who is new
+   */
   hasUser(id: Id): boolean {
     return hasId(this.#open().userIds, id);
   }
@@ -189,7 +201,13 @@ export class Model implements Embedding {
     return foldInItem(this.#open(), triples);
   }
 
-  /** [items] the weight of L_K of every item, σ(β_v) where it is learned: how much the graph was found to say about it. */
+  /**
+   * [items] the weight of L_K of every item, σ(β_v) where it is learned: how much the graph was found to say about it.
+   *
+   * @example
+   * const weights = model.itemWeights();
+   * const mostKnowing = model.itemIds[weights.indexOf(Math.max(...weights))];
+   */
   itemWeights(): Float32Array {
     return itemWeights(this.#open());
   }
@@ -216,7 +234,22 @@ export class Model implements Embedding {
     return this.#inTurns(radiusDiagnostics);
   }
 
-  /** Users and items on the hyperboloid, [n, dim + 1] with the time coordinate first: a larger Minkowski product −U₀V₀ + Σ UᵢVᵢ is a smaller distance. */
+  /**
+   * Users and items on the hyperboloid, [n, dim + 1] with the time coordinate first: a larger Minkowski product −U₀V₀ + Σ UᵢVᵢ is a smaller
+   * distance.
+   *
+   * X₀ = (1 + c‖x‖²) / (√c (1 − c‖x‖²)), Xᵢ = 2xᵢ / (1 − c‖x‖²), and d(u, v) = arcosh(−c⟨U, V⟩)/√c. For an engine that knows only the plain inner
+   * product, change the sign of the users' first coordinate; `exportModel` does it. The Euclidean variants have U = (1/2, u), V = (‖v‖², v).
+   *
+   * @example
+   * const { users, items } = model.toLorentz();
+   * const columns = model.dim + 1;
+   * const product = (u: number, v: number): number => {
+   *   let sum = -users[u * columns]! * items[v * columns]!;
+   *   for (let i = 1; i < columns; ++i) sum += users[u * columns + i]! * items[v * columns + i]!;
+   *   return sum; // of two items, the one with the larger product is nearer
+   * };
+   */
   toLorentz(): LorentzPoints {
     return toLorentz(this.#open());
   }
@@ -225,6 +258,8 @@ export class Model implements Embedding {
    * Writes one safetensors file; an older one at `path` is replaced in one step or stays whole.
    *
    * @throws {HyperKnowError} ERR_HK_IO; ERR_HK_DIVERGED if a number is not finite
+   * @example
+   * await model.save('model.safetensors');
    */
   async save(path: string): Promise<void> {
     await saveEmbedding(this.#open(), checkPath(path));
@@ -234,6 +269,9 @@ export class Model implements Embedding {
    * Reads a file of `save` and checks all of it.
    *
    * @throws {HyperKnowError} ERR_HK_IO; ERR_HK_MODEL_FILE if it is damaged, no model, or of a newer format
+   * @example
+   * await model.save('model.safetensors');
+   * const same = await Model.load('model.safetensors');
    */
   static async load(path: string): Promise<Model> {
     return new Model(await loadEmbedding(checkPath(path)));

@@ -263,7 +263,12 @@ function load(): Native {
 
 export const native: Native = load();
 
-/** What this build and this machine can run, best first. An unusable backend is listed with its `reason`. */
+/**
+ * What this build and this machine can run, best first. An unusable backend is listed with its `reason`.
+ *
+ * @example
+ * const hasGpu = backends().some(({ name, reason }) => name === 'cuda' && reason === undefined);
+ */
 export function backends(): BackendInfo[] {
   return native.backends();
 }

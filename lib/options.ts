@@ -31,6 +31,7 @@ export interface EpochEvent {
   knowledgeWeight?: { p10: number; p50: number; p90: number };
 }
 
+/** Of `train`; what is left out comes from the preset. Names that are not known are refused. */
 export interface TrainOptions {
   /** Where unset options come from: 'tuned' (default) or 'paper'. */
   preset?: PresetName;

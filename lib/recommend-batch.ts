@@ -8,11 +8,13 @@ import { type NativeTopK, native, resolveBackend } from './native.ts';
 import { excludedRows, type FilterOptions, gather, NONE, selectionOf, seenItems, union, without } from './ranking.ts';
 import type { Recommendation, RecommendOptions } from './recommend.ts';
 
+/** Of `Model.recommendBatchSync`. */
 export interface RecommendBatchSyncOptions extends RecommendOptions {
   /** Length of the lists. Default 20. */
   k?: number;
 }
 
+/** Of `Model.recommendBatch`. */
 export interface RecommendBatchOptions extends RecommendBatchSyncOptions {
   /** Default 'auto'. */
   backend?: 'cpu' | 'cuda' | 'auto';

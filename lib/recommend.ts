@@ -3,11 +3,13 @@ import type { Id } from './data/csr.ts';
 import { type Embedding, rowOf } from './embedding.ts';
 import { checkPoint, excludedRows, type FilterOptions, nearestRows, selectionOf } from './ranking.ts';
 
+/** Of `Model.recommend`: which items may stand in the list. */
 export interface RecommendOptions extends FilterOptions {
   /** Items to leave out: 'seen' (the user's training and validation items, the default), 'none', or any items by their ids. */
   exclude?: 'seen' | 'none' | Iterable<Id>;
 }
 
+/** One entry of a list: the caller's id of the item, and d(u, v). */
 export interface Recommendation {
   item: Id;
   distance: number;

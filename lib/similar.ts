@@ -4,6 +4,7 @@ import { type Embedding, rowOf } from './embedding.ts';
 import { checkPoint, type FilterOptions, nearestRows, selectionOf } from './ranking.ts';
 import type { Recommendation } from './recommend.ts';
 
+/** One entry of a list of `similarUsers`. */
 export interface SimilarUser {
   user: Id;
   distance: number;

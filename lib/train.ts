@@ -34,6 +34,10 @@ export type { EpochEvent, TrainOptions } from './options.ts';
  *
  * @throws {TypeError, RangeError} for bad arguments, at once; {HyperKnowError} ERR_HK_BACKEND at once. The run rejects with
  *   ERR_HK_DIVERGED if a loss stops being finite, ERR_HK_MEMORY, ERR_HK_IO, ERR_HK_MODEL_FILE.
+ * @example
+ * const run = train(dataset, { dim: 16, epochs: 5, batchSize: 256, seed: 1 });
+ * for await (const { epoch, loss, seconds } of run) console.log(epoch, loss, seconds);
+ * const trained = await run; // a Model
  */
 export function train(dataset: Dataset, options?: TrainOptions): TrainingRun {
   checkDataset(dataset);
@@ -61,6 +65,7 @@ export class TrainingRun implements PromiseLike<Model>, AsyncIterable<EpochEvent
     this.#model.then(end, end); // who only iterates meets the error there, and an error nobody waits for is not unhandled twice
   }
 
+  /** Of the promise of the model: `await run`. */
   // biome-ignore lint/suspicious/noThenProperty: a run is awaited like the promise of its model
   then<A = Model, B = never>(
     onModel?: ((model: Model) => A | PromiseLike<A>) | null,
@@ -69,10 +74,12 @@ export class TrainingRun implements PromiseLike<Model>, AsyncIterable<EpochEvent
     return this.#model.then(onModel, onError);
   }
 
+  /** Of the promise of the model. */
   catch<B = never>(onError?: ((error: unknown) => B | PromiseLike<B>) | null): Promise<Model | B> {
     return this.#model.catch(onError);
   }
 
+  /** Of the promise of the model. */
   finally(onEnd?: (() => void) | null): Promise<Model> {
     return this.#model.finally(onEnd);
   }

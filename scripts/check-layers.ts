@@ -100,6 +100,8 @@ const libGroups: readonly (readonly string[])[] = [
   ['lib/train.ts', 'lib/memory.ts'],
   ['lib/linear-controls.ts', 'lib/bpr-mf.ts'],
   ['lib/export/encoding.ts', 'lib/export/folder.ts', 'lib/export/text.ts'],
+  ['lib/report/runs.ts'],
+  ['lib/report/rows.ts'],
   ['lib/export/certificate.ts', 'lib/export/target.ts'],
   ['lib/export/*.ts', 'lib/report/*.ts'],
   ['lib/export/index.ts'],
