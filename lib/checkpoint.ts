@@ -15,8 +15,6 @@ export interface Progress {
   bestRecall: number;
   bestEpoch: number;
   bestStep: number;
-  /** Wall time that went into it; absent in checkpoints that did not count it. */
-  seconds?: number;
 }
 
 /** Everything that continuing bit for bit needs. */
@@ -62,8 +60,8 @@ export async function loadCheckpoint(path: string, configuration: Record<string,
   }
   const { steps, bestCurvature, ...progress } = jsonObject(path, 'progress', file.metadata.progress);
   const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
-  const { epoch, bestRecall, bestEpoch, bestStep, seconds = 0 } = progress as Record<string, unknown>;
-  if (![epoch, bestEpoch, bestStep, steps].every(isCount) || ![bestRecall, bestCurvature ?? 0, seconds].every(Number.isFinite))
+  const { epoch, bestRecall, bestEpoch, bestStep } = progress as Record<string, unknown>;
+  if (![epoch, bestEpoch, bestStep, steps].every(isCount) || ![bestRecall, bestCurvature ?? 0].every(Number.isFinite))
     throw damaged(path, 'its progress is incomplete');
   const state: TrainerState = { steps: steps as number, tensors: {} };
   for (const [name, { data }] of file.tensors)
@@ -73,5 +71,5 @@ export async function loadCheckpoint(path: string, configuration: Record<string,
     const [users, entities, relations, beta] = BEST.map((name) => take(path, file, `best.${name}`, Float32Array));
     best = { users: users!, entities: entities!, relations: relations!, beta: beta!, curvature: bestCurvature as number };
   }
-  return { progress: { epoch, bestRecall, bestEpoch, bestStep, seconds } as Progress, state, best, configuration };
+  return { progress: { epoch, bestRecall, bestEpoch, bestStep } as Progress, state, best, configuration };
 }

@@ -69,6 +69,7 @@ export {
 export { type BackendInfo, backends } from './native.ts';
 export type { EpochEvent, TrainOptions } from './options.ts';
 export { type Hyperparameters, PRESETS, type Preset, type PresetName } from './presets.ts';
+export type { Protocol, RowCounts, WarmStartRecord } from './protocol.ts';
 export type { FilterOptions } from './ranking.ts';
 export type { Recommendation, RecommendOptions } from './recommend.ts';
 export type { RecommendationBatch, RecommendBatchOptions, RecommendBatchSyncOptions } from './recommend-batch.ts';

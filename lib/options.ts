@@ -108,8 +108,9 @@ export interface TrainOptions {
   resume?: string;
   /**
    * A model, or the path of its file, to begin with: users, items, entities, relations and β start where it has the same ids; new users
-   * and items start folded in, everything else as usual; moments and the schedule start anew. Its dim, parameters and curvature must be those of this training. For data that have grown:
-   * the metrics of a training from the beginning come after clearly fewer epochs, so give `epochs`, too.
+   * and items start folded in, everything else as usual; moments and the schedule start anew. Its dim, parameters and curvature must be
+   * those of this training. For data that have grown: the metrics of a training from the beginning come after clearly fewer epochs, so
+   * give `epochs`, too.
    */
   warmStart?: Model | string;
   signal?: AbortSignal;

@@ -5,7 +5,10 @@ import type { VariantName } from './variants.ts';
 /** Rows of the four tables of a model. */
 export type RowCounts = Record<'users' | 'items' | 'entities' | 'relations', number>;
 
-/** All that is needed to train a model again, and to judge what its figures mean; plain JSON, kept in the model's file. */
+/**
+ * All that is needed to train a model again, and to judge what its figures mean; plain JSON, kept in the model's file. Nothing of it
+ * changes with the clock or the number of threads: equal runs have equal files.
+ */
 export interface Protocol {
   /** Of hyper-know. */
   version: string;
@@ -31,16 +34,17 @@ export interface Protocol {
   backend: string;
   /** Processor or card. */
   device: string;
-  threads: number;
-  /** Wall time of the training, validation included; of all its parts, where it was resumed. */
-  seconds: number;
-  /** Where it began with another model: the sha-256 of that model's tables, rows that started there, and its rows that the data set has not. */
+  /** Where it began with another model. */
   warmStart?: WarmStartRecord;
 }
 
+/** What a training with `warmStart` began with. */
 export interface WarmStartRecord {
+  /** Hexadecimal, of the model's users, entities, relations and β. */
   sha256: string;
+  /** Rows of the data set that the model had, by their ids. */
   matched: RowCounts;
+  /** Rows of the model that the data set has not. */
   dropped: RowCounts;
 }
 
@@ -58,7 +62,6 @@ export function dataProtocol(dataset: Dataset, sha256: string): Pick<Protocol, '
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
 const isText = (value: unknown): boolean => typeof value === 'string';
 const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
-const isTime = (value: unknown): boolean => Number.isFinite(value) && (value as number) >= 0;
 const isDigest = (value: unknown): boolean => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value);
 
 /** What every field must be, by its path. */
@@ -66,10 +69,9 @@ const FIELDS: readonly [path: string, holds: (value: unknown) => boolean][] = [
   ...['version', 'variant', 'preset', 'data.source', 'split.validation', 'split.test', 'selection.by', 'backend', 'device'].map(
     (path) => [path, isText] as [string, typeof isText],
   ),
-  ...['seed', 'threads', 'selection.epoch', 'selection.epochs', 'data.triples'].map((path) => [path, isCount] as [string, typeof isCount]),
+  ...['seed', 'selection.epoch', 'selection.epochs', 'data.triples'].map((path) => [path, isCount] as [string, typeof isCount]),
   ...['users', 'items', 'entities', 'relations'].map((name) => [`data.${name}`, isCount] as [string, typeof isCount]),
   ...['train', 'validation', 'test'].map((name) => [`data.interactions.${name}`, isCount] as [string, typeof isCount]),
-  ['seconds', isTime],
   ['data.sha256', isDigest],
   ['data.files', Array.isArray],
   ['options', isObject],

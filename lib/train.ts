@@ -116,7 +116,6 @@ class Training {
   #boundary: Checkpoint | null = null;
   /** What a checkpoint has to agree on. */
   #fingerprint: Record<string, unknown> = {};
-  #began = performance.now();
 
   constructor(dataset: Dataset, options: ResolvedOptions, backend: string, emit: (event: EpochEvent) => void) {
     this.#dataset = dataset;
@@ -237,8 +236,7 @@ class Training {
 
   async #snapshot(): Promise<Checkpoint> {
     const state = await this.#trainer.state().promise;
-    const progress = { ...this.#progress, seconds: this.#seconds() };
-    return { progress, state, best: this.#best, configuration: this.#fingerprint };
+    return { progress: { ...this.#progress }, state, best: this.#best, configuration: this.#fingerprint };
   }
 
   async #restore({ progress, state, best }: Checkpoint): Promise<void> {
@@ -246,11 +244,6 @@ class Training {
     this.#progress = { ...progress };
     this.#best = best;
     this.#steps = state.steps;
-  }
-
-  /** Wall time so far, that before a checkpoint included. */
-  #seconds(): number {
-    return (this.#progress.seconds ?? 0) + (performance.now() - this.#began) / 1000;
   }
 
   async #model(): Promise<Model> {
@@ -292,7 +285,7 @@ class Training {
   }
 
   async #protocol(selection: Omit<Protocol['selection'], 'epochs'>, options: Protocol['options']): Promise<Protocol> {
-    const { variant, preset, seed, threads } = this.#options;
+    const { variant, preset, seed } = this.#options;
     const { train: interactions, validation, test, graph } = this.#dataset;
     const digest = await finishInTurns(splitDigest(this.#dataset, [interactions, validation, test], graph));
     return {
@@ -301,7 +294,6 @@ class Training {
       selection: { ...selection, epochs: this.#progress.epoch },
       backend: this.#backend,
       device: backends().find(({ name }) => name === this.#backend)!.device,
-      ...{ threads, seconds: this.#seconds() },
       ...(this.#warmStart ? { warmStart: this.#warmStart } : {}),
     };
   }

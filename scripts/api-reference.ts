@@ -34,8 +34,8 @@ const MODULES = [
 /** Sections of the first module by where a name is declared; a file that is in none is an error. */
 const TOPICS: readonly (readonly [title: string, files: RegExp])[] = [
   ['Data', /^lib\/(data\/|import-tables\.ts)/],
-  ['Training', /^lib\/(train|options|presets|schedule|variants|memory|embedding)\.ts/],
-  ['The model', /^lib\/(model|recommend|recommend-batch|similar|explain|fold-in|influence|diagnostics|lorentz|ranking)\.ts/],
+  ['Training', /^lib\/(train|options|presets|schedule|variants|memory|embedding|protocol)\.ts/],
+  ['The model', /^lib\/(model|recommend|recommend-batch|similar|explain|fold-in|fold-in-item|influence|diagnostics|lorentz|ranking)\.ts/],
   ['Evaluation', /^lib\/(evaluate|statistics)\.ts/],
   ['Controls', /^lib\/(controls|linear-controls|bpr-mf)\.ts/],
   ['Export', /^lib\/export\//],

@@ -687,15 +687,10 @@ training('the paper’s preset trains too, and is written down in the model', as
   assert.equal([model.training.options.adam, model.training.options.batchSize, model.training.options.beta], ['exact', 256, 'adaptive']);
 });
 
-training('equal runs save equal files, but for threads and time', async () => {
+training('equal runs save equal files', async () => {
   const [one, other] = [join(folder, 'one'), join(folder, 'two')];
-  const models = [await train(small, { ...brief, threads: 1 }), await train(small, { ...brief, threads: 2 })];
-  const [first, second] = models.map(({ protocol }) => protocol!);
-  assert.equal([first!.threads, second!.threads], [1, 2]);
-  assert.ok(first!.seconds > 0 && second!.seconds > 0);
-  const protocol = { ...second!, threads: 1, seconds: 1 };
-  assert.equal({ ...first!, seconds: 1 }, protocol);
-  for (const [at, path] of [one, other].entries()) await new Model({ ...models[at]!, protocol }).save(path);
+  await (await train(small, { ...brief, threads: 1 })).save(one);
+  await (await train(small, { ...brief, threads: 2 })).save(other);
   assert.equal(readFileSync(one), readFileSync(other));
 });
 

@@ -182,11 +182,19 @@ serving('inspect: what the file holds', async () => {
   assert.equal([found.schema, found.format, found.verified], ['hyper-know/inspect/1', 'hyper-know model', true]);
   assert.equal([found.users, found.items, found.dim], [model.userIds.length, model.itemIds.length, 16]);
   assert.equal(found.training, JSON.parse(JSON.stringify(model.training)));
+  assert.equal([found.protocol, found.metadata], [JSON.parse(JSON.stringify(model.protocol)), {}]);
   assert.equal(found.tensors.find(({ name }: { name: string }) => name === 'entities').shape, [model.entityIds.length, 16]);
   assert.equal(found.diagnostics.items.rows, model.itemIds.length);
   assert.equal(found.influence.relations.map(({ relation }: { relation: string }) => relation).sort(), ['brand', 'category', 'tags']);
   const text = await run('inspect', MODEL);
-  for (const pattern of [/^ {2}learningRate +\S+$/m, /^√c‖x‖ +min /m, /^category +200 +200 +\d+\.\d %/m]) assert.match(text, pattern);
+  assert.ok(text.includes(`sha-256 ${model.protocol!.data.sha256}\n`));
+  for (const pattern of [
+    /^ {2}learningRate +\S+$/m,
+    /^epoch chosen +\d+ of \d+, by validation recall@20$/m,
+    /^√c‖x‖ +min /m,
+    /^category +200 +200 +\d+\.\d %/m,
+  ])
+    assert.match(text, pattern);
 
   const bytes = readFileSync(join(folder, MODEL));
   bytes[bytes.length - 5]! ^= 1;

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Diagnostics } from '../../diagnostics.ts';
+import type { Protocol, RowCounts } from '../../protocol.ts';
 import type { Tensor } from '../../safetensors.ts';
 import { type Command, defineCommand } from '../command.ts';
 import { bytes, count } from '../data.ts';
@@ -23,10 +24,10 @@ export const inspect: Command = defineCommand({
     const { readTensors } = await import('../../safetensors.ts');
     const model = await openModel(path!); // says what is wrong with a file that is no model
     const file = await readTensors(path!);
-    const { format, version, dim: _dim, curvature: _curvature, training: _training, ...others } = file.metadata;
+    const { format, version, dim: _dim, curvature: _curvature, training: _training, protocol: _protocol, ...others } = file.metadata;
     const tensors = [...file.tensors].map(describe).sort((a, b) => b.bytes - a.bytes);
     const size = tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
-    const { dim, curvature, graph, seen, training } = model;
+    const { dim, curvature, graph, seen, training, protocol } = model;
     const counts = {
       users: model.userIds.length,
       items: model.itemIds.length,
@@ -49,6 +50,7 @@ export const inspect: Command = defineCommand({
       ...Object.entries(counts).map(([name, value]) => [name === 'seen' ? 'seen interactions' : name, count(value)]),
       ['dim', String(dim)],
       ['curvature', curvature === 0 ? '0 (Euclidean)' : String(curvature)],
+      ...(protocol === undefined ? [] : protocolRows(protocol)),
       ...Object.entries(metadata).map(([name, value]) => [name, typeof value === 'string' ? value : JSON.stringify(value)]),
     ]);
     output.line('options', 'bold');
@@ -79,6 +81,7 @@ export const inspect: Command = defineCommand({
       dim,
       curvature,
       training,
+      protocol: protocol ?? null,
       metadata,
       tensors,
       diagnostics,
@@ -93,6 +96,30 @@ function describe([name, { shape, data }]: [string, Tensor]): { name: string; sh
     .update(new Uint8Array(buffer, byteOffset, byteLength))
     .digest('hex');
   return { name, shape, bytes: byteLength, sha256 };
+}
+
+function protocolRows({ version, data, split, selection, backend, device, warmStart }: Protocol): string[][] {
+  const files = data.files.map(({ name, bytes: size, sha256 }) => ['', `${name}, ${bytes(size)}, sha-256 ${sha256}`]);
+  const { train, validation, test } = data.interactions;
+  const counts = (rows: RowCounts) =>
+    Object.entries(rows)
+      .map(([name, value]) => `${count(value)} ${name}`)
+      .join(', ');
+  return [
+    ['made by', `hyper-know ${version}, ${backend}: ${device}`],
+    ['epoch chosen', `${count(selection.epoch)} of ${count(selection.epochs)}, by ${selection.by}`],
+    ['data', `${data.source}, ${count(data.triples)} triples as read`],
+    ...files,
+    ['split', `${count(train)} train, ${count(validation)} validation (${split.validation}), ${count(test)} test (${split.test})`],
+    ['', `sha-256 ${data.sha256}`],
+    ...(warmStart
+      ? [
+          ['warm start', `from tables of sha-256 ${warmStart.sha256}`],
+          ['', `matched ${counts(warmStart.matched)}`],
+          ['', `dropped ${counts(warmStart.dropped)}`],
+        ]
+      : []),
+  ];
 }
 
 function jsonOr(text: string): unknown {
