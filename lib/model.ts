@@ -129,7 +129,7 @@ export class Model implements Embedding {
    *
    * @throws {HyperKnowError} ERR_HK_UNKNOWN_ID; {TypeError, RangeError} for bad arguments
    * @example
-   * const waiting = ['ann', 'ben'];
+   * const waiting = ['ann', 'bob'];
    * const answers = model.recommendBatchSync(waiting, { k: 2 });
    * const first = answers.list(0); // [{ item, distance }, …] for ann
    */
