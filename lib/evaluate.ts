@@ -60,13 +60,18 @@ export interface PerUserMetrics {
  * Ranks all items for each of `users` but those listed for that position in `exclude`, best first. Returns [users, k] item rows; lists
  * that are shorter are padded with 0xffffffff.
  */
-export type Rank = (users: Uint32Array, k: number, exclude: Interactions) => Promise<Uint32Array>;
+export interface Rank {
+  (users: Uint32Array, k: number, exclude: Interactions): Promise<Uint32Array>;
+  /** How many users it is best asked for at once; 8192 where it does not say. */
+  readonly usersAtOnce?: number;
+}
 
 /** What `Rank` puts where there is no item. */
 const NONE = 0xffffffff;
 
-/** Users ranked at once. */
-const CHUNK = 8192;
+/** Users ranked at once: on a GPU more of them, of which a block then sees more items in a row. */
+const USERS_AT_ONCE = 8192;
+export const usersAtOnceOn = (backend: string): number => (backend === 'cuda' ? 1 << 15 : USERS_AT_ONCE);
 
 /** Users whose lists are judged between two turns of the event loop. */
 const JUDGED_PER_TURN = 1024;
@@ -106,15 +111,12 @@ export async function evaluatePerUser(model: Model, dataset: Dataset, options?: 
   const name = resolveBackend(checkBackend(backend, ['cpu', 'cuda', 'auto']));
   const count = threads === undefined ? availableParallelism() : checkInteger('threads', threads, 1, 1024);
   const items = preparedItems(model, true);
-  return evaluateRanking(
-    async (rows, k, exclude) => {
-      const points = new Float32Array(rows.length * dim);
-      for (let i = 0; i < rows.length; ++i) points.set(users.subarray(rows[i]! * dim, (rows[i]! + 1) * dim), i * dim);
-      return (await native.topKAsync(name, count, points, items, dim, k, exclude.offsets, exclude.items, curvature).promise).items;
-    },
-    dataset,
-    ranking,
-  );
+  const rank = async (rows: Uint32Array, k: number, exclude: Interactions) => {
+    const points = new Float32Array(rows.length * dim);
+    for (let i = 0; i < rows.length; ++i) points.set(users.subarray(rows[i]! * dim, (rows[i]! + 1) * dim), i * dim);
+    return (await native.topKAsync(name, count, points, items, dim, k, exclude.offsets, exclude.items, curvature).promise).items;
+  };
+  return evaluateRanking(Object.assign(rank, { usersAtOnce: usersAtOnceOn(name) }), dataset, ranking);
 }
 
 /**
@@ -146,8 +148,9 @@ export async function evaluateRanking(rank: Rank, dataset: Dataset, options?: Ra
   const depth = Math.max(...rows.flatMap(([, metric]) => cutOffs.map((cutOff) => METRICS[metric].depth(cutOff))));
   const length = Math.min(depth, dataset.items);
   const hits = new Uint8Array(length);
-  for (let begin = 0; begin < users.length; begin += CHUNK) {
-    const chunk = users.subarray(begin, begin + CHUNK);
+  const { usersAtOnce = USERS_AT_ONCE } = rank;
+  for (let begin = 0; begin < users.length; begin += usersAtOnce) {
+    const chunk = users.subarray(begin, begin + usersAtOnce);
     const ranked = await rank(chunk, length, exclusions(dataset, split, chunk));
     for (let i = 0; i < chunk.length; ++i) {
       const user = chunk[i]!;

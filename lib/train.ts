@@ -4,7 +4,7 @@ import type { Dataset } from './data/dataset.ts';
 import { splitDigest } from './data/digest.ts';
 import { finishInTurns, PIECE, type Steps } from './data/steps.ts';
 import { HyperKnowError } from './errors.ts';
-import { checkDataset, evaluateRanking, type Metrics, meanMetrics } from './evaluate.ts';
+import { checkDataset, evaluateRanking, type Metrics, meanMetrics, usersAtOnceOn } from './evaluate.ts';
 import { Model } from './model.ts';
 import {
   backends,
@@ -219,7 +219,8 @@ class Training {
     if (this.#dataset.validation.items.length > 0) {
       const rank = async (users: Uint32Array, k: number, exclude: Interactions) =>
         (await cancellable(this.#trainer.topK(users, k, exclude.offsets, exclude.items), signal)).items;
-      const metrics: Metrics = meanMetrics(await evaluateRanking(rank, this.#dataset, VALIDATION));
+      const wide = Object.assign(rank, { usersAtOnce: usersAtOnceOn(this.#backend) });
+      const metrics: Metrics = meanMetrics(await evaluateRanking(wide, this.#dataset, VALIDATION));
       event.metrics = metrics;
       const recall = metrics.recall[20]!;
       const parameters = await this.#trainer.read().promise;

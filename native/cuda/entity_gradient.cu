@@ -11,41 +11,51 @@
 namespace hk {
 namespace {
 
+constexpr uint32_t kAhead = 4;  // incidences that a lane looks up together: each waits for two loads, one after the other
+
 // sum += Σ over the walk of weight·(on_midpoint·g_M + on_head·v + on_relation·r + on_tail·t), t = the entity; the walks of a warp side by side.
 template <class P>
 __device__ void gather(const P& part, const EntityGradient& a, uint32_t entity, Walk walk, uint32_t base, double (&sum)[P::kColumns]) {
   using Lanes = typename P::OfRow;
   const uint32_t most = Lanes::most(walk.end - walk.begin);
   double on_tail = 0;
-  const auto item_at = [&](uint32_t k) { return k < walk.end ? a.in_edges.items[k] : kNone; };
-  const auto slot_of = [&](uint32_t item) { return item != kNone ? a.head_slot[item] : kNone; };
-  uint32_t next_item = item_at(walk.begin + part.own), next_slot = slot_of(next_item);  // ahead of the rest, which waits for them
-  for (uint32_t first = 0; first < most; first += P::kPerRow) {
-    const uint32_t k = walk.begin + first + part.own, item = next_item, slot = next_slot;
-    next_item = item_at(k + P::kPerRow), next_slot = slot_of(next_item);
-    uint32_t relation = 0;
-    double on_midpoint = 0, on_head = 0, on_relation = 0;
-    if (slot != kNone) {
-      const uint32_t position = a.in_edges.positions[k];
-      const TripleGradient g = a.tape.triples[a.triple_offsets[slot] + position];
-      const double weight = a.weight[slot];
-      on_midpoint = weight * g.on_midpoint, on_head = weight * g.on_head, on_relation = weight * g.on_relation,
-      on_tail += weight * g.on_tail;
-      if (a.relations) relation = a.in_edges.relations[k];
+  for (uint32_t first = 0; first < most; first += kAhead * P::kPerRow) {
+    uint32_t items[kAhead], slots[kAhead];
+    HK_UNROLL
+    for (uint32_t n = 0; n < kAhead; ++n) {
+      const uint32_t k = walk.begin + first + n * P::kPerRow + part.own;
+      items[n] = k < walk.end ? a.in_edges.items[k] : kNone;
     }
-    uint32_t hits = Lanes::ballot(slot != kNone);
-    for (uint32_t rounds = Lanes::most(static_cast<uint32_t>(__popc(hits))); rounds > 0; --rounds, hits &= hits - 1) {
-      const bool hit = hits != 0;
-      const uint32_t j = hit ? static_cast<uint32_t>(__ffs(hits)) - 1 : 0;
-      const double m = Lanes::from(on_midpoint, j), h = Lanes::from(on_head, j), q = Lanes::from(on_relation, j);
-      const uint32_t head = Lanes::from(slot, j), v = Lanes::from(item, j), r = Lanes::from(relation, j);
-      if (!hit) continue;
-      part.add(sum, m, static_cast<const double*>(a.tape.midpoint_gradient) + size_t{head} * part.dim, base);
-      if (!a.relations) continue;
-      part.add(sum, h, a.entities + size_t{v} * part.dim, base);
-      part.add(sum, q, a.relations + size_t{r} * part.dim, base);
+    HK_UNROLL
+    for (uint32_t n = 0; n < kAhead; ++n) slots[n] = items[n] != kNone ? a.head_slot[items[n]] : kNone;
+    HK_UNROLL
+    for (uint32_t n = 0; n < kAhead; ++n) {
+      const uint32_t all = __ballot_sync(kAllLanes, slots[n] != kNone), slot = slots[n];
+      if (all == 0) continue;
+      uint32_t relation = 0;
+      double on_midpoint = 0, on_head = 0, on_relation = 0;
+      if (slot != kNone) {
+        const uint32_t k = walk.begin + first + n * P::kPerRow + part.own, position = a.in_edges.positions[k];
+        const TripleGradient g = a.tape.triples[a.triple_offsets[slot] + position];
+        const double weight = a.weight[slot];
+        on_midpoint = weight * g.on_midpoint, on_head = weight * g.on_head, on_relation = weight * g.on_relation,
+        on_tail += weight * g.on_tail;
+        if (a.relations) relation = a.in_edges.relations[k];
+      }
+      uint32_t hits = Lanes::ballot(slot != kNone);
+      for (uint32_t rounds = Lanes::most(static_cast<uint32_t>(__popc(hits))); rounds > 0; --rounds, hits &= hits - 1) {
+        const bool hit = hits != 0;
+        const uint32_t j = hit ? static_cast<uint32_t>(__ffs(hits)) - 1 : 0;
+        const double m = Lanes::from(on_midpoint, j), h = Lanes::from(on_head, j), q = Lanes::from(on_relation, j);
+        const uint32_t head = Lanes::from(slot, j), v = Lanes::from(items[n], j), r = Lanes::from(relation, j);
+        if (!hit) continue;
+        part.add(sum, m, static_cast<const double*>(a.tape.midpoint_gradient) + size_t{head} * part.dim, base);
+        if (!a.relations) continue;
+        part.add(sum, h, a.entities + size_t{v} * part.dim, base);
+        part.add(sum, q, a.relations + size_t{r} * part.dim, base);
+      }
+      __syncwarp();
     }
-    __syncwarp();
   }
   part.add(sum, part.sum(on_tail), a.entities + size_t{entity} * part.dim, base);
 }

@@ -46,9 +46,11 @@ __global__ void windows_kernel(HeadLists a) {
     uint32_t group = a.group_offsets ? a.group_offsets[i] : 0;
     for (uint32_t number = windows_before(begin, i), first = 0; number < end; ++number, first += kWindow) {
       const uint32_t count = first >= degree ? 0 : degree - first < kWindow ? degree - first : kWindow, t = graph_begin + first + lane;
-      if (lane == 0) a.windows[number] = {head, i, first, count, degree, graph_begin, begin, group};
       const bool starts = a.group_offsets && lane < count && (first + lane == 0 || a.graph.relations[t] != a.graph.relations[t - 1]);
-      group += static_cast<uint32_t>(__popc(__ballot_sync(kAllLanes, starts)));
+      const uint32_t all = __ballot_sync(kAllLanes, starts), carried = all ? static_cast<uint32_t>(__ffs(all)) - 1 : count;
+      if (lane == 0)
+        a.windows[number] = {head, i, first, degree, static_cast<uint16_t>(count), static_cast<uint16_t>(carried), graph_begin, begin, group};
+      group += static_cast<uint32_t>(__popc(all));
     }
   }
 }

@@ -3,7 +3,7 @@
 //   scores    ‖x − t‖² and d(x, t) of every triple with x = v ⊕ r, and the nearest tail of the window
 //   sums      a_t and the window's part of the sums of Eq. 5, in the frame of the head's heaviest tail (ball.h)
 //   heads     Einstein midpoint, L_K, its gradient on the sums and its own part of ∂/∂v; without a tape this is the last
-//   tails     what ∂L_K/∂t is made of, attention apart
+//   tails     what ∂L_K/∂t is made of, attention apart; and what a relation group that has begun in an earlier window is owed
 //   groups    back through v ⊕ r, one relation group at a time: ∂L_K/∂r, and the window's part of ∂L_K/∂v
 //   finish    a head's parts added
 // Passes over the rows of tails have a quarter of the warp on each row, or half of it, or all (row_parts.cuh), so that a sum over the columns
@@ -47,7 +47,7 @@ struct Scratch {
   TripleWindow* windows;  // where the caller has none
   Nearest* nearest;    // [windows]
   HeadFrame* frames;   // [heads]
-  double* sums;        // [windows, pitch]: a row of dim numbers, four scalars, and a second row
+  double* sums;        // [windows, pitch]: a row of dim numbers, four scalars, and one or two more rows
   TripleScore* scores;  // [triples]
   uint32_t pitch;  // of `sums`
 };
@@ -249,12 +249,22 @@ __global__ void __launch_bounds__(kWarps* kWarp) sums_kernel(Neighborhood a, Scr
   });
 }
 
-// In order; the loads do not wait for each other.
-__device__ inline double sum_over(uint32_t windows, const double* first, uint32_t pitch) {
-  double sum = 0;
-  HK_UNROLL_BY(8)
-  for (uint32_t w = 0; w < windows; ++w) sum += first[size_t{w} * pitch];
-  return sum;
+// The first of a head's rows becomes the sum of all, a part of the warp adding every fourth, say.
+template <class Dim>
+__device__ void add_windows(Dim dim, uint32_t windows, double* rows, uint32_t pitch) {
+  if (windows == 1) return;
+  using P = Part<Dim>;
+  const P part(dim);
+  part.turns([&](uint32_t base) {
+    double sum[P::kColumns] = {};
+    HK_UNROLL_BY(4)
+    for (uint32_t w = part.place; w < windows; w += P::kRows) part.add(sum, 1.0, rows + size_t{w} * pitch, base);
+    __syncwarp();
+    HK_UNROLL
+    for (uint32_t i = 0; i < P::kColumns; ++i) sum[i] = part.over_rows(sum[i]);
+    if (part.place == 0) part.store(rows, sum, base);
+  });
+  __syncwarp();
 }
 
 // A row of doubles of which each lane has columns lane, lane + 32, …: in registers where dim is known.
@@ -305,16 +315,19 @@ __global__ void __launch_bounds__(kWarps* kWarp) heads_kernel(Neighborhood a, Sc
     }
     m0 = warp_sum(m0), weight_sum = warp_sum(weight_sum), on_origin = warp_sum(on_origin), lorentz_sum = warp_sum(lorentz_sum);
     // m′ over the windows
+    add_windows<Dim>(dim, windows, rows, s.pitch);
     OwnColumns<Dim> sum(rows);
     double m_sqnorm = 0;
     sum.each(dim, [&](uint32_t k, double& m) {
-      m = sum_over(windows, rows + k, s.pitch) + on_origin * o[k], m_sqnorm = std::fma(m, m, m_sqnorm);
+      m = rows[k] + on_origin * o[k], m_sqnorm = std::fma(m, m, m_sqnorm);
     });
     m_sqnorm = warp_sum(m_sqnorm);
     const Midpoint mid = einstein_midpoint(m0, m_sqnorm, weight_sum, c);
     if (a.midpoint)  // in the ball's own coordinates only l would lose digits: that comes from the frame
       for_columns(dim, [&](uint32_t k) {
-        a.midpoint[at + k] = static_cast<float>(sum_over(windows, rows + dim + kScalars + k, s.pitch) / (lorentz_sum + mid.l));
+        double all = 0;
+        for (uint32_t w = 0; w < windows; ++w) all += rows[size_t{w} * s.pitch + dim + kScalars + k];
+        a.midpoint[at + k] = static_cast<float>(all / (lorentz_sum + mid.l));
       });
     if (a.weights)
       for (uint32_t t = lane; t < head.degree; t += kWarp) {
@@ -396,12 +409,13 @@ __global__ void __launch_bounds__(kWarps* kWarp) tails_kernel(Neighborhood a, Sc
       w.keep(delta_sqnorm, part.sum(sqnorm), round), w.keep(delta_dot_g, part.sum(dot), round);
     });
     double on_scale = 0;
+    TripleGradient out{};
     if (w.here) {
       TripleScore score{0, 0, 1, 0};
       if (a.attention) score = s.scores[w.triple()];
       const TailGradient to_tail = tail_gradient(framed_term(delta_sqnorm, o_gap, w.gap, c), delta_dot_g, frame.o_dot_g, frame.g_m0,
                                                  frame.plain_g_m0, score.weight, w.gap, c);
-      TripleGradient out{to_tail.on_midpoint, 0, 0, to_tail.on_tail};
+      out = {to_tail.on_midpoint, 0, 0, to_tail.on_tail};
       if (a.attention) {
         const double g_distance = -score.weight * to_tail.on_weight;  // ∂L_K/∂(scale·d)
         on_scale = g_distance * score.distance;
@@ -412,47 +426,77 @@ __global__ void __launch_bounds__(kWarps* kWarp) tails_kernel(Neighborhood a, Sc
       a.tape.triples[w.triple()] = out;
     }
     on_scale = warp_sum(on_scale);
-    if (lane_id() == 0) s.sums[size_t{number} * s.pitch + part.dim] = on_scale;
+    double* const scalars = s.sums + size_t{number} * s.pitch + part.dim;
+    if (lane_id() == 0) scalars[0] = on_scale;
+    if (!a.attention || w.of.carried == 0) return;
+    const double on_x = warp_sum(lane_id() < w.of.carried ? out.on_relation : 0.0);
+    if (lane_id() == 0) scalars[1] = on_x;
+    part.turns([&](uint32_t base) {
+      double sum[P::kColumns] = {};
+      for (uint32_t round = 0; round * P::kRows < w.of.carried; ++round) {
+        const uint32_t j = round * P::kRows + part.place;
+        const double slope = __shfl_sync(kAllLanes, out.on_head, j);
+        const uint32_t tail = __shfl_sync(kAllLanes, w.tail, j);
+        if (j < w.of.carried) part.add(sum, -slope, w.entity(tail), base);
+      }
+      __syncwarp();
+      HK_UNROLL
+      for (uint32_t i = 0; i < P::kColumns; ++i) sum[i] = part.over_rows(sum[i]);
+      if (part.place == 0) part.store(scalars + kScalars, sum, base);
+    });
   });
 }
 
-// Finishes the triples of the relation groups that start in a window and writes ∂L_K/∂r of each; their ∂L_K/∂v goes to the window's row. A part
-// of the warp takes a group; the lanes hold what they need of the window's triples, and what lies beyond it, of the last group, comes from memory.
+// How many windows after number `number` the last relation group of its triples goes on in.
+__device__ inline uint32_t windows_beyond(const Neighborhood& a, uint32_t number, const TripleWindow& of) {
+  const uint32_t after = windows_of(of.degree) - of.first / kWindow - 1;
+  for (uint32_t first = 0; first < after; first += kWarp) {
+    const uint32_t n = first + lane_id(), carried = n < after ? a.windows[number + 1 + n].carried : 0;
+    const uint32_t whole = __ballot_sync(kAllLanes, carried == kWindow), any = __ballot_sync(kAllLanes, carried > 0);
+    if (whole == kAllLanes) continue;
+    const uint32_t lead = static_cast<uint32_t>(__ffs(~whole)) - 1;
+    return first + lead + (any >> lead & 1);
+  }
+  return after;
+}
+
+// Finishes a window's triples, and writes ∂L_K/∂r of the relation groups that start in it; their ∂L_K/∂v goes to the window's row. A part of the
+// warp takes a group; what the group is owed by later windows stands there.
 template <class Dim>
-__global__ void __launch_bounds__(kWarps* kWarp, Part<Dim>::kWhole ? 3 : 2) groups_kernel(Neighborhood a, Scratch s) {
+__global__ void __launch_bounds__(kWarps* kWarp, Part<Dim>::kWhole ? 2 : 1) groups_kernel(Neighborhood a, Scratch s) {
   using P = Part<Dim>;
   const double c = a.curvature;
   for_windows(a, [&](uint32_t number) {
     const Window<Dim> w(a, number);
     if (w.of.count == 0) return;
     const P& part = w.part;
-    const uint32_t starts = w.starts(), groups = static_cast<uint32_t>(__popc(starts));
+    const uint32_t lane = lane_id(), beyond = windows_beyond(a, number, w.of);
+    const bool carried = w.of.carried > 0;  // the first triples belong to a group of an earlier window
+    const uint32_t starts = w.starts() | 1, groups = static_cast<uint32_t>(__popc(starts));
+    const uint32_t own_group = static_cast<uint32_t>(__popc(starts & (kAllLanes >> (kWarp - 1 - lane)))) - 1;
     double* const on_v_row = s.sums + size_t{number} * s.pitch;
-    double* const x_row = on_v_row + part.dim + kScalars;  // where rows take several turns
+    double* const x_row = on_v_row + 2 * size_t{part.dim} + kScalars;  // where rows take several turns
     typename Window<Dim>::V v(part, w.entity(w.of.head));
     const double v_gap = w.v_gap();
-    TripleGradient* const triples = a.tape.triples + w.of.begin + w.of.first;
-    const double own_slope = w.here ? triples[lane_id()].on_head : 0.0, own_on_x = w.here ? triples[lane_id()].on_relation : 0.0;
+    TripleGradient* const own = a.tape.triples + w.triple();
+    const double own_slope = w.here ? own->on_head : 0.0, own_on_x = w.here ? own->on_relation : 0.0;
+    double x_on_v = 0, x_on_r = 0;  // v ⊕ r of this lane's triple
     double on_v_here[P::kColumns] = {};
     if constexpr (!P::kWhole) for_columns(part.dim, [&](uint32_t k) { on_v_row[k] = 0; });
 
-    // Where the last group ends, counted from the window's first triple: beyond the window, perhaps.
-    uint32_t last_end = w.of.degree - w.of.first;
-    for (uint32_t t = w.of.first + w.of.count; groups > 0 && t < w.of.degree; t += kWarp)
-      if (const uint32_t found = w.starts_from(t, w.of.degree); found != 0) {
-        last_end = t - w.of.first + static_cast<uint32_t>(__ffs(found)) - 1;
-        break;
-      }
     uint32_t left = starts;
     for (uint32_t round = 0; round * P::kRows < groups; ++round, left = without_first(left, P::kRows)) {
       const uint32_t q = round * P::kRows + part.place;
-      const bool here = q < groups;
+      const bool here = q < groups && !(q == 0 && carried), is_last = q + 1 == groups;
       const uint32_t rest = without_first(left, part.place + 1), begin = bit_at(left, part.place, starts);
-      const uint32_t end = !here ? begin : rest ? static_cast<uint32_t>(__ffs(rest)) - 1 : last_end;
+      const uint32_t end = !here ? begin : rest ? static_cast<uint32_t>(__ffs(rest)) - 1 : w.of.count;
       const uint32_t most = P::OfRow::most(end - begin), r_id = __shfl_sync(kAllLanes, w.relation, begin);
       Row<const float, P> r(part, w.relation_row(r_id));
       const double r_gap = a.relation_gap[r_id];
       const MobiusSum sum = w.add_relation(w.sum_sqnorm(v, r.memory), r_id);
+      const double of_round_v = __shfl_sync(kAllLanes, sum.on_v, own_group % P::kRows * P::kPerRow);
+      const double of_round_r = __shfl_sync(kAllLanes, sum.on_r, own_group % P::kRows * P::kPerRow);
+      if (own_group / P::kRows == round) x_on_v = of_round_v, x_on_r = of_round_r;
 
       // g = ∂L_K/∂x, and its products with v and r
       double on_x = 0, dot_v = 0, dot_r = 0, g[P::kColumns];
@@ -462,15 +506,16 @@ __global__ void __launch_bounds__(kWarps* kWarp, Part<Dim>::kWhole ? 3 : 2) grou
         for (uint32_t i = 0; i < P::kColumns; ++i) g[i] = 0;
         HK_UNROLL_BY(2)
         for (uint32_t j = 0; j < most; ++j) {
-          const uint32_t at = begin + j;
-          double slope = __shfl_sync(kAllLanes, own_slope, at % kWarp), part_of_on_x = __shfl_sync(kAllLanes, own_on_x, at % kWarp);
-          uint32_t tail = __shfl_sync(kAllLanes, w.tail, at % kWarp);
-          if (at >= end) continue;
-          if (at >= kWarp)
-            slope = triples[at].on_head, part_of_on_x = triples[at].on_relation, tail = a.graph.tails[w.of.graph_begin + w.of.first + at];
-          on_x += part_of_on_x;
-          part.add(g, -slope, w.entity(tail), base);
+          const uint32_t at = (begin + j) % kWarp;
+          const double slope = __shfl_sync(kAllLanes, own_slope, at), part_of_on_x = __shfl_sync(kAllLanes, own_on_x, at);
+          const uint32_t tail = __shfl_sync(kAllLanes, w.tail, at);
+          if (begin + j < end) on_x += part_of_on_x, part.add(g, -slope, w.entity(tail), base);
         }
+        if (here && is_last)
+          for (uint32_t n = 1; n <= beyond; ++n) {
+            const double* const owed = on_v_row + size_t{n} * s.pitch + part.dim;
+            on_x += owed[1], part.add(g, 1.0, owed + kScalars, base);
+          }
         __syncwarp();
         v.turn(part, base), r.turn(part, base);
         part.columns(base, [&](uint32_t i, uint32_t k) {
@@ -481,7 +526,7 @@ __global__ void __launch_bounds__(kWarps* kWarp, Part<Dim>::kWhole ? 3 : 2) grou
       });
       // back through x = v ⊕ r
       const MobiusGradient back = mobius_add_gradient(sum, part.sum(dot_v), part.sum(dot_r), sqnorm_of(r_gap, c), v_gap, r_gap, c);
-      float* const on_r_row = a.tape.relation_gradient + (size_t{w.of.group} + q) * part.dim;
+      float* const on_r_row = a.tape.relation_gradient + (size_t{w.of.group} + q - (carried ? 1 : 0)) * part.dim;
       part.turns([&](uint32_t base) {
         float on_r[P::kColumns] = {};
         v.turn(part, base), r.turn(part, base);
@@ -490,18 +535,15 @@ __global__ void __launch_bounds__(kWarps* kWarp, Part<Dim>::kWhole ? 3 : 2) grou
           const double on_v = back.v_on_g * g[i] + back.v_on_v * v.x[i] + back.v_on_r * r.x[i];
           if constexpr (P::kWhole)
             on_v_here[i] += here ? on_v : 0.0;
-          else
+          else if (here)
             on_v_row[k] += on_v;
           on_r[i] = static_cast<float>(back.r_on_g * g[i] + back.r_on_v * v.x[i] + back.r_on_r * r.x[i]);
         });
         if (here) part.store(on_r_row, on_r, base);
       });
-      for (uint32_t at = begin + part.own; at < end; at += P::kPerRow) {
-        const double slope = triples[at].on_head;
-        triples[at].on_head = -slope * sum.on_v, triples[at].on_relation = -slope * sum.on_r;
-      }
       __syncwarp();
     }
+    if (w.here) own->on_head = -own_slope * x_on_v, own->on_relation = -own_slope * x_on_r;
     if constexpr (P::kWhole) {
       HK_UNROLL
       for (uint32_t i = 0; i < P::kColumns; ++i) on_v_here[i] = part.over_rows(on_v_here[i]);
@@ -517,18 +559,19 @@ __global__ void __launch_bounds__(kWarps* kWarp) finish_kernel(Neighborhood a, S
     const Head head(a, i);
     if (head.degree == 0) continue;
     const HeadFrame frame = s.frames[i];
-    const double* const rows = s.sums + size_t{first_window(a, i)} * s.pitch;
+    double* const rows = s.sums + size_t{first_window(a, i)} * s.pitch;
     const float* const o = a.entities + size_t{frame.origin} * dim;
     const uint32_t windows = windows_of(head.degree);
     const size_t at = size_t{i} * dim;
-    for_columns(dim, [&](uint32_t k) {
-      if (a.attention) a.tape.head_gradient[at + k] += sum_over(windows, rows + k, s.pitch);
-      a.tape.midpoint_gradient[at + k] += frame.on_origin * o[k];
-    });
     double on_scale = 0;
     for (uint32_t w = lane_id(); w < windows; w += kWarp) on_scale += rows[size_t{w} * s.pitch + dim];
     on_scale = warp_sum(on_scale);
     if (lane_id() == 0) a.tape.scale_gradient[i] += on_scale;
+    if (a.attention) add_windows<Dim>(dim, windows, rows, s.pitch);
+    for_columns(dim, [&](uint32_t k) {
+      if (a.attention) a.tape.head_gradient[at + k] += rows[k];
+      a.tape.midpoint_gradient[at + k] += frame.on_origin * o[k];
+    });
   }
 }
 
@@ -536,7 +579,7 @@ __global__ void __launch_bounds__(kWarps* kWarp) finish_kernel(Neighborhood a, S
 size_t lay_out(const Neighborhood& a, uint64_t triples, Scratch& s) {
   const size_t windows = most_windows(a.capacity, triples);
   const bool is_whole = a.dim == 32 || a.dim == 64 || a.dim == 128;  // as with_dim has it: a lane holds its columns
-  s.pitch = a.dim + kScalars + (is_whole && !a.midpoint ? 0 : a.dim);
+  s.pitch = a.dim * (is_whole ? 2 : 3) + kScalars;
   size_t taken = 0;
   const auto take = [&](auto*& out, size_t count) {
     using T = std::remove_reference_t<decltype(*out)>;

@@ -116,10 +116,11 @@ struct GroupRows {
 
 // Up to 32 triples of a head: a piece of work for a backend that works on them side by side.
 struct TripleWindow {
-  uint32_t head, place;           // item, and its place among the heads
-  uint32_t first, count, degree;  // triples of the head: before the window, in it (0: an unused number), in all
-  uint32_t graph_begin, begin;    // where the head's triples start in the graph, and among the batch's
-  uint32_t group;                 // relation groups among the batch's that start before the window
+  uint32_t head, place;         // item, and its place among the heads
+  uint32_t first, degree;       // triples of the head: before the window, in all
+  uint16_t count, carried;      // triples in the window (0: an unused number); the first of these whose relation group starts before it
+  uint32_t graph_begin, begin;  // where the head's triples start in the graph, and among the batch's
+  uint32_t group;               // relation groups among the batch's that start before the window
 };
 // The windows of the head at place i have the numbers from windows_before(triple_offsets[i], i) on, which are enough for any degree.
 constexpr uint32_t kWindow = 32;
@@ -413,7 +414,9 @@ struct Hypergradient {
   const uint32_t* outer_slot;    // [items] row of outer_gradient, or kNone
   const double* outer_gradient;  // [outer items, dim]
   uint32_t capacity, dim;
-  float* gradient;  // [capacity] out, per head
+  const TripleWindow* windows;  // of HeadLists; unused where the backend wants none
+  double* partial;              // [windows] scratch
+  float* gradient;              // [capacity] out, per head
 };
 
 // ───────────────────────────── optimiser ─────────────────────────────

@@ -93,6 +93,7 @@ Step::Step(Backend& backend, const DeviceGraph& graph, const StepShape& shape, c
   if (options.knowledge) entity_gradient_ = {backend, std::min<size_t>(shape.entities, shape.item_keys() + triples) * dim};
   relation_gradient_ = {backend, shape.relations * dim}, relation_gradient_.fill(0);
   hypergradient_ = {backend, heads};
+  hypergradient_partial_ = {backend, options.knowledge && backend.wants_windows() ? most_windows(heads, triples) : 0};
   entity_partial_ = {backend, graph.in_edges().chunks * dim}, relation_partial_ = {backend, graph.relation_groups().chunks * dim};
   ahead_users_ = {backend, users * dim}, ahead_user_points_ = {backend, users * dim}, ahead_user_gap_ = {backend, users};
   ahead_items_ = {backend, items * dim}, ahead_item_points_ = {backend, items * dim}, ahead_item_gap_ = {backend, items};
@@ -197,7 +198,8 @@ void Step::outer(const StepTables& tables, const BatchLists& lists, const Batch&
                                  options_.curvature, ahead_items_.data(), outer_gradient_.data()});
   backend_.hypergradient({tables.entities.points, options_.attention ? tables.relations.points : nullptr, graph_.view(), graph_.item_tails(),
                           heads.rows(), heads.count(), heads.offsets(), lists.triple_offsets(), tape(), tables.beta, options_.inner_learning_rate,
-                          outer.items.slot(), outer_gradient_.data(), heads.capacity(), dim, hypergradient_.data()});
+                          outer.items.slot(), outer_gradient_.data(), heads.capacity(), dim, lists.windows(), hypergradient_partial_.data(),
+                          hypergradient_.data()});
 }
 
 }  // namespace hk

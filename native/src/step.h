@@ -150,6 +150,7 @@ class Step {
   Buffer<double> tape_head_gradient_, tape_midpoint_gradient_, tape_scale_gradient_;
   Buffer<TripleGradient> tape_triples_;
   Buffer<uint8_t> neighborhood_scratch_;
+  Buffer<double> hypergradient_partial_;
   Buffer<float> loss_;
   Buffer<RankingTape> ranking_tape_;
   Buffer<SoftmaxTape> softmax_tape_;

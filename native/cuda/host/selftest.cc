@@ -323,6 +323,8 @@ Results exercise(Backend& b, const Case& c, const World& w) {
   List user_list(b, c.users, std::min(n, c.users), n), item_list(b, c.entities, std::min(2 * n, c.entities), 2 * n);
   List heads(b, c.items, std::min(n, c.items), n), touched(b, c.entities, c.entities, 2 * n);
   Buffer<uint32_t> triple_offsets(b, heads.capacity + 1), group_offsets(b, heads.capacity + 1);
+  Buffer<TripleWindow> windows(b, b.wants_windows() ? most_windows(heads.capacity, graph.most_triples(heads.capacity)) : 0);
+  TripleWindow* const listed_windows = b.wants_windows() ? windows.data() : nullptr;
   Buffer<double> weight(b, heads.capacity);
   Buffer<uint8_t> marks(b, c.entities);
   marks.fill(0);
@@ -337,7 +339,7 @@ Results exercise(Backend& b, const Case& c, const World& w) {
     b.group_rows({{user_list.groups(user_keys.data(), n), item_list.groups(item_keys.data(), 2 * n), heads.groups(positives.data(), n)}, 3});
     user_list.keep_all(out, "group_rows users" + at, n), item_list.keep_all(out, "group_rows items" + at, 2 * n);
     b.head_lists({graph.view(), graph.group_counts(), heads.unique.data(), heads.count.data(), heads.capacity, triple_offsets.data(),
-                  group_offsets.data(), marks.data(), nullptr});
+                  group_offsets.data(), marks.data(), listed_windows});
     b.head_weights({heads.unique.data(), heads.count.data(), epoch ? heads.offsets.data() : nullptr, heads.capacity,
                     epoch ? beta.data() : nullptr, 0.25, weight.data()});
     const uint32_t count = heads.count.first();
@@ -390,7 +392,7 @@ Results exercise(Backend& b, const Case& c, const World& w) {
     const std::string at = with_tape ? " with tape" : "";
     Neighborhood a{entities.point_rows(), entities.gap.data(), relation_points, relations.gap.data(), graph.view(), heads.unique.data(),
                    heads.count.data(), heads.capacity, triple_offsets.data(), group_offsets.data(), dim, c.curvature, scale.data(),
-                   c.attention, midpoint.data(), weights.data(), distance.data(), with_tape ? head_tape : NeighborhoodTape{}, nullptr, triples, nullptr};
+                   c.attention, midpoint.data(), weights.data(), distance.data(), with_tape ? head_tape : NeighborhoodTape{}, with_tape ? listed_windows : nullptr, triples, nullptr};
     Buffer<uint8_t> scratch(b, b.neighborhood_scratch(a, triples));
     a.scratch = scratch.data();
     b.neighborhood(a);
@@ -440,9 +442,10 @@ Results exercise(Backend& b, const Case& c, const World& w) {
                           ahead_items.data(), outer_gradient.data()});
   keep(out, "lookahead_gradient", outer_gradient, size_t{item_count} * dim, 1e-5);
   Buffer<float> hypergradient(b, heads.capacity);
+  Buffer<double> hypergradient_partial(b, windows.size());
   b.hypergradient({entities.point_rows(), relation_points, graph.view(), graph.item_tails(), heads.unique.data(), heads.count.data(), heads.offsets.data(),
                    triple_offsets.data(), head_tape, beta.data(), inner_rate, item_list.slot.data(), outer_gradient.data(), heads.capacity,
-                   dim, hypergradient.data()});
+                   dim, listed_windows, hypergradient_partial.data(), hypergradient.data()});
   keep(out, "hypergradient", hypergradient, head_count, 1e-5);
 
   if (c.entities <= 200) exercise_adam(b, c, w, adam, touched, item_list, entity_gradient, out);  // dense: every row, 39 times
@@ -695,6 +698,8 @@ int selftest(bool print_errors) {
       {"32 columns", 32, 0.5, false, true, 20, 24, 60, 4, 40, 40, 9},
       {"128 columns", 128, 1.0, true, true, 20, 24, 60, 4, 40, 40, 9},
       {"long heads", 64, 1.0, true, true, 20, 24, 300, 4, 40, 180, 9},
+      {"long groups", 64, 1.0, true, true, 20, 12, 300, 1, 40, 280, 9},
+      {"long groups, odd", 37, 1.0, true, true, 20, 12, 300, 2, 40, 280, 9},
       {"long heads, odd", 37, 1.0, false, true, 20, 24, 300, 4, 40, 180, 9},
       {"long heads, no attention", 32, 0.0, true, false, 20, 24, 300, 4, 40, 180, 9},
       {"no attention", 64, 1.0, true, false, 30, 24, 60, 5, 50, 10, 9},
