@@ -3,6 +3,7 @@ import { idProblem } from './data/id-map.ts';
 import { finishInTurns, PIECE, type Steps } from './data/steps.ts';
 import type { Embedding, TrainingRecord } from './embedding.ts';
 import { ballGap } from './geometry.ts';
+import { type Protocol, protocolProblem } from './protocol.ts';
 import { damaged, jsonObject, readTensors, type Tensor, type TensorFile, writeTensors } from './safetensors.ts';
 import { VARIANTS } from './variants.ts';
 
@@ -36,6 +37,7 @@ export async function saveEmbedding(model: Embedding, path: string): Promise<voi
       dim: String(dim),
       curvature: JSON.stringify(model.curvature),
       training: JSON.stringify(model.training),
+      ...(model.protocol === undefined ? {} : { protocol: JSON.stringify(model.protocol) }),
     },
     tensors,
   });
@@ -93,6 +95,7 @@ export async function loadEmbedding(path: string): Promise<Embedding> {
     entityIds,
     relationIds: takeIds(path, file, 'relationIds', counts.relations),
     training: trainingRecord(path, file),
+    ...(file.metadata.protocol === undefined ? {} : { protocol: protocolOf(path, file) }),
   };
 }
 
@@ -157,6 +160,13 @@ function takeIds(path: string, file: TensorFile, name: string, count: number): I
   if (ids.some((id) => idProblem(id) !== undefined)) throw damaged(path, `tensor ${name} holds something that is no id`);
   if (new Set(ids).size !== count) throw damaged(path, `tensor ${name} holds an id twice`);
   return ids as Id[];
+}
+
+function protocolOf(path: string, { metadata }: TensorFile): Protocol {
+  const protocol = jsonObject(path, 'protocol', metadata.protocol);
+  const problem = protocolProblem(protocol);
+  if (problem !== undefined) throw damaged(path, `its protocol has no ${problem}, or one that cannot be`);
+  return protocol as unknown as Protocol;
 }
 
 function trainingRecord(path: string, { metadata }: TensorFile): TrainingRecord {

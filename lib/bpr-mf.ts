@@ -1,6 +1,6 @@
 import { checkInteger, checkNumber, checkOptions } from './check.ts';
 import type { Scorer } from './controls.ts';
-import { type Interactions, usersOf } from './data/csr.ts';
+import { unseenItem, usersOf } from './data/csr.ts';
 import type { Dataset } from './data/dataset.ts';
 import { Random } from './data/random.ts';
 import type { Steps } from './data/steps.ts';
@@ -66,20 +66,6 @@ export function* bprFactors(dataset: Dataset, options?: BprOptions): Steps<Facto
 export function bprMf(dataset: Dataset, options?: BprOptions): Scorer {
   checkBpr(options);
   return innerProducts(checkDataset(dataset), () => bprFactors(dataset, options));
-}
-
-/** The item that `rank` others, of those that the user has not, stand before. */
-export function unseenItem({ offsets, items }: Interactions, user: number, rank: number): number {
-  const begin = offsets[user]!;
-  let low = begin;
-  let high = offsets[user + 1]!;
-  // Before the user's k-th item, counted from 0, stand items[begin + k] − k others; find the first k where that is more than rank.
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (items[middle]! - (middle - begin) > rank) high = middle;
-    else low = middle + 1;
-  }
-  return rank + (low - begin);
 }
 
 /** One step on one sample, in place. */

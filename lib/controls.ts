@@ -21,6 +21,7 @@ export interface Scorer {
 
 /** Non-negative scores of all items, of which few are above 0. */
 export class Scores {
+  /** [items] */
   readonly values: Float64Array;
   readonly #touched: Uint32Array;
   #count = 0;
@@ -35,18 +36,21 @@ export class Scores {
     return this.#touched.subarray(0, this.#count);
   }
 
+  /** Adds to the score of an item; `score` is not negative. */
   add(item: number, score: number): void {
     if (score === 0) return;
     if (this.values[item] === 0) this.#touched[this.#count++] = item;
     this.values[item]! += score;
   }
 
+  /** Back to 0 everywhere, in the time of what is above it. */
   clear(): void {
     for (const item of this.items) this.values[item] = 0;
     this.#count = 0;
   }
 }
 
+/** Of `itemKnn` and `attributeKnn`. */
 export interface NeighborOptions {
   /** Most similar items that count, for each item. */
   neighbors?: number;
@@ -60,7 +64,12 @@ const USERS_PER_TURN = 32;
 /** Similarities computed between two yields. */
 const ITEMS_PER_STEP = 64;
 
-/** Training interactions of each item: the same for everybody. */
+/**
+ * Training interactions of each item: the same for everybody.
+ *
+ * @example
+ * const { recall } = meanMetrics(await evaluateRanking(rankBy(popularity(dataset), dataset), dataset));
+ */
 export function popularity(dataset: Dataset): Scorer {
   const counts = new Uint32Array(dataset.items);
   for (const item of checkDataset(dataset).train.items) counts[item]!++;
@@ -77,7 +86,13 @@ export function popularity(dataset: Dataset): Scorer {
 
 /**
  * Item-based nearest neighbours: the score of an item is the sum of its cosine similarities to the user's training items, where an
- * item is the set of its training users. Default 200 neighbours, shrinkage 10.
+ * item is the set of its training users: s(u, i) = Σ_{j ∈ u} |i ∩ j| / (√|i| √|j| + shrinkage), over the nearest neighbours of j.
+ *
+ * @param options default 200 neighbours, shrinkage 10
+ * @throws {TypeError, RangeError} for bad arguments
+ * @example
+ * const knn = itemKnn(dataset, { neighbors: 50, shrinkage: 0 });
+ * const perUser = await evaluateRanking(rankBy(knn, dataset), dataset, { k: [10, 20] });
  */
 export function itemKnn(dataset: Dataset, options?: NeighborOptions): Scorer {
   const { train, items } = checkDataset(dataset);
@@ -89,7 +104,12 @@ export function itemKnn(dataset: Dataset, options?: NeighborOptions): Scorer {
 
 /**
  * The same over the knowledge graph: an item is the set of its (relation, tail) pairs, each weighed by its inverse document frequency
- * ln(items / items that have it), and those that more than half of the items have count for nothing. Default 200 neighbours, no shrinkage.
+ * ln(items / items that have it), and those that more than half of the items have count for nothing.
+ *
+ * @param options default 200 neighbours, no shrinkage
+ * @throws {TypeError, RangeError} for bad arguments
+ * @example
+ * const both = blend(itemKnn(dataset), attributeKnn(dataset), 0.3);
  */
 export function attributeKnn(dataset: Dataset, options?: NeighborOptions): Scorer {
   const { graph, items } = checkDataset(dataset);
@@ -118,6 +138,9 @@ export function attributeKnn(dataset: Dataset, options?: NeighborOptions): Score
  * share · a + (1 − share) · b, where each user's scores are first divided by their largest.
  *
  * @param share in [0, 1], default 0.5
+ * @throws {TypeError, RangeError} for a share outside
+ * @example
+ * const rank = rankBy(blend(itemKnn(dataset), popularity(dataset), 0.9), dataset);
  */
 export function blend(a: Scorer, b: Scorer, share: number = 0.5): Scorer {
   checkNumber('share', share, 0, 1);
@@ -144,7 +167,14 @@ export function blend(a: Scorer, b: Scorer, share: number = 0.5): Scorer {
 /** Shares of a that `validatedBlend` tries; both ends are the scorers by themselves. */
 export const SHARES: readonly number[] = [0.5, 0, 0.1, 0.3, 0.7, 0.9, 1];
 
-/** `blend` with the one of SHARES that has the best validation recall@20, found by `prepare`; 0.5 where the validation split is empty. */
+/**
+ * `blend` with the share of a, of 0, 0.1, 0.3, 0.5, 0.7, 0.9 and 1, that has the best validation recall@20, found by `prepare`; 0.5 where
+ * the validation split is empty.
+ *
+ * @example
+ * const scorer = validatedBlend(itemKnn(dataset), attributeKnn(dataset), dataset);
+ * await scorer.prepare(); // fits both and tries the shares
+ */
 export function validatedBlend(a: Scorer, b: Scorer, dataset: Dataset): ChosenScorer {
   return bestOnValidation(
     SHARES.map((share) => blend(a, b, share)),
@@ -152,6 +182,7 @@ export function validatedBlend(a: Scorer, b: Scorer, dataset: Dataset): ChosenSc
   );
 }
 
+/** A scorer that is one of several. */
 export interface ChosenScorer extends Scorer {
   /** Which of the candidates it is; −1 before `prepare`. */
   readonly chosen: number;
@@ -188,7 +219,13 @@ export function bestOnValidation(candidates: readonly Scorer[], dataset: Dataset
   };
 }
 
-/** Ranks by score, for `evaluateRanking`; ties by smaller item row. */
+/**
+ * Ranks by score, for `evaluateRanking`; ties by smaller item row.
+ *
+ * @example
+ * const rank = rankBy(popularity(dataset), dataset);
+ * const items = await rank(Uint32Array.of(0, 1), 2, dataset.train); // [2 users, 2] rows of items they have not
+ */
 export function rankBy(scorer: Scorer, dataset: Dataset): Rank {
   const { items } = checkDataset(dataset);
   if (scorer.order) return rankAlike(scorer.order);

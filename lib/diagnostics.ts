@@ -35,7 +35,7 @@ export const SAFE_RADIUS = 0.996;
 const FLOAT32_LIMIT = 1e-2;
 
 /** Radii and what they say. */
-export function* diagnose(model: Embedding): Steps<Diagnostics> {
+export function* radiusDiagnostics(model: Embedding): Steps<Diagnostics> {
   const { dim, curvature, itemIds, entities } = model;
   const users = yield* summaryOf(model.users, dim, curvature);
   const items = yield* summaryOf(entities.subarray(0, itemIds.length * dim), dim, curvature);

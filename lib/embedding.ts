@@ -3,6 +3,7 @@ import { idProblem } from './data/id-map.ts';
 import { argumentError, HyperKnowError } from './errors.ts';
 import { show } from './check.ts';
 import type { Hyperparameters, PresetName } from './presets.ts';
+import type { Protocol } from './protocol.ts';
 import { VARIANTS, type Variant, type VariantName } from './variants.ts';
 
 /** How a model came to be; plain JSON. */
@@ -39,6 +40,7 @@ export interface Embedding {
   readonly entityIds: readonly Id[];
   readonly relationIds: readonly Id[];
   readonly training: TrainingRecord;
+  readonly protocol?: Protocol;
 }
 
 export function variantOf({ training }: Embedding): Variant {

@@ -15,9 +15,20 @@ export type ErrorCode =
   | 'ERR_HK_BUSY' // the object is still working on an earlier call
   | 'ERR_HK_INTERNAL';
 
-/** The error of everything that depends on data, files or the machine. Bad arguments are `TypeError`/`RangeError` instead. */
+/**
+ * The error of everything that depends on data, files or the machine. Bad arguments are `TypeError`/`RangeError` instead, with a `code`
+ * ERR_HK_TYPE, ERR_HK_RANGE or ERR_HK_SHAPE.
+ *
+ * @example
+ * try {
+ *   await loadDataset('nowhere');
+ * } catch (error) {
+ *   if (error instanceof HyperKnowError) console.error(error.code, error.file, error.line, error.message); // ERR_HK_IO …
+ * }
+ */
 export class HyperKnowError extends Error {
   override readonly name = 'HyperKnowError';
+  /** Stable, where the wording of `message` is not. */
   readonly code: ErrorCode;
   /** Base name of the file at fault, where there is one. */
   readonly file?: string;

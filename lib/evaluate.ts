@@ -4,11 +4,13 @@ import { checkBackend, checkInteger, checkOneOf, checkOptions, show } from './ch
 import { hasInteraction, type Interactions } from './data/csr.ts';
 import type { Dataset } from './data/dataset.ts';
 import { argumentError } from './errors.ts';
+import { preparedItems } from './item-tables.ts';
 import { METRICS, type MetricName } from './metrics.ts';
 import { Model } from './model.ts';
 import { native, resolveBackend } from './native.ts';
 import { mean } from './statistics.ts';
 
+/** What is measured, and where lists are cut. */
 export interface RankingOptions {
   /** Cut-off, or several. Default 20. */
   k?: number | readonly number[];
@@ -21,6 +23,7 @@ export interface RankingOptions {
   ndcg?: 'standard' | 'kgat' | 'both';
 }
 
+/** Of `evaluate`: what is measured, and where that is computed. */
 export interface EvaluateOptions extends RankingOptions {
   /** Default 'auto'. */
   backend?: 'cpu' | 'cuda' | 'auto';
@@ -78,17 +81,28 @@ const JUDGED_PER_TURN = 1024;
  * Users with an empty split are left out. Exact, ties by smaller item row.
  *
  * @throws {TypeError, RangeError} for bad arguments, or a data set the model was not made for; {HyperKnowError} ERR_HK_BACKEND
+ * @example
+ * const { users, recall, ndcg } = await evaluate(model, dataset, { k: [10, 20] });
+ * console.log(users, recall[20], ndcg[10]);
  */
 export async function evaluate(model: Model, dataset: Dataset, options?: EvaluateOptions): Promise<Metrics> {
   return meanMetrics(await evaluatePerUser(model, dataset, options));
 }
 
-/** `evaluate`, before the means are taken: for paired tests. */
+/**
+ * `evaluate`, before the means are taken: for paired tests.
+ *
+ * @throws as `evaluate`
+ * @example
+ * const own = await evaluatePerUser(model, dataset);
+ * const other = await evaluateRanking(rankBy(popularity(dataset), dataset), dataset);
+ * const { difference, p } = pairedTTest(own.recall[20]!, other.recall[20]!);
+ */
 export async function evaluatePerUser(model: Model, dataset: Dataset, options?: EvaluateOptions): Promise<PerUserMetrics> {
   const { backend = 'auto', threads, ...ranking } = checkOptions('options', options, ['k', 'split', 'ndcg', 'backend', 'threads']);
   if (!(model instanceof Model)) throw argumentError('type', 'model', `must be a Model, got ${show(model)}`);
   checkDataset(dataset);
-  const { users, entities, itemIds, dim, curvature } = model;
+  const { users, itemIds, dim, curvature } = model;
   for (const [what, ours, theirs] of [
     ['users', users.length / dim, dataset.users],
     ['items', itemIds.length, dataset.items],
@@ -96,7 +110,7 @@ export async function evaluatePerUser(model: Model, dataset: Dataset, options?: 
     if (ours !== theirs) throw argumentError('range', 'dataset', `has ${theirs} ${what}, the model ${ours}`);
   const name = resolveBackend(checkBackend(backend, ['cpu', 'cuda', 'auto']));
   const count = threads === undefined ? availableParallelism() : checkInteger('threads', threads, 1, 1024);
-  const items = entities.subarray(0, itemIds.length * dim);
+  const items = preparedItems(model, true);
   const rank = async (rows: Uint32Array, k: number, exclude: Interactions) => {
     const points = new Float32Array(rows.length * dim);
     for (let i = 0; i < rows.length; ++i) points.set(users.subarray(rows[i]! * dim, (rows[i]! + 1) * dim), i * dim);
@@ -105,7 +119,13 @@ export async function evaluatePerUser(model: Model, dataset: Dataset, options?: 
   return evaluateRanking(Object.assign(rank, { usersAtOnce: usersAtOnceOn(name) }), dataset, ranking);
 }
 
-/** The same evaluation of anything that ranks items. */
+/**
+ * The same evaluation of anything that ranks items.
+ *
+ * @throws {TypeError, RangeError} for bad arguments; what `rank` throws
+ * @example
+ * const perUser = await evaluateRanking(rankBy(itemKnn(dataset), dataset), dataset, { k: 20, ndcg: 'both' });
+ */
 export async function evaluateRanking(rank: Rank, dataset: Dataset, options?: RankingOptions): Promise<PerUserMetrics> {
   const { k = 20, split = 'test', ndcg = 'standard' } = checkOptions('options', options, ['k', 'split', 'ndcg']);
   checkDataset(dataset);
@@ -147,7 +167,13 @@ export async function evaluateRanking(rank: Rank, dataset: Dataset, options?: Ra
   return { users, ...values };
 }
 
-/** Means over the users. NaN where there are none. */
+/**
+ * Means over the users. NaN where there are none.
+ *
+ * @example
+ * const { recall } = meanMetrics(await evaluatePerUser(model, dataset, { k: 2 }));
+ * console.log(recall[2]);
+ */
 export function meanMetrics({ users, ...values }: PerUserMetrics): Metrics {
   const means = Object.entries(values).map(([name, perCutOff]) => [
     name,

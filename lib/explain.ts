@@ -4,6 +4,7 @@ import { intoBall, mobiusAdd } from './geometry.ts';
 import { distanceOf, neighborhoodOf } from './neighborhood.ts';
 import { seenItems } from './ranking.ts';
 
+/** Why an item stands where it does for a user. */
 export interface Explanation {
   /** d(u, v). */
   distance: number;
@@ -19,6 +20,7 @@ export interface Explanation {
   deletion: Deletion | null;
 }
 
+/** One of the item's triples. */
 export interface Neighbor {
   relation: Id;
   entity: Id;

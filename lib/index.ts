@@ -1,20 +1,40 @@
 /** Hyper-Know (Ma et al., AAAI 2021): top-K recommendation from interactions and a knowledge graph in the Poincaré ball. */
-export { attributeKnn, blend, itemKnn, type NeighborOptions, popularity, rankBy, type Scorer, validatedBlend } from './controls.ts';
+export {
+  attributeKnn,
+  blend,
+  type ChosenScorer,
+  itemKnn,
+  type NeighborOptions,
+  popularity,
+  rankBy,
+  type Scorer,
+  type Scores,
+  validatedBlend,
+} from './controls.ts';
 export {
   createDataset,
   type Dataset,
   type DatasetOptions,
   type DatasetReport,
+  type DataSource,
   type Graph,
   type Id,
   type Interaction,
   type Interactions,
   loadDataset,
+  type SourceFile,
   type Triple,
   type Triples,
 } from './data/dataset.ts';
 export { type Diagnosis, diagnose, type Finding } from './data/diagnose.ts';
-export type { ImportedTables, ImportOptions, ImportReport, RelationColumn, RelationReport } from './data/import/import-tables.ts';
+export type {
+  ImportedTables,
+  ImportOptions,
+  ImportReport,
+  KnowledgeReport,
+  RelationColumn,
+  RelationReport,
+} from './data/import/import-tables.ts';
 export { type Shape, type SyntheticOptions, synthetic } from './data/synthetic.ts';
 export type { Diagnostics, RadiusSummary } from './diagnostics.ts';
 export type { TrainingRecord } from './embedding.ts';
@@ -31,7 +51,7 @@ export {
   type RankingOptions,
 } from './evaluate.ts';
 export type { Deletion, Explanation, Neighbor } from './explain.ts';
-export type { ItemTriple } from './fold-in.ts';
+export type { ItemTriple } from './fold-in-item.ts';
 export type { GraphInfluence, RelationInfluence } from './influence.ts';
 export type { LorentzPoints } from './lorentz.ts';
 export { importTables } from './import-tables.ts';
@@ -48,11 +68,13 @@ export {
 } from './export/index.ts';
 export { type BackendInfo, backends } from './native.ts';
 export type { EpochEvent, TrainOptions } from './options.ts';
-export { PRESETS, type PresetName } from './presets.ts';
+export { type Hyperparameters, PRESETS, type Preset, type PresetName } from './presets.ts';
+export type { Protocol, RowCounts, WarmStartRecord } from './protocol.ts';
 export type { FilterOptions } from './ranking.ts';
 export type { Recommendation, RecommendOptions } from './recommend.ts';
-export type { RecommendationBatch, RecommendBatchOptions } from './recommend-batch.ts';
+export type { RecommendationBatch, RecommendBatchOptions, RecommendBatchSyncOptions } from './recommend-batch.ts';
 export type { SimilarUser } from './similar.ts';
 export { type PairedTTest, pairedTTest } from './statistics.ts';
+export type { Schedule } from './schedule.ts';
 export { type TrainingRun, train } from './train.ts';
 export { VARIANTS, type Variant, type VariantName } from './variants.ts';

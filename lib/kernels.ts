@@ -9,6 +9,7 @@ import { checkBackend, checkFloat32Array, checkInteger, checkNumber, checkOption
 import { argumentError } from './errors.ts';
 import { backends, native, resolveBackend } from './native.ts';
 
+/** Of every kernel. */
 export interface KernelOptions {
   /** c > 0; default 1. */
   curvature?: number;
@@ -26,6 +27,7 @@ export interface Graph {
   tails: Uint32Array;
 }
 
+/** Of `neighborhood`. */
 export interface NeighborhoodArguments {
   /** [E, dim]; item i is row i */
   entities: Float32Array;
@@ -37,6 +39,7 @@ export interface NeighborhoodArguments {
   items: Uint32Array;
 }
 
+/** What `neighborhood` returns: all of the items that were asked for, in their order. */
 export interface Neighborhoods {
   /** [items.length, dim] n_v */
   midpoint: Float32Array;
@@ -53,6 +56,7 @@ export interface Samples {
   negatives: Uint32Array;
 }
 
+/** Of `hypergradient`. */
 export interface HypergradientArguments {
   /** [U, dim] */
   users: Float32Array;
@@ -71,6 +75,7 @@ export interface HypergradientArguments {
   innerLearningRate: number;
 }
 
+/** Of `topK`. */
 export interface TopKArguments {
   /** [n, dim] */
   users: Float32Array;
@@ -120,6 +125,11 @@ const checkDim = (dim: number): number => checkInteger('dim', dim, 1, 4096);
  * @param x [n, dim] points inside the ball
  * @param y [n, dim] points inside the ball
  * @returns [n]
+ * @throws {TypeError, RangeError} for bad arguments; {HyperKnowError} ERR_HK_BACKEND
+ * @example
+ * const x = Float32Array.of(0, 0, 0.3, 0.4);
+ * const y = Float32Array.of(0.6, 0.8 - 1e-3, 0.3, 0.4);
+ * const [far, none] = poincareDistance(x, y, 2); // none: 0
  */
 export function poincareDistance(x: Float32Array, y: Float32Array, dim: number, options?: KernelOptions): Float32Array {
   const { backend, curvature } = settings(options);
@@ -133,6 +143,9 @@ export function poincareDistance(x: Float32Array, y: Float32Array, dim: number, 
  * @param y [n, dim] points inside the ball
  * @param upstream [n]
  * @returns `gradX` and `gradY`, both [n, dim]
+ * @throws as `poincareDistance`
+ * @example
+ * const { gradX } = poincareDistanceGradient(Float32Array.of(0.1, 0), Float32Array.of(0, 0), 2, Float32Array.of(1));
  */
 export function poincareDistanceGradient(
   x: Float32Array,
@@ -151,6 +164,13 @@ export function poincareDistanceGradient(
  * The neighbourhood of each listed item: attention α(v, t) = exp(−d(v ⊕ r, t)) (Eq. 4), the Einstein midpoint n_v of the tails
  * (Eq. 5, 6; γ is the Lorentz factor of the Klein point, (1 + c‖t‖²)/(1 − c‖t‖²) in ball coordinates) and L_K = d(v, n_v) (Eq. 7). An item
  * without triples: midpoint = the item, distance 0.
+ *
+ * @throws as `poincareDistance`
+ * @example
+ * const entities = Float32Array.of(0.1, 0, 0, 0.2, 0.3, 0.1); // the item, then two others
+ * const relations = Float32Array.of(0, 0.1);
+ * const graph = { offsets: Uint32Array.of(0, 2), relations: Uint32Array.of(0, 0), tails: Uint32Array.of(1, 2) };
+ * const { midpoint, attention, distance } = neighborhood({ entities, relations, dim: 2, graph, items: Uint32Array.of(0) });
  */
 export function neighborhood(args: NeighborhoodArguments, options?: KernelOptions): Neighborhoods {
   const { entities, relations, dim, graph, items } = fields('arguments', args);
@@ -167,6 +187,11 @@ export function neighborhood(args: NeighborhoodArguments, options?: KernelOption
  *
  * @param args as `neighborhood`, and `upstream` [items.length]
  * @returns `entities` [E, dim] and `relations` [R, dim]
+ * @throws as `poincareDistance`
+ * @example
+ * const { entities, relations, dim, graph, curvature } = model;
+ * const upstream = Float32Array.of(1);
+ * const gradient = neighborhoodGradient({ entities, relations, dim, graph, items: Uint32Array.of(0), upstream }, { curvature });
  */
 export function neighborhoodGradient(
   args: NeighborhoodArguments & { upstream: Float32Array },
@@ -199,7 +224,11 @@ export function neighborhoodGradient(
  * the outer batch included; an item that stands k times among the positives counts k times.
  *
  * @returns [items]
- * @throws {RangeError} ERR_HK_RANGE if a row of the lookahead leaves the ball
+ * @throws {RangeError} ERR_HK_RANGE if a row of the lookahead leaves the ball; else as `poincareDistance`
+ * @example
+ * const { users, entities, relations, dim, graph, beta, curvature } = model;
+ * const inner = { users: Uint32Array.of(0, 1), positives: Uint32Array.of(0, 1), negatives: Uint32Array.of(2, 3) };
+ * const gradient = hypergradient({ users, entities, relations, dim, graph, beta, inner, innerLearningRate: 0.01 }, { curvature });
  */
 export function hypergradient(args: HypergradientArguments, options?: KernelOptions): Float32Array {
   const { users, entities, relations, dim, graph, beta, inner, outer = inner, innerLearningRate } = fields('arguments', args);
@@ -238,6 +267,11 @@ export function hypergradient(args: HypergradientArguments, options?: KernelOpti
  * padded with 0xffffffff and Infinity.
  *
  * @returns `items` and `distances`, both [n, k]
+ * @throws as `poincareDistance`
+ * @example
+ * const { users, entities, dim, curvature, seen } = model;
+ * const items = entities.subarray(0, model.itemIds.length * dim);
+ * const lists = topK({ users, items, dim, k: 2, exclude: seen }, { curvature });
  */
 export function topK(args: TopKArguments, options?: KernelOptions): { items: Uint32Array; distances: Float32Array } {
   const { users, items, dim, k, exclude } = fields('arguments', args);

@@ -1,5 +1,6 @@
 import type { Embedding } from './embedding.ts';
 
+/** Users and items on the hyperboloid, the time coordinate first; the columns of the equation stand at `Model.toLorentz`. */
 export interface LorentzPoints {
   /** [users, dim + 1] */
   users: Float32Array;

@@ -2,23 +2,35 @@ import { loadEmbedding, saveEmbedding } from './artifact.ts';
 import { show } from './check.ts';
 import type { Graph, Id, Interactions } from './data/csr.ts';
 import { finishInTurns } from './data/steps.ts';
-import { type Diagnostics, diagnose } from './diagnostics.ts';
+import { type Diagnostics, radiusDiagnostics } from './diagnostics.ts';
 import { type Embedding, hasId, type TrainingRecord } from './embedding.ts';
 import { argumentError, HyperKnowError } from './errors.ts';
 import { type Explanation, explain } from './explain.ts';
-import { foldInItem, foldInUser, type ItemTriple } from './fold-in.ts';
+import { foldInUser } from './fold-in.ts';
+import { foldInItem, type ItemTriple } from './fold-in-item.ts';
 import { type GraphInfluence, graphInfluence, itemWeights } from './influence.ts';
+import { releaseItems } from './item-tables.ts';
 import { type LorentzPoints, toLorentz } from './lorentz.ts';
+import type { Protocol } from './protocol.ts';
 import type { FilterOptions } from './ranking.ts';
 import { type Recommendation, type RecommendOptions, recommend } from './recommend.ts';
-import { type RecommendationBatch, type RecommendBatchOptions, recommendBatch } from './recommend-batch.ts';
+import {
+  type RecommendationBatch,
+  type RecommendBatchOptions,
+  type RecommendBatchSyncOptions,
+  recommendBatch,
+  recommendBatchSync,
+} from './recommend-batch.ts';
 import { type SimilarUser, similarItems, similarUsers } from './similar.ts';
 
 /**
  * A trained model. It needs neither the data set nor the trainer; its arrays are the caller's to read.
  *
- * It holds no native resource, only arrays. `close()` (or `using model = …`) lets go of these, so that their memory can be collected however
- * long the model itself is kept; every method then throws ERR_HK_DISPOSED.
+ * The first call that ranks items prepares them, in twice the memory of their points, and later ones rank these: a copy. After writing into
+ * `entities` make a `new Model(model)`.
+ *
+ * `close()` (or `using model = …`) frees that copy and lets go of the arrays, so that their memory can be collected however long the model
+ * itself is kept; every method then throws ERR_HK_DISPOSED.
  */
 export class Model implements Embedding {
   /** [users, dim] points of the ball of radius 1/√curvature. */
@@ -29,17 +41,26 @@ export class Model implements Embedding {
   readonly relations: Float32Array;
   /** [items] β_v; σ(β_v) is the weight of L_K in the variants that learn it. */
   readonly beta: Float32Array;
+  /** Coordinates of a point. */
   readonly dim: number;
   /** c. 0 in the Euclidean variants: plain coordinates, with distance 2‖x − y‖. */
   readonly curvature: number;
+  /** The triples that training knew, those with an item as head. */
   readonly graph: Graph;
   /** The training and validation items of each user. */
   readonly seen: Interactions;
+  /** The caller's ids by row of `users`. */
   readonly userIds: readonly Id[];
+  /** The caller's ids of the items, the first rows of `entities`. */
   readonly itemIds: readonly Id[];
+  /** The caller's ids by row of `entities`. */
   readonly entityIds: readonly Id[];
+  /** The caller's ids by row of `relations`. */
   readonly relationIds: readonly Id[];
+  /** How the model came to be: variant, options, epoch. */
   readonly training: TrainingRecord;
+  /** How it was made: options, data, split, device, versions. Absent in models of files that were written without. */
+  readonly protocol?: Protocol;
   #closed = false;
 
   constructor(embedding: Embedding) {
@@ -56,9 +77,15 @@ export class Model implements Embedding {
     this.entityIds = embedding.entityIds;
     this.relationIds = embedding.relationIds;
     this.training = embedding.training;
+    if (embedding.protocol !== undefined) this.protocol = embedding.protocol;
   }
 
-  /** Whether the model knows a user of this id. */
+  /**
+   * Whether the model knows a user of this id.
+   *
+   * @example
+   * const list = model.hasUser('dan') ? model.recommend('dan') : []; // nothing for one who is new
+   */
   hasUser(id: Id): boolean {
     return hasId(this.#open().userIds, id);
   }
@@ -94,6 +121,20 @@ export class Model implements Embedding {
    */
   async recommendBatch(users: Iterable<Id> | Float32Array, options?: RecommendBatchOptions): Promise<RecommendationBatch> {
     return recommendBatch(this.#open(), users, options);
+  }
+
+  /**
+   * `recommendBatch` there and then, on the CPU: for a handful of users, as a server has at once, faster than waiting for threads. 12 users
+   * take about as long as two one by one.
+   *
+   * @throws {HyperKnowError} ERR_HK_UNKNOWN_ID; {TypeError, RangeError} for bad arguments
+   * @example
+   * const waiting = ['ann', 'bob'];
+   * const answers = model.recommendBatchSync(waiting, { k: 2 });
+   * const first = answers.list(0); // [{ item, distance }, …] for ann
+   */
+  recommendBatchSync(users: Iterable<Id> | Float32Array, options?: RecommendBatchSyncOptions): RecommendationBatch {
+    return recommendBatchSync(this.#open(), users, options);
   }
 
   /**
@@ -147,7 +188,8 @@ export class Model implements Embedding {
   }
 
   /**
-   * A point for an item that was not there at training, from its triples { relation, tail }, at least one.
+   * A point for an item that was not there at training, from its triples { relation, tail }, at least one: where training would put it if the
+   * users of the items that share most with it had it. Some milliseconds, and once for a model as long as setting up a training.
    *
    * @throws {HyperKnowError} ERR_HK_UNKNOWN_ID; {TypeError, RangeError} for bad arguments
    * @example
@@ -159,7 +201,13 @@ export class Model implements Embedding {
     return foldInItem(this.#open(), triples);
   }
 
-  /** [items] the weight of L_K of every item, σ(β_v) where it is learned: how much the graph was found to say about it. */
+  /**
+   * [items] the weight of L_K of every item, σ(β_v) where it is learned: how much the graph was found to say about it.
+   *
+   * @example
+   * const weights = model.itemWeights();
+   * const mostKnowing = model.itemIds[weights.indexOf(Math.max(...weights))];
+   */
   itemWeights(): Float32Array {
     return itemWeights(this.#open());
   }
@@ -183,10 +231,25 @@ export class Model implements Embedding {
    * if (items.atBoundary > 0) console.error(warnings.join('\n'));
    */
   diagnostics(): Promise<Diagnostics> {
-    return this.#inTurns(diagnose);
+    return this.#inTurns(radiusDiagnostics);
   }
 
-  /** Users and items on the hyperboloid, [n, dim + 1] with the time coordinate first: a larger Minkowski product −U₀V₀ + Σ UᵢVᵢ is a smaller distance. */
+  /**
+   * Users and items on the hyperboloid, [n, dim + 1] with the time coordinate first: a larger Minkowski product −U₀V₀ + Σ UᵢVᵢ is a smaller
+   * distance.
+   *
+   * X₀ = (1 + c‖x‖²) / (√c (1 − c‖x‖²)), Xᵢ = 2xᵢ / (1 − c‖x‖²), and d(u, v) = arcosh(−c⟨U, V⟩)/√c. For an engine that knows only the plain inner
+   * product, change the sign of the users' first coordinate; `exportModel` does it. The Euclidean variants have U = (1/2, u), V = (‖v‖², v).
+   *
+   * @example
+   * const { users, items } = model.toLorentz();
+   * const columns = model.dim + 1;
+   * const product = (u: number, v: number): number => {
+   *   let sum = -users[u * columns]! * items[v * columns]!;
+   *   for (let i = 1; i < columns; ++i) sum += users[u * columns + i]! * items[v * columns + i]!;
+   *   return sum; // of two items, the one with the larger product is nearer
+   * };
+   */
   toLorentz(): LorentzPoints {
     return toLorentz(this.#open());
   }
@@ -195,6 +258,8 @@ export class Model implements Embedding {
    * Writes one safetensors file; an older one at `path` is replaced in one step or stays whole.
    *
    * @throws {HyperKnowError} ERR_HK_IO; ERR_HK_DIVERGED if a number is not finite
+   * @example
+   * await model.save('model.safetensors');
    */
   async save(path: string): Promise<void> {
     await saveEmbedding(this.#open(), checkPath(path));
@@ -204,6 +269,9 @@ export class Model implements Embedding {
    * Reads a file of `save` and checks all of it.
    *
    * @throws {HyperKnowError} ERR_HK_IO; ERR_HK_MODEL_FILE if it is damaged, no model, or of a newer format
+   * @example
+   * await model.save('model.safetensors');
+   * const same = await Model.load('model.safetensors');
    */
   static async load(path: string): Promise<Model> {
     return new Model(await loadEmbedding(checkPath(path)));
@@ -213,6 +281,7 @@ export class Model implements Embedding {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    releaseItems(this);
     const none = { offsets: new Uint32Array(1), items: new Uint32Array(0), relations: new Uint32Array(0), tails: new Uint32Array(0) };
     const empty: Partial<Embedding> = {
       ...{ users: new Float32Array(0), entities: new Float32Array(0), relations: new Float32Array(0), beta: new Float32Array(0) },

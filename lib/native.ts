@@ -130,6 +130,16 @@ export interface NativeTrainer {
   dispose(): void;
 }
 
+/** Items that many calls of topK rank, copied and prepared once. Results are the same to the bit as with the points themselves. */
+export interface NativeItemTable {
+  /**
+   * Whether these are the points that the table was made of. Of a table of more than 2¹⁶ numbers 32 rows are compared, unless `whole`.
+   */
+  matches(items: Float32Array, whole: boolean): boolean;
+  /** Frees native memory, once no job uses it; every later call with the table throws ERR_HK_DISPOSED. */
+  dispose(): void;
+}
+
 export interface NativeTopK {
   items: Uint32Array;
   distances: Float32Array;
@@ -146,6 +156,30 @@ export interface BilevelStep {
   hypergradient: Float32Array;
 }
 
+/** Points, and the triples of items among them. */
+type GraphTables = [
+  entities: Float32Array,
+  relations: Float32Array,
+  dim: number,
+  offsets: Uint32Array,
+  graphRelations: Uint32Array,
+  tails: Uint32Array,
+];
+
+/** Samples (u, v, v′), column by column; or the negatives that all of them share. */
+type SampleColumns = [users: Uint32Array, positives: Uint32Array, negatives: Uint32Array];
+
+/** What topK ranks for whom, and leaves out. */
+type RankingArguments = [
+  users: Float32Array,
+  items: Float32Array | NativeItemTable,
+  dim: number,
+  k: number,
+  excludeOffsets: Uint32Array | null,
+  excludeItems: Uint32Array | null,
+  curvature: number,
+];
+
 /**
  * The addon. Every function checks its arguments completely and throws TypeError or RangeError with the argument's name
  * before it computes anything. Curvature 0 stands for the Euclidean limit (distance 2‖x − y‖) wherever a curvature is taken here.
@@ -161,47 +195,26 @@ export interface Native {
     upstream: Float32Array,
     curvature: number,
   ): { gradX: Float32Array; gradY: Float32Array };
-  neighborhood(
-    backend: string,
-    entities: Float32Array,
-    relations: Float32Array,
-    dim: number,
-    offsets: Uint32Array,
-    graphRelations: Uint32Array,
-    tails: Uint32Array,
-    items: Uint32Array,
-    curvature: number,
-  ): { midpoint: Float32Array; attention: Float32Array; distance: Float32Array };
-  neighborhoodGradient(
-    backend: string,
-    entities: Float32Array,
-    relations: Float32Array,
-    dim: number,
-    offsets: Uint32Array,
-    graphRelations: Uint32Array,
-    tails: Uint32Array,
-    items: Uint32Array,
-    upstream: Float32Array,
-    curvature: number,
-  ): { entities: Float32Array; relations: Float32Array };
+  neighborhood(...args: [backend: string, ...graph: GraphTables, items: Uint32Array, curvature: number]): {
+    midpoint: Float32Array;
+    attention: Float32Array;
+    distance: Float32Array;
+  };
+  neighborhoodGradient(...args: [backend: string, ...graph: GraphTables, items: Uint32Array, upstream: Float32Array, curvature: number]): {
+    entities: Float32Array;
+    relations: Float32Array;
+  };
   hypergradient(
-    backend: string,
-    users: Float32Array,
-    entities: Float32Array,
-    relations: Float32Array,
-    dim: number,
-    offsets: Uint32Array,
-    graphRelations: Uint32Array,
-    tails: Uint32Array,
-    beta: Float32Array,
-    innerUsers: Uint32Array,
-    innerPositives: Uint32Array,
-    innerNegatives: Uint32Array,
-    outerUsers: Uint32Array,
-    outerPositives: Uint32Array,
-    outerNegatives: Uint32Array,
-    innerLearningRate: number,
-    curvature: number,
+    ...args: [
+      backend: string,
+      users: Float32Array,
+      ...graph: GraphTables,
+      beta: Float32Array,
+      ...inner: SampleColumns,
+      ...outer: SampleColumns,
+      innerLearningRate: number,
+      curvature: number,
+    ]
   ): Float32Array;
   /**
    * One training step but for what it does with its gradients, for tests: L_R of each sample, the gradient of J_inner with respect to the distance
@@ -209,46 +222,28 @@ export interface Native {
    * which all samples share, bit j % 32 of word ⌊j / 32⌋ of a sample's ⌈S / 32⌉ words saying that it leaves negative j out (and set for j ≥ S).
    */
   bilevelStep(
-    backend: string,
-    users: Float32Array,
-    entities: Float32Array,
-    relations: Float32Array,
-    dim: number,
-    offsets: Uint32Array,
-    graphRelations: Uint32Array,
-    tails: Uint32Array,
-    beta: Float32Array,
-    batchUsers: Uint32Array,
-    positives: Uint32Array,
-    negatives: Uint32Array,
-    leftOut: Uint32Array | null,
-    innerLearningRate: number,
-    scale: number,
-    curvature: number,
+    ...args: [
+      backend: string,
+      users: Float32Array,
+      ...graph: GraphTables,
+      beta: Float32Array,
+      ...batch: SampleColumns,
+      leftOut: Uint32Array | null,
+      innerLearningRate: number,
+      scale: number,
+      curvature: number,
+    ]
   ): BilevelStep;
-  topK(
-    backend: string,
-    users: Float32Array,
-    items: Float32Array,
-    dim: number,
-    k: number,
-    excludeOffsets: Uint32Array | null,
-    excludeItems: Uint32Array | null,
-    curvature: number,
-  ): NativeTopK;
-  /** The same on a thread of its own, over `threads` threads; inputs are copied. */
-  topKAsync(
-    backend: string,
-    threads: number,
-    users: Float32Array,
-    items: Float32Array,
-    dim: number,
-    k: number,
-    excludeOffsets: Uint32Array | null,
-    excludeItems: Uint32Array | null,
-    curvature: number,
-  ): NativeJob<NativeTopK>;
-  Trainer: new (config: TrainerConfig) => NativeTrainer;
+  /** A table is used with the dim and curvature that it was made with. */
+  topK(...args: [backend: string, ...ranking: RankingArguments]): NativeTopK;
+  /** The same on a thread of its own, over `threads` threads; inputs are copied, a table is not. */
+  topKAsync(...args: [backend: string, threads: number, ...ranking: RankingArguments]): NativeJob<NativeTopK>;
+  ItemTable: new (items: Float32Array, dim: number, curvature: number) => NativeItemTable;
+  Trainer: {
+    new (config: TrainerConfig): NativeTrainer;
+    /** The bytes that such a trainer will hold on its backend, counted by setting one up on a backend that only counts. */
+    plan(config: TrainerConfig): { parameters: number; graph: number; steps: number };
+  };
 }
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -268,7 +263,12 @@ function load(): Native {
 
 export const native: Native = load();
 
-/** What this build and this machine can run, best first. An unusable backend is listed with its `reason`. */
+/**
+ * What this build and this machine can run, best first. An unusable backend is listed with its `reason`.
+ *
+ * @example
+ * const hasGpu = backends().some(({ name, reason }) => name === 'cuda' && reason === undefined);
+ */
 export function backends(): BackendInfo[] {
   return native.backends();
 }

@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import { checkBackend, checkBoolean, checkInteger, checkNumber, checkOneOf, checkOptions, show } from './check.ts';
 import { argumentError } from './errors.ts';
 import type { Metrics } from './evaluate.ts';
+import { Model } from './model.ts';
 import { AVERAGING, type Hyperparameters, PRESETS, type PresetName, SHARED_ENTITIES } from './presets.ts';
 import type { Schedule } from './schedule.ts';
 import { VARIANTS, type Variant, type VariantName } from './variants.ts';
@@ -30,6 +31,7 @@ export interface EpochEvent {
   knowledgeWeight?: { p10: number; p50: number; p90: number };
 }
 
+/** Of `train`; what is left out comes from the preset. Names that are not known are refused. */
 export interface TrainOptions {
   /** Where unset options come from: 'tuned' (default) or 'paper'. */
   preset?: PresetName;
@@ -104,6 +106,13 @@ export interface TrainOptions {
   checkpoint?: { path: string; every?: number };
   /** Continues from a checkpoint; the data and all other options must be the same. The model comes out the same bit for bit. */
   resume?: string;
+  /**
+   * A model, or the path of its file, to begin with: users, items, entities, relations and β start where it has the same ids; new users
+   * and items start folded in, everything else as usual; moments and the schedule start anew. Its dim, parameters and curvature must be
+   * those of this training. For data that have grown: the metrics of a training from the beginning come after clearly fewer epochs, so
+   * give `epochs`, too.
+   */
+  warmStart?: Model | string;
   signal?: AbortSignal;
   /** Called after every epoch with what the iteration yields, and waited for; if it throws or rejects, training ends with that error. */
   onEpoch?: (event: EpochEvent) => unknown;
@@ -124,6 +133,7 @@ export interface ResolvedOptions {
   threads: number;
   checkpoint?: { path: string; every: number };
   resume?: string;
+  warmStart?: Model | string;
   signal?: AbortSignal;
   onEpoch?: (event: EpochEvent) => unknown;
 }
@@ -158,6 +168,7 @@ const KNOWN = [
   'earlyStopping',
   'checkpoint',
   'resume',
+  'warmStart',
   'signal',
   'onEpoch',
 ] as const;
@@ -246,6 +257,11 @@ export function resolveOptions(options: TrainOptions | undefined, interactions: 
     resolved.checkpoint = { path: checkPath('checkpoint.path', path), every: checkInteger('checkpoint.every', every, 1) };
   }
   if (given.resume !== undefined) resolved.resume = checkPath('resume', given.resume);
+  if (given.warmStart !== undefined) {
+    if (!(given.warmStart instanceof Model) && (typeof given.warmStart !== 'string' || given.warmStart === ''))
+      throw argumentError('type', 'warmStart', `must be a Model or the path of one, got ${show(given.warmStart)}`);
+    resolved.warmStart = given.warmStart;
+  }
   if (given.signal !== undefined) {
     if (!(given.signal instanceof AbortSignal)) throw argumentError('type', 'signal', `must be an AbortSignal, got ${show(given.signal)}`);
     resolved.signal = given.signal;

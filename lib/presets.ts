@@ -44,6 +44,7 @@ export const AVERAGING: Readonly<{ decay: number; every: number }> = { decay: 0.
 /** Neighbours by shared entities where they are on and nothing is said about them. */
 export const SHARED_ENTITIES: Readonly<{ mostItems: number; perItem: number }> = { mostItems: 300, perItem: 10 };
 
+/** 'tuned': the defaults of this package; 'paper': every choice as the paper has it, c = 1. */
 export type PresetName = 'tuned' | 'paper';
 
 const tuned: Preset = {

@@ -3,7 +3,10 @@ import type { Id } from './data/csr.ts';
 import { type Embedding, rowsOf } from './embedding.ts';
 import { argumentError } from './errors.ts';
 import { ballGap } from './geometry.ts';
+import { itemTable, preparedItems } from './item-tables.ts';
 import { native } from './native.ts';
+
+export { itemTable };
 
 /** What native topK puts where there is no item. */
 export const NONE = 0xffffffff;
@@ -65,26 +68,28 @@ export function gather(table: Float32Array, rows: ArrayLike<number>, dim: number
   return gathered;
 }
 
-/** The item rows of the entity table. */
-export function itemTable({ entities, itemIds, dim }: Embedding): Float32Array {
-  return entities.subarray(0, itemIds.length * dim);
-}
-
 /** The user's training and validation items, ascending. */
 export function seenItems({ seen }: Embedding, user: number): Uint32Array {
   return seen.items.subarray(seen.offsets[user], seen.offsets[user + 1]);
 }
 
 /**
- * The `count` rows of a table nearest to a point, nearest first, ties by smaller row; fewer where fewer are left. All of the work is one call
+ * The `count` items or users nearest to a point, nearest first, ties by smaller row; fewer where fewer are left. All of the work is one call
  * of native topK; one call more for each time that `keep` refused so many that the list did not get full.
  */
-export function nearestRows(model: Embedding, table: Float32Array, point: Float32Array, count: number, selection: Selection): NearestRows {
+export function nearestRows(
+  model: Embedding,
+  among: 'items' | 'users',
+  point: Float32Array,
+  count: number,
+  selection: Selection,
+): NearestRows {
   const { dim, curvature } = model;
   const { left, keep } = selection;
   const candidates = selection.candidates && without(selection.candidates, left);
-  const searched = candidates ? gather(table, candidates, dim) : table;
-  const rows = searched.length / dim;
+  const table = among === 'items' ? itemTable(model) : model.users;
+  const rows = candidates ? candidates.length : table.length / dim;
+  const searched = candidates ? gather(table, candidates, dim) : among === 'items' ? preparedItems(model) : table;
   const none = candidates ? new Uint32Array(0) : left;
   for (let depth = Math.min(rows, keep ? 4 * count : count); ; depth = Math.min(rows, 8 * depth)) {
     if (depth === 0) return { rows: new Uint32Array(0), distances: new Float32Array(0) };

@@ -3,13 +3,19 @@ import { checkBackend, checkInteger, checkOneOf, checkOptions, show } from './ch
 import type { Id, Interactions } from './data/csr.ts';
 import { type Embedding, rowOf } from './embedding.ts';
 import { argumentError } from './errors.ts';
-import { native, resolveBackend } from './native.ts';
-import { excludedRows, type FilterOptions, gather, itemTable, NONE, selectionOf, seenItems, union, without } from './ranking.ts';
+import { itemTable, preparedItems } from './item-tables.ts';
+import { type NativeTopK, native, resolveBackend } from './native.ts';
+import { excludedRows, type FilterOptions, gather, NONE, selectionOf, seenItems, union, without } from './ranking.ts';
 import type { Recommendation, RecommendOptions } from './recommend.ts';
 
-export interface RecommendBatchOptions extends RecommendOptions {
+/** Of `Model.recommendBatchSync`. */
+export interface RecommendBatchSyncOptions extends RecommendOptions {
   /** Length of the lists. Default 20. */
   k?: number;
+}
+
+/** Of `Model.recommendBatch`. */
+export interface RecommendBatchOptions extends RecommendBatchSyncOptions {
   /** Default 'auto'. */
   backend?: 'cpu' | 'cuda' | 'auto';
   /** Default: as many as the machine runs at once. */
@@ -52,7 +58,10 @@ export class RecommendationBatch {
 /** Users ranked at once: the copies of points and lists stay small beside the items. */
 const CHUNK = 8192;
 
-const OPTIONS = ['k', 'exclude', 'filter', 'candidates', 'backend', 'threads'] as const;
+/** Users beside whom it costs little to look for changes in all of the items. */
+const MANY = 256;
+
+const OPTIONS = ['k', 'exclude', 'filter', 'candidates'] as const;
 
 /** `recommend` for many users, off the event loop. A `filter` function is asked of every item once. */
 export async function recommendBatch(
@@ -60,29 +69,58 @@ export async function recommendBatch(
   users: Iterable<Id> | Float32Array,
   options: RecommendBatchOptions | undefined,
 ): Promise<RecommendationBatch> {
-  const { k = 20, exclude = 'seen', backend = 'auto', threads, ...narrowed } = checkOptions('options', options, OPTIONS);
-  checkInteger('k', k, 1, 1 << 24);
+  const { backend = 'auto', threads, ...own } = checkOptions('options', options, [...OPTIONS, 'backend', 'threads']);
   const name = resolveBackend(checkBackend(backend, ['cpu', 'cuda', 'auto']));
   const count = threads === undefined ? availableParallelism() : checkInteger('threads', threads, 1, 1024);
+  const calls = callsOf(model, users, own);
+  let call = calls.next();
+  while (!call.done) call = calls.next(await native.topKAsync(name, count, ...call.value).promise);
+  return call.value;
+}
+
+/** The same at once, on the CPU. */
+export function recommendBatchSync(
+  model: Embedding,
+  users: Iterable<Id> | Float32Array,
+  options: RecommendBatchSyncOptions | undefined,
+): RecommendationBatch {
+  const calls = callsOf(model, users, checkOptions('options', options, OPTIONS));
+  let call = calls.next();
+  while (!call.done) call = calls.next(native.topK('cpu', ...call.value));
+  return call.value;
+}
+
+/** What native topK and topKAsync take after their settings. */
+type TopKCall = Parameters<typeof native.topK> extends [string, ...infer Rest] ? Rest : never;
+
+/** The calls of topK that a batch needs, each to be answered with what it found, and then the batch. */
+function* callsOf(
+  model: Embedding,
+  users: Iterable<Id> | Float32Array,
+  options: RecommendBatchSyncOptions,
+): Generator<TopKCall, RecommendationBatch, NativeTopK> {
+  const { k = 20, exclude = 'seen', ...narrowed } = options;
+  checkInteger('k', k, 1, 1 << 24);
   const { dim, curvature, itemIds } = model;
   const { points, rows } = pointsOf(model, users);
   if (typeof exclude === 'string') checkOneOf('exclude', exclude, ['seen', 'none']);
   const shared = narrow(model, narrowed, typeof exclude === 'string' ? new Uint32Array(0) : excludedRows(model, exclude, undefined));
-  const table = shared.allowed ? gather(itemTable(model), shared.allowed, dim) : itemTable(model);
+  const { allowed } = shared;
   const total = points.length / dim;
   const items = new Uint32Array(total * k).fill(NONE);
   const distances = new Float32Array(total * k).fill(Number.POSITIVE_INFINITY);
-  for (let begin = 0; begin < total && table.length > 0; begin += CHUNK) {
+  const batch = new RecommendationBatch(k, items, distances, itemIds);
+  if (total === 0 || (allowed ?? itemIds).length === 0) return batch;
+  const table = allowed ? gather(itemTable(model), allowed, dim) : preparedItems(model, total >= MANY);
+  for (let begin = 0; begin < total; begin += CHUNK) {
     const end = Math.min(total, begin + CHUNK);
     const own = exclude === 'seen' && rows ? rows.slice(begin, end) : undefined;
     const left = exclusions(model, end - begin, own, shared);
-    const part = points.subarray(begin * dim, end * dim);
-    const found = await native.topKAsync(name, count, part, table, dim, k, left.offsets, left.items, curvature).promise;
-    const { allowed } = shared;
+    const found = yield [points.subarray(begin * dim, end * dim), table, dim, k, left.offsets, left.items, curvature];
     items.set(allowed ? found.items.map((item) => (item === NONE ? NONE : allowed[item]!)) : found.items, begin * k);
     distances.set(found.distances, begin * k);
   }
-  return new RecommendationBatch(k, items, distances, itemIds);
+  return batch;
 }
 
 function pointsOf(model: Embedding, users: unknown): { points: Float32Array; rows: number[] | null } {

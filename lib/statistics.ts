@@ -23,6 +23,7 @@ export function quantile(values: ArrayLike<number>, share: number): number {
   return sorted[below]! + (at - below) * (sorted[above]! - sorted[below]!);
 }
 
+/** What `pairedTTest` finds. */
 export interface PairedTTest {
   /** Pairs compared. */
   pairs: number;
@@ -34,9 +35,11 @@ export interface PairedTTest {
 }
 
 /**
- * Two-sided paired t-test of a against b.
+ * Two-sided paired t-test of a against b: t = mean(a − b) / (sd(a − b) / √n), with n − 1 degrees of freedom.
  *
  * @throws {RangeError} if the lengths differ or are below 2
+ * @example
+ * const { difference, t, p } = pairedTTest([0.31, 0.28, 0.4], [0.3, 0.25, 0.38]);
  */
 export function pairedTTest(a: ArrayLike<number>, b: ArrayLike<number>): PairedTTest {
   if (a.length !== b.length) throw argumentError('range', 'b', `must have one value for each of a's ${a.length}, has ${b.length}`);

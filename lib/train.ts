@@ -1,24 +1,27 @@
-import { createHash } from 'node:crypto';
 import { type Checkpoint, loadCheckpoint, type Progress, saveCheckpoint } from './checkpoint.ts';
-import type { Graph, Id, Interactions } from './data/csr.ts';
+import type { Interactions } from './data/csr.ts';
 import type { Dataset } from './data/dataset.ts';
-import { sharedEntitiesRelation, withSharedEntities } from './data/shared-entities.ts';
+import { splitDigest } from './data/digest.ts';
 import { finishInTurns, PIECE, type Steps } from './data/steps.ts';
 import { HyperKnowError } from './errors.ts';
 import { checkDataset, evaluateRanking, type Metrics, meanMetrics, usersAtOnceOn } from './evaluate.ts';
 import { Model } from './model.ts';
 import {
+  backends,
   type EpochResult,
   type NativeJob,
   type NativeTrainer,
   native,
   resolveBackend,
   type TrainedParameters,
-  type TrainerConfig,
 } from './native.ts';
 import { type EpochEvent, type ResolvedOptions, resolveOptions, type TrainOptions } from './options.ts';
+import { dataProtocol, type Protocol, type WarmStartRecord } from './protocol.ts';
 import { learningRateFactor } from './schedule.ts';
 import { quantile } from './statistics.ts';
+import { type TrainedGraph, trainedGraph, trainerConfig } from './trainer-config.ts';
+import { VERSION } from './version.ts';
+import { checkWarmStart, warmState } from './warm-start.ts';
 
 export type { EpochEvent, TrainOptions } from './options.ts';
 
@@ -31,6 +34,10 @@ export type { EpochEvent, TrainOptions } from './options.ts';
  *
  * @throws {TypeError, RangeError} for bad arguments, at once; {HyperKnowError} ERR_HK_BACKEND at once. The run rejects with
  *   ERR_HK_DIVERGED if a loss stops being finite, ERR_HK_MEMORY, ERR_HK_IO, ERR_HK_MODEL_FILE.
+ * @example
+ * const run = train(dataset, { dim: 16, epochs: 5, batchSize: 256, seed: 1 });
+ * for await (const { epoch, loss, seconds } of run) console.log(epoch, loss, seconds);
+ * const trained = await run; // a Model
  */
 export function train(dataset: Dataset, options?: TrainOptions): TrainingRun {
   checkDataset(dataset);
@@ -58,6 +65,7 @@ export class TrainingRun implements PromiseLike<Model>, AsyncIterable<EpochEvent
     this.#model.then(end, end); // who only iterates meets the error there, and an error nobody waits for is not unhandled twice
   }
 
+  /** Of the promise of the model: `await run`. */
   // biome-ignore lint/suspicious/noThenProperty: a run is awaited like the promise of its model
   then<A = Model, B = never>(
     onModel?: ((model: Model) => A | PromiseLike<A>) | null,
@@ -66,10 +74,12 @@ export class TrainingRun implements PromiseLike<Model>, AsyncIterable<EpochEvent
     return this.#model.then(onModel, onError);
   }
 
+  /** Of the promise of the model. */
   catch<B = never>(onError?: ((error: unknown) => B | PromiseLike<B>) | null): Promise<Model | B> {
     return this.#model.catch(onError);
   }
 
+  /** Of the promise of the model. */
   finally(onEnd?: (() => void) | null): Promise<Model> {
     return this.#model.finally(onEnd);
   }
@@ -97,36 +107,36 @@ class Training {
   readonly #backend: string;
   readonly #emit: (event: EpochEvent) => void;
   #trainer!: NativeTrainer;
-  /** What is trained on: that of the data set, or more. */
-  #graph: Graph;
-  #relationIds: readonly Id[];
+  #trained!: TrainedGraph;
+  #warmStart: WarmStartRecord | null = null;
   #progress: Progress = { epoch: 0, bestStep: 0, bestEpoch: 0, bestRecall: -1 };
   #best: TrainedParameters | null = null;
   #steps = 0;
   /** Where an abort within an epoch leaves the run: the end of the epoch before. */
   #boundary: Checkpoint | null = null;
   /** What a checkpoint has to agree on. */
-  readonly #fingerprint: Record<string, unknown> | null;
+  #fingerprint: Record<string, unknown> = {};
 
   constructor(dataset: Dataset, options: ResolvedOptions, backend: string, emit: (event: EpochEvent) => void) {
     this.#dataset = dataset;
     this.#options = options;
     this.#backend = backend;
     this.#emit = emit;
-    this.#graph = dataset.graph;
-    this.#relationIds = dataset.relationIds;
-    this.#fingerprint = options.checkpoint || options.resume !== undefined ? fingerprint(dataset, options, backend) : null;
   }
 
   async run(): Promise<Model> {
-    const { signal, resume } = this.#options;
+    const { signal, resume, checkpoint, warmStart } = this.#options;
     await null; // the constructor's caller has the run before anything can fail
     signal?.throwIfAborted();
-    await this.#shareEntities();
+    const model = typeof warmStart === 'string' ? await Model.load(warmStart) : warmStart;
+    if (model) checkWarmStart(model, this.#options);
+    this.#trained = await finishInTurns(trainedGraph(this.#dataset, this.#options));
     signal?.throwIfAborted();
-    this.#trainer = new native.Trainer(this.#configuration());
+    this.#trainer = new native.Trainer(trainerConfig(this.#dataset, this.#trained, this.#options, this.#backend));
     try {
-      if (resume !== undefined) await this.#restore(await loadCheckpoint(resume, this.#fingerprint!));
+      if (model) await this.#startFrom(model);
+      if (checkpoint || resume !== undefined) this.#fingerprint = await this.#configuration();
+      if (resume !== undefined) await this.#restore(await loadCheckpoint(resume, this.#fingerprint));
       await this.#epochs();
       signal?.throwIfAborted();
       return await this.#model();
@@ -139,12 +149,22 @@ class Training {
     }
   }
 
-  async #shareEntities(): Promise<void> {
-    const { sharedEntities } = this.#options.hyperparameters;
-    if (!sharedEntities) return;
-    const { graph, entities, relations, relationIds } = this.#dataset;
-    this.#graph = await finishInTurns(withSharedEntities(graph, entities, relations, sharedEntities));
-    this.#relationIds = [...relationIds, sharedEntitiesRelation(relationIds)];
+  /** Before the first step. */
+  async #startFrom(model: Model): Promise<void> {
+    const state = await this.#trainer.state().promise;
+    this.#warmStart = await finishInTurns(warmState(model, this.#dataset, this.#trained.relationIds, this.#options, state));
+    await this.#trainer.restore(state).promise;
+  }
+
+  /** What a checkpoint has to agree on: every hyper-parameter, the seed, the backend, the data and the model that was begun with. */
+  async #configuration(): Promise<Record<string, unknown>> {
+    const { hyperparameters, variant, adaptive, seed, earlyStopping } = this.#options;
+    const { train: interactions, validation, graph } = this.#dataset;
+    const dataset = await finishInTurns(splitDigest(this.#dataset, [interactions, validation], graph));
+    return {
+      ...{ variant: variant.name, adaptive, ...hyperparameters, seed, backend: this.#backend, earlyStopping, dataset },
+      ...(this.#warmStart ? { warmStart: this.#warmStart.sha256 } : {}),
+    };
   }
 
   async #epochs(): Promise<void> {
@@ -217,7 +237,7 @@ class Training {
 
   async #snapshot(): Promise<Checkpoint> {
     const state = await this.#trainer.state().promise;
-    return { progress: { ...this.#progress }, state, best: this.#best, configuration: this.#fingerprint! };
+    return { progress: { ...this.#progress }, state, best: this.#best, configuration: this.#fingerprint };
   }
 
   async #restore({ progress, state, best }: Checkpoint): Promise<void> {
@@ -229,12 +249,14 @@ class Training {
 
   async #model(): Promise<Model> {
     const { hyperparameters, variant, preset, adaptive, seed, earlyStopping } = this.#options;
+    const { graph, relationIds } = this.#trained;
     const { userIds, itemIds, entityIds } = this.#dataset;
     const { users, entities, relations, beta, curvature } = this.#best ?? (await this.#trainer.read().promise);
     for (const [name, values] of Object.entries({ users, entities, relations, beta }))
       if (!(await finishInTurns(areFinite(values)))) throw diverged(`${name} holds a number that is not finite`);
     const { epoch, bestEpoch, bestRecall, bestStep } = this.#progress;
     const selected = earlyStopping && bestEpoch > 0;
+    const options = { ...hyperparameters, beta: adaptive ? 'adaptive' : hyperparameters.knowledgeWeight } as const;
     return new Model({
       users,
       entities,
@@ -242,76 +264,40 @@ class Training {
       beta,
       dim: hyperparameters.dim,
       curvature,
-      graph: this.#graph,
+      graph,
       seen: seenBy(this.#dataset),
       userIds,
       itemIds,
       entityIds,
-      relationIds: this.#relationIds,
+      relationIds,
       training: {
         variant: variant.name,
         preset,
-        options: { ...hyperparameters, beta: adaptive ? 'adaptive' : hyperparameters.knowledgeWeight, seed, backend: this.#backend },
+        options: { ...options, seed, backend: this.#backend },
         epoch: selected ? bestEpoch : epoch,
         steps: selected ? bestStep : this.#steps,
         ...(selected ? { validationRecall: bestRecall } : {}),
       },
+      protocol: await this.#protocol(
+        { epoch: selected ? bestEpoch : epoch, by: selected ? 'validation recall@20' : 'last epoch' },
+        options,
+      ),
     });
   }
 
-  #configuration(): TrainerConfig {
-    const { hyperparameters: h, variant, adaptive, curvature, innerLearningRate, seed, threads } = this.#options;
-    const { train: interactions, users, items, entities } = this.#dataset;
-    const graph = this.#graph;
+  async #protocol(selection: Omit<Protocol['selection'], 'epochs'>, options: Protocol['options']): Promise<Protocol> {
+    const { variant, preset, seed } = this.#options;
+    const { train: interactions, validation, test, graph } = this.#dataset;
+    const digest = await finishInTurns(splitDigest(this.#dataset, [interactions, validation, test], graph));
     return {
+      ...{ version: VERSION, variant: variant.name, preset, seed, options },
+      ...dataProtocol(this.#dataset, digest),
+      selection: { ...selection, epochs: this.#progress.epoch },
       backend: this.#backend,
-      threads,
-      dim: h.dim,
-      users,
-      items,
-      entities,
-      relations: this.#relationIds.length,
-      trainOffsets: interactions.offsets,
-      trainItems: interactions.items,
-      graphOffsets: graph.offsets,
-      graphRelations: graph.relations,
-      graphTails: graph.tails,
-      seed,
-      batchSize: h.batchSize,
-      geometry: variant.geometry,
-      curvature,
-      learnCurvature: h.curvature === 'learned',
-      parameters: h.parameters,
-      knowledge: variant.knowledge,
-      attention: variant.attention,
-      adaptive,
-      knowledgeWeight: h.knowledgeWeight,
-      sharedNegatives: h.loss === 'bpr' ? 0 : h.negatives,
-      learningRate: h.learningRate,
-      betaLearningRate: h.betaLearningRate,
-      curvatureLearningRate: h.curvatureLearningRate,
-      innerLearningRate,
-      regularization: h.regularization,
-      adam: h.adam,
-      averageDecay: h.averaging ? h.averaging.decay : 0,
-      averageEvery: h.averaging ? h.averaging.every : 0,
-      initScale: h.initScale,
-      timeKernels: process.env.HYPER_KNOW_TIME_KERNELS === '1',
+      device: backends().find(({ name }) => name === this.#backend)!.device,
+      ...(this.#warmStart ? { warmStart: this.#warmStart } : {}),
     };
   }
-}
-
-/** What a checkpoint has to agree on: every hyper-parameter, the seed, the backend and the data. */
-function fingerprint(dataset: Dataset, options: ResolvedOptions, backend: string): Record<string, unknown> {
-  const { hyperparameters, variant, adaptive, seed, earlyStopping } = options;
-  const { users, items, entities, relations, train: interactions, validation, graph } = dataset;
-  const hash = createHash('sha256').update(JSON.stringify({ users, items, entities, relations }));
-  for (const { buffer, byteOffset, byteLength } of [
-    ...[interactions.offsets, interactions.items, validation.offsets, validation.items],
-    ...[graph.offsets, graph.relations, graph.tails],
-  ])
-    hash.update(new Uint8Array(buffer, byteOffset, byteLength));
-  return { variant: variant.name, adaptive, ...hyperparameters, seed, backend, earlyStopping, dataset: hash.digest('hex') };
 }
 
 function* areFinite(values: Float32Array): Steps<boolean> {

@@ -12,6 +12,7 @@ export interface Variant {
   adaptive: boolean;
 }
 
+/** Rows of the paper's Table 3. */
 export type VariantName = 'bpr-e' | 'bpr-h' | 'bpr-att-e' | 'bpr-att-h' | 'bpr-avg-h' | 'hyper-know';
 
 /** Table 3, in its order. */

@@ -37,6 +37,27 @@ memory('it grows with what costs memory', () => {
   assert.ok(of({ checkpoint: { path: 'x' } }) > of({}));
   assert.ok(of({ averaging: true }) > of({}));
   assert.ok(of({ variant: 'bpr-h' }) < of({}));
+  assert.ok(of({ sharedEntities: true }) > of({}));
+  assert.ok(of({ loss: 'sampled-softmax', negatives: 512 }) > of({ loss: 'sampled-softmax', negatives: 64 }));
 });
+
+memory(
+  'the parameters are what training keeps of every row: itself, its point, two moments and a gap; of the average as much again',
+  () => {
+    const { users, entities, relations, items, train: interactions, graph } = synthetic({ seed: 1 });
+    const rows = users + entities + relations;
+    const dim = 64;
+    const atLeast = (bytes: number, wanted: number) =>
+      assert.ok(bytes >= wanted && bytes <= wanted + 30 * 512, `${bytes} bytes, at least ${wanted} of them in tables`);
+    const of = (options: Parameters<typeof estimateMemory>[1]) => estimateMemory(synthetic({ seed: 1 }), { dim, ...options });
+    atLeast(of({}).parameters, rows * (4 * dim * 4 + 8) + items * 12);
+    atLeast(of({ parameters: 'ball' }).parameters, rows * (3 * dim * 4 + 8) + items * 12);
+    atLeast(of({ averaging: true }).parameters, rows * (6 * dim * 4 + 16) + items * 12);
+    atLeast(of({ adam: 'exact' }).parameters, rows * (4 * dim * 4 + 12) + items * 16);
+    const { graph: held, batch, host, parameters, total } = of({});
+    assert.ok(held > 4 * (3 * graph.tails.length + 2 * interactions.items.length));
+    assert.is(total, parameters + batch + held + host);
+  },
+);
 
 memory.run();

@@ -42,7 +42,7 @@ packaging('the tarball holds what is listed here and nothing else', () => {
     /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|binding\.gyp|CMakeLists\.txt|scripts\/install\.mjs)$/,
     /^dist\/[\w/-]+\.(js|js\.map|d\.ts|d\.ts\.map)$/,
     /^lib\/[\w/-]+\.ts$/,
-    /^(native|lib\/cli)\/README\.md$/,
+    /^(native|lib|lib\/cli)\/README\.md$|^lib\/API\.md$/,
     /^native\/[\w/]+\.(h|cc|cu|cuh)$/,
     /^prebuilds\/[\w-]+\/hyper-know\.[\w.]*node$/,
   ];

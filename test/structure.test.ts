@@ -108,6 +108,15 @@ structure('caught: a kernel that is no longer in the interface', () => {
   assert.match(caught(checkTwins), /CpuBackend::top_k is no kernel of native\/src\/backend\.h/);
 });
 
+structure('caught: a helper of several kernels, unless its class keeps it private', () => {
+  appendFileSync(join(copy, 'native/cuda/top_k.cu'), '\nvoid hk::CudaBackend::top_q(const TopK& a) {\n}\n');
+  const header = 'native/cuda/cuda_backend.h';
+  edit(header, ' private:\n', '  void top_q(const TopK& a);\n\n private:\n');
+  assert.match(caught(checkTwins), /CudaBackend::top_q is no kernel of native\/src\/backend\.h/);
+  edit(header, '  void top_q(const TopK& a);\n\n private:\n', ' private:\n  void top_q(const TopK& a);\n');
+  assert.is(caught(checkTwins), '');
+});
+
 structure('caught: a kernel defined twice', () => {
   appendFileSync(join(copy, 'native/src/cpu/adam.cc'), '\nvoid hk::CpuBackend::top_k(const TopK& a) {\n}\n');
   assert.match(caught(checkTwins), /CpuBackend::top_k is defined 2 times, in adam, top_k/);

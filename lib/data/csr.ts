@@ -144,6 +144,20 @@ export function hasInteraction({ offsets, items }: Interactions, user: number, i
   return low < offsets[user + 1]! && items[low] === item;
 }
 
+/** The item that `rank` others, of those that the user has not, stand before. */
+export function unseenItem({ offsets, items }: Interactions, user: number, rank: number): number {
+  const begin = offsets[user]!;
+  let low = begin;
+  let high = offsets[user + 1]!;
+  // Before the user's k-th item, counted from 0, stand items[begin + k] − k others; find the first k where that is more than rank.
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (items[middle]! - (middle - begin) > rank) high = middle;
+    else low = middle + 1;
+  }
+  return rank + (low - begin);
+}
+
 /** The first of each set of equal triples in the order given, the same triples sorted by head, relation, tail, and how many were dropped. */
 export function* distinctTriples(
   triples: Triples,

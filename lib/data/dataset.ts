@@ -17,13 +17,14 @@ import {
 } from './csr.ts';
 import { readFolder } from './formats/index.ts';
 import { IdMap, idProblem } from './id-map.ts';
-import type { RawDataset, SourceFile } from './raw-dataset.ts';
+import type { DataSource, RawDataset, SourceFile } from './raw-dataset.ts';
 import { holdOut, holdOutPerUser } from './split.ts';
 import { finish, finishInTurns, inPieces, PIECE, type Steps } from './steps.ts';
 
 export type { Graph, Id, Interactions, Triples } from './csr.ts';
-export type { SourceFile } from './raw-dataset.ts';
+export type { DataSource, SourceFile } from './raw-dataset.ts';
 
+/** How a data set is split, and what its graph holds beside the triples as read. */
 export interface DatasetOptions {
   /** Also put (t, r + R, h) into the graph for every triple (h, r, t) whose tail is an item; `relations` is then 2R. Default false. */
   inverse?: boolean;
@@ -35,7 +36,7 @@ export interface DatasetOptions {
 
 /** What was read, what was dropped and what is missing. */
 export interface DatasetReport {
-  source: RawDataset['source'];
+  source: DataSource;
   files: SourceFile[];
   /** The options in force. */
   options: Required<DatasetOptions>;
@@ -108,6 +109,9 @@ export interface Triple {
  *
  * @throws {HyperKnowError} ERR_HK_DATA for malformed content, with `file` and `line`; ERR_HK_IO for a file that cannot be read
  *   or is none; ERR_HK_FORMAT for a folder in no known format. {TypeError, RangeError} for bad arguments.
+ * @example
+ * const shop = await loadDataset('shop', { validationFraction: 0.1, seed: 1 });
+ * const { users, items, train: seen, graph, report } = shop;
  */
 export async function loadDataset(path: string, options?: DatasetOptions): Promise<Dataset> {
   if (typeof path !== 'string' || path === '') throw argumentError('type', 'path', `must be the path of a folder, got ${show(path)}`);
@@ -122,6 +126,12 @@ export async function loadDataset(path: string, options?: DatasetOptions): Promi
  *
  * @throws {HyperKnowError} ERR_HK_DATA for a malformed element, naming iterable and position: "interactions[17].user: …".
  *   {TypeError, RangeError} for bad arguments.
+ * @example
+ * const small = createDataset({
+ *   interactions: [{ user: 'ann', item: 'lamp' }, { user: 'bob', item: 'lamp' }, { user: 'bob', item: 'rug' }],
+ *   triples: [{ head: 'lamp', relation: 'designer', tail: 'Studio North' }],
+ *   test: [{ user: 'ann', item: 'rug' }],
+ * });
  */
 export function createDataset(
   data: { interactions: Iterable<Interaction>; triples: Iterable<Triple>; test?: Iterable<Interaction> },

@@ -4,6 +4,7 @@ import type { SourceFile } from './raw-dataset.ts';
 import { PUBLISHED } from './published.ts';
 import { finishInTurns, inPieces, type Steps } from './steps.ts';
 
+/** One thing that `diagnose` looked at. */
 export interface Finding {
   /** 'error': results on these data would mislead. 'warning': worth a look. 'ok': checked and fine. */
   level: 'error' | 'warning' | 'ok';
@@ -47,7 +48,13 @@ const HUB_SHARE = 0.5;
 
 const HUBS = 5;
 
-/** Looks a data set over: what is repeated, missing, one-sided, leaking between the splits, and whether it is a published one. */
+/**
+ * Looks a data set over: what is repeated, missing, one-sided, leaking between the splits, and whether it is a published one.
+ *
+ * @example
+ * const { findings, core, hubs } = await diagnose(dataset);
+ * for (const { level, message } of findings) if (level !== 'ok') console.error(level, message);
+ */
 export async function diagnose(dataset: Dataset): Promise<Diagnosis> {
   return finishInTurns(steps(dataset));
 }

@@ -9,9 +9,12 @@ export interface SourceFile {
   sha256: string;
 }
 
+/** Where data came from. */
+export type DataSource = 'kgat' | 'recbole' | 'iterables' | 'synthetic' | 'tables';
+
 /** What a format's reader hands over: dense ids, everything as read, nothing sorted, split or de-duplicated. */
 export interface RawDataset {
-  source: 'kgat' | 'recbole' | 'iterables' | 'synthetic' | 'tables';
+  source: DataSource;
   files: SourceFile[];
   users: number;
   items: number;

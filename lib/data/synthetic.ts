@@ -7,6 +7,7 @@ import { Random } from './random.ts';
 import type { RawDataset } from './raw-dataset.ts';
 import { finish } from './steps.ts';
 
+/** What `synthetic` makes. */
 export interface SyntheticOptions extends DatasetOptions {
   /** A data set with the counts and degree laws of a published one, for benchmarks: there is nothing in it to learn. */
   shape?: Shape;
@@ -19,6 +20,7 @@ export interface SyntheticOptions extends DatasetOptions {
   truthful?: number;
 }
 
+/** Published data sets whose counts and degrees `synthetic` can take. */
 export type Shape = 'last-fm' | 'amazon-book' | 'yelp2018';
 
 /** Counts of a published data set: distinct training and test interactions, distinct triples, entities with the items. */
@@ -96,6 +98,8 @@ const OPTIONS = ['shape', 'users', 'items', 'interactionsPerUser', 'truthful', '
  * rest, plus colour and year, which mean nothing to anyone. A fifth of each user's interactions is the test split.
  *
  * @throws {TypeError, RangeError} for bad arguments
+ * @example
+ * const world = synthetic({ users: 200, items: 100, seed: 1 });
  */
 export function synthetic(options?: SyntheticOptions): Dataset {
   const { shape, users, items, interactionsPerUser, truthful, ...rest } = checkOptions('options', options, OPTIONS);

@@ -1,5 +1,5 @@
 import { distanceRule, type ExportContext, type Target } from './target.ts';
-import { vectorText } from './text.ts';
+import { csvText, vectorText } from './text.ts';
 
 /** .npy files, the ids as JSON in the order of rows. */
 export const npy: Target = {
@@ -76,10 +76,6 @@ export const csv: Target = {
   },
 };
 
-function csvText(id: string | number): string {
-  return typeof id === 'string' && /[",\r\n]/.test(id) ? `"${id.replaceAll('"', '""')}"` : String(id);
-}
-
 function* jsonList(values: readonly (string | number)[]): Generator<string> {
   yield '[';
   for (let i = 0; i < values.length; ++i) yield `${i === 0 ? '' : ','}${JSON.stringify(values[i])}`;
@@ -87,7 +83,7 @@ function* jsonList(values: readonly (string | number)[]): Generator<string> {
 }
 
 /** Version 1.0 of the format: magic, header padded to 64 bytes, then the numbers as they lie in memory. */
-function* npyOf(data: Float32Array | Float64Array, columns: number): Generator<Uint8Array> {
+export function* npyOf(data: Float32Array | Float64Array, columns: number): Generator<Uint8Array> {
   const rows = data.length / columns;
   const shape = columns === 1 ? `(${rows},)` : `(${rows}, ${columns})`;
   const text = `{'descr': '<f${data.BYTES_PER_ELEMENT}', 'fortran_order': False, 'shape': ${shape}, }`;

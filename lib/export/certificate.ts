@@ -11,7 +11,8 @@ import type { Encoding, EncodingName } from './encoding.ts';
 export interface Certificate {
   encoding: EncodingName;
   columns: number;
-  metric: Encoding['metric'];
+  /** What orders the items: the larger inner product, or the smaller L2 distance, is the nearer one. */
+  metric: 'inner product' | 'l2';
   /** Length of the lists that were compared, and for how many users, evenly spread over all of them. */
   k: number;
   users: number;

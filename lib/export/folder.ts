@@ -5,6 +5,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { HyperKnowError } from '../errors.ts';
 import { exists, writeWholeFolder } from '../whole-folder.ts';
 
+/** A file of an export, and its digest. */
 export interface WrittenFile {
   name: string;
   bytes: number;
@@ -91,7 +92,7 @@ function* encoded(pieces: Iterable<string>): Generator<Uint8Array> {
 async function checkTarget(target: string, overwrite: boolean): Promise<void> {
   const bad = (what: string) => new HyperKnowError('ERR_HK_IO', `${basename(target)}: ${what}`, { file: basename(target) });
   if (!(await exists(target))) return;
-  if (!overwrite) throw bad('it is there already; the option overwrite replaces an export');
+  if (!overwrite) throw bad('it is there already; the option overwrite (--force) replaces an export');
   const isOurs = await readFile(join(target, CERTIFICATE_FILE), 'utf8').then(
     (text) => text.includes('"hyper-know export"'),
     () => false,

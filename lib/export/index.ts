@@ -21,6 +21,7 @@ export type ExportTarget = 'pgvector' | 'qdrant' | 'faiss' | 'parquet' | 'csv' |
 
 export const EXPORT_TARGETS: Readonly<Record<ExportTarget, Target>> = { pgvector, qdrant, faiss, parquet, csv, npy };
 
+/** Of `exportModel`. */
 export interface ExportOptions {
   to: ExportTarget;
   /** The folder to write, whole or not at all; parents are made. */

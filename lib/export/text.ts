@@ -15,6 +15,11 @@ export function vectorText(table: Float32Array, row: number, columns: number): s
   return text;
 }
 
+/** A field of RFC 4180. */
+export function csvText(id: string | number): string {
+  return typeof id === 'string' && /[",\r\n]/.test(id) ? `"${id.replaceAll('"', '""')}"` : String(id);
+}
+
 /** How ids are written: as integers where all are integers, else as text. */
 export interface IdColumn {
   isInteger: boolean;

@@ -26,6 +26,13 @@ class Recording {
   const uint32_t at_once;  // plays that are best asked for together: a multiple of the turns
 };
 
+// What top_k makes of the items before it looks at any user, kept for calls that rank the same items again. Holds no memory of the backend,
+// never changes, and serves any number of calls at once, of any backend of the same kind.
+class PreparedItems {
+ public:
+  virtual ~PreparedItems() = default;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -97,6 +104,11 @@ class Backend {
   virtual void poincare_distance(const PoincareDistance& a) = 0;
   virtual void poincare_distance_gradient(const PoincareDistanceGradient& a) = 0;
   virtual void top_k(const TopK& a) = 0;
+
+  // For TopK::prepared: items [count, dim] in memory of the backend. Null where top_k has no use for it.
+  virtual std::unique_ptr<PreparedItems> prepare_items(const float* /*items*/, uint32_t /*count*/, uint32_t /*dim*/, double /*curvature*/) {
+    return nullptr;
+  }
 };
 
 }  // namespace hk

@@ -239,7 +239,8 @@ void bilevel_step(Backend& backend, Rows users, Rows entities, Rows relations, u
 }
 
 void top_k(Backend& backend, Rows users, Rows items, uint32_t dim, uint32_t k, const uint32_t* exclude_offsets,
-           const uint32_t* exclude_items, double curvature, uint32_t* out_items, float* out_distances) {
+           const uint32_t* exclude_items, double curvature, uint32_t* out_items, float* out_distances,
+           const PreparedItems* prepared) {
   if (users.count == 0 || k == 0) return;
   const Input<float> u = input_rows(backend, users, dim), v = input_rows(backend, items, dim);
   Buffer<uint32_t> offsets, excluded;
@@ -254,7 +255,7 @@ void top_k(Backend& backend, Rows users, Rows items, uint32_t dim, uint32_t k, c
   const Output<uint32_t> found(backend, out_items, size);
   const Output<float> distances(backend, out_distances, size);
   backend.top_k({u.data(), v.data(), users.count, items.count, dim, k, curvature, 1.0, exclude_offsets ? offsets.data() : nullptr,
-                 excluded.data(), found.data(), distances.data()});
+                 excluded.data(), found.data(), distances.data(), prepared});
   found.finish(), distances.finish();
 }
 

@@ -57,7 +57,9 @@ void bilevel_step(Backend& backend, Rows users, Rows entities, Rows relations, u
                   const HostSamples& inner, const HostSamples& outer, double inner_learning_rate, double curvature, double scale,
                   const HostStep& out);
 
+// prepared: of these items, made by a backend of the same kind, or null.
 void top_k(Backend& backend, Rows users, Rows items, uint32_t dim, uint32_t k, const uint32_t* exclude_offsets,
-           const uint32_t* exclude_items, double curvature, uint32_t* out_items, float* out_distances);
+           const uint32_t* exclude_items, double curvature, uint32_t* out_items, float* out_distances,
+           const PreparedItems* prepared = nullptr);
 
 }  // namespace hk

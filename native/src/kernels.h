@@ -517,6 +517,7 @@ struct BatchTotals {
 
 // The k nearest items of each user by Poincaré distance, exactly: nearest first, ties (in float64) by smaller id, excluded items
 // left out, padded with kNone and infinity.
+class PreparedItems;  // backend.h
 struct TopK {
   const float* users;  // [user_count, dim]
   const float* items;  // [item_count, dim]
@@ -526,6 +527,7 @@ struct TopK {
   const uint32_t* exclude_items;    // ascending within a user
   uint32_t* out_items;   // [user_count, k]
   float* out_distances;  // [user_count, k] scale·d
+  const PreparedItems* prepared = nullptr;  // of these items, dim and curvature; null: prepared in the call. Changes no bit of the result
 };
 
 }  // namespace hk

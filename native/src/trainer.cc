@@ -20,6 +20,14 @@ size_t Trainer::bytes_needed(const TrainerOptions& options, const Backend& real)
   return planning.bytes();
 }
 
+TrainerBytes Trainer::plan(const TrainerOptions& options, const Backend& real) {
+  PlanningBackend for_model(real), for_graph(real);
+  const Model model(for_model, options.model);
+  const DeviceGraph graph(for_graph, options.graph, options.model.entities, options.model.relations);
+  const Buffer<uint32_t> offsets(for_graph, options.train_offsets), items(for_graph, options.train_items), users(for_graph, items.size());
+  return {for_model.bytes(), for_graph.bytes(), bytes_needed(options, real) - for_model.bytes() - for_graph.bytes()};
+}
+
 Trainer::Trainer(std::unique_ptr<Backend> backend, TrainerOptions options) : options_(std::move(options)), backend_(std::move(backend)) {
   if (const size_t free = backend_->free_memory(); free != SIZE_MAX) {
     memory_bytes_ = bytes_needed(options_, *backend_);

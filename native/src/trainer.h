@@ -46,6 +46,11 @@ struct EpochTotals {
   std::map<std::string, double> kernel_seconds;  // empty without time_kernels
 };
 
+// Bytes that a trainer holds on its backend: the model, the graph with the training interactions, and what the steps work in.
+struct TrainerBytes {
+  size_t parameters, graph, steps;
+};
+
 struct Samples {
   std::vector<uint32_t> users, positives, negatives;
   std::vector<uint32_t> shared;  // negatives of each batch, batch after batch
@@ -55,6 +60,9 @@ class Trainer {
  public:
   // Throws Error(ERR_HK_MEMORY), before anything is allocated, where the backend has less memory than training will need.
   Trainer(std::unique_ptr<Backend> backend, TrainerOptions options);
+
+  // What such a trainer will hold on `real`: it is built on a backend that only counts. Takes the options as a trainer does: checked.
+  static TrainerBytes plan(const TrainerOptions& options, const Backend& real);
 
   // learning_rate_factor multiplies the learning rates of Θ and β for this epoch; it is constant within one, so that missed steps can be replayed.
   EpochTotals epoch(uint32_t epoch, double learning_rate_factor, const Control& control);
@@ -87,9 +95,9 @@ class Trainer {
               const RowList* regularized, const RowList* skipped);
   void move_average(ParameterTable& table, const StepState* state, const RowList* rows);
 
-  TrainerOptions options_;
   static size_t bytes_needed(const TrainerOptions& options, const Backend& real);
 
+  TrainerOptions options_;
   size_t memory_bytes_ = 0;
   std::unique_ptr<Backend> backend_;
   TimedBackend* timed_ = nullptr;  // backend_, where kernels are timed

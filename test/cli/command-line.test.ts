@@ -43,6 +43,23 @@ for (const [label, args, expected] of [
     assert.match(stderr, expected);
   });
 
+cli('train --warm-start begins with another model, and refuses one of another space', async () => {
+  const folder = temporaryFolder();
+  const [first, second] = [join(folder, 'first.safetensors'), join(folder, 'second.safetensors')];
+  assert.is((await hyperKnow(['train', recbole, '--out', first, ...quick, '--quiet'])).status, 0);
+  const { status, stdout, stderr } = await hyperKnow(['train', recbole, '--out', second, ...quick, '--warm-start', first, '--json']);
+  assert.is(status, 0, stderr);
+  const { matched, dropped } = JSON.parse(stdout).warmStart;
+  assert.ok(matched.users > 0 && matched.items > 0);
+  assert.equal(dropped, { users: 0, items: 0, entities: 0, relations: 0 });
+  const other = await hyperKnow(['train', recbole, '--out', second, ...quick, '--dim', '8', '--warm-start', first]);
+  assert.is(other.status, 2, other.stderr);
+  assert.match(other.stderr, /--warm-start: the model has dim 4, this training 8/);
+  const none = await hyperKnow(['train', recbole, '--out', second, ...quick, '--warm-start', join(folder, 'none')]);
+  assert.is(none.status, 3, none.stderr);
+  assert.match(none.stderr, /none: it cannot be read/);
+});
+
 cli('bad data: status 3, with file and line', async () => {
   const bad = folderWith({ 'train.txt': '0 1\n1 x\n' });
   const { status, stdout, stderr } = await hyperKnow(['train', bad, '--out', join(bad, 'm')]);

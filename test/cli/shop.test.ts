@@ -5,31 +5,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { seededRandom, temporaryFolder } from '../helpers.ts';
+import { temporaryFolder } from '../helpers.ts';
+import { writeShop } from './shop-files.ts';
 import { hyperKnow } from './spawn.ts';
 
 const shopping = suite('shop');
 const folder = temporaryFolder();
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const section = /^## From two CSV files to recommendations\n(.*?)^## /ms.exec(readFileSync(join(root, 'README.md'), 'utf8'))![1]!;
-
-/** Customers of four tastes; what belongs to a taste is a category. */
-function writeShop(): void {
-  const random = seededRandom(7);
-  const below = (count: number) => Math.floor(random() * count);
-  const categories = ['lamp', 'desk', 'chair', 'rug'];
-  const catalogue = Array.from({ length: 200 }, (_, i) => {
-    const brand = ['Nord', 'Süd', '"Acme, Inc."', 'West'][below(4)];
-    return `SKU-${i},${brand},${categories[i % 4]},${['red', 'soft', 'red|soft'][below(3)]},${10 + below(90)}`;
-  });
-  writeFileSync(join(folder, 'catalogue.csv'), `\ufeffsku,brand,category,tags,price\r\n${catalogue.join('\r\n')}\r\n`);
-  const orders = Array.from({ length: 9000 }, (_, i) => {
-    const customer = below(300);
-    const item = random() < 0.9 ? 4 * Math.floor(50 * random() ** 2) + (customer % 4) : below(200);
-    return `C-${1000 + customer};SKU-${item};2024-${String(1 + Math.floor(i / 750)).padStart(2, '0')}-15 12:00:00`;
-  });
-  writeFileSync(join(folder, 'orders.csv'), `customer;sku;ts\n${orders.join('\n')}\n`);
-}
 
 /** The arguments of the commands of the section's shell block. */
 function commands(): string[][] {
@@ -44,7 +27,7 @@ function commands(): string[][] {
 let metrics: Record<string, Record<string, number>> = {};
 
 shopping('the commands of the README, in order', async () => {
-  writeShop();
+  writeShop(folder);
   const all = commands();
   assert.equal(
     all.map(([name]) => name),

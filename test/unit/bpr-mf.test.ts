@@ -1,6 +1,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { bprFactors, bprMf, unseenItem } from '../../lib/bpr-mf.ts';
+import { bprFactors, bprMf } from '../../lib/bpr-mf.ts';
+import { unseenItem } from '../../lib/data/csr.ts';
 import { popularity, rankBy, Scores } from '../../lib/controls.ts';
 import { createDataset } from '../../lib/data/dataset.ts';
 import { Random } from '../../lib/data/random.ts';

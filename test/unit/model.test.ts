@@ -161,20 +161,42 @@ for (const { name, geometry, knowledge, attention } of VARIANTS) {
     assert.ok(folded >= 0.85 * trained && folded > 0, `${folded} test items found, ${trained} by the trained users`);
   });
 
-  suiteOf(`${name}: a folded-in item is the neighbourhood of itself`, () => {
+  const triplesOf = (model: Model, item: number) => {
+    const { offsets, relations, tails } = model.graph;
+    return Array.from({ length: offsets[item + 1]! - offsets[item]! }, (_, i) => ({
+      relation: dataset.relationIds[relations[offsets[item]! + i]!]!,
+      tail: dataset.entityIds[tails[offsets[item]! + i]!]!,
+    }));
+  };
+
+  suiteOf(`${name}: an item folded in from the triples of another is nearer to that one's users than to others`, () => {
     const model = models.get(name)!;
-    const { graph, dim, curvature } = model;
-    const item = 11;
-    const triples = [];
-    for (let i = graph.offsets[item]!; i < graph.offsets[item + 1]!; ++i)
-      triples.push({ relation: dataset.relationIds[graph.relations[i]!]!, tail: dataset.entityIds[graph.tails[i]!]! });
-    const point = model.foldInItem(triples);
-    assert.ok(curvature * square(point) < 1);
-    assert.equal(model.foldInItem(triples.map(({ relation, tail }) => ({ relation, entity: tail }))), point);
+    const { dim, curvature, users } = model;
+    let place = 0;
+    let judged = 0;
+    for (let item = 0; item < dataset.items; item += 3) {
+      const triples = triplesOf(model, item);
+      const own = Array.from({ length: dataset.users }, (_, user) => user).filter((user) =>
+        model.seen.items.subarray(model.seen.offsets[user], model.seen.offsets[user + 1]).includes(item),
+      );
+      if (triples.length === 0 || own.length === 0) continue;
+      const point = model.foldInItem(triples);
+      assert.ok(curvature * square(point) < 1);
+      assert.equal(model.foldInItem(triples.map(({ relation, tail }) => ({ relation, entity: tail }))), point);
+      const distances = Array.from({ length: dataset.users }, (_, user) => distance(row(users, user, dim), point, curvature));
+      for (const user of own) place += distances.filter((d) => d < distances[user]!).length / (dataset.users - 1) / own.length;
+      ++judged;
+    }
+    assert.ok(judged > 10 && place / judged < 0.4, `mean place ${place / judged} of ${judged} items; at random it is 0.5`);
+  });
+
+  suiteOf(`${name}: where nobody has anything, a folded-in item is the neighbourhood of itself`, () => {
+    const seen = { offsets: new Uint32Array(dataset.users + 1), items: new Uint32Array(0) };
+    const model = new Model({ ...models.get(name)!, seen });
     // With one triple, n_v is the tail, whatever v is.
-    const [one] = triples;
-    const tail = row(model.entities, dataset.entityIds.indexOf(one!.tail), dim);
-    assert.ok(distance(model.foldInItem([one!]), tail, curvature) <= 1e-5);
+    const [one] = triplesOf(model, 11);
+    const tail = row(model.entities, dataset.entityIds.indexOf(one!.tail), model.dim);
+    assert.ok(distance(model.foldInItem([one!]), tail, model.curvature) <= 1e-5);
   });
 }
 

@@ -44,7 +44,11 @@ export const evaluateCommand: Command = defineCommand({
       ),
       [`${split}, ${count(users)} users`, 'mean'],
     );
-    output.document('eval/1', { model: modelPath, data: dataPath, split, ndcgDefinition: ndcg, files: dataset.report.files, ...metrics });
+    output.document('eval/1', {
+      ...{ model: modelPath, data: dataPath, split, ndcgDefinition: ndcg, files: dataset.report.files },
+      training: model.training,
+      ...metrics,
+    });
   },
 });
 

@@ -83,7 +83,7 @@ const HYPERPARAMETERS = {
 } as const satisfies Record<Exclude<keyof TrainOptions, NotHere> | 'patience', OptionSpec>;
 
 /** Options of `train` that are given in another way here, or have no meaning. A new one belongs into the table above. */
-type NotHere = 'checkpoint' | 'resume' | 'signal' | 'onEpoch' | 'deterministic';
+type NotHere = 'checkpoint' | 'resume' | 'warmStart' | 'signal' | 'onEpoch' | 'deterministic';
 
 const OPTIONS = {
   out: { type: 'string', short: 'o', placeholder: 'FILE', required: true, description: 'where the model goes, e.g. shop.safetensors' },
@@ -95,6 +95,11 @@ const OPTIONS = {
     description: 'where Ctrl-C leaves what continuing needs',
   },
   checkpointEvery: { type: 'integer', min: 1, default: 10, description: 'epochs between two checkpoints' },
+  warmStart: {
+    type: 'string',
+    placeholder: 'MODEL',
+    description: 'begin with the rows of this model wherever the data have the same ids; give fewer --epochs with it',
+  },
   resume: { type: 'boolean', description: 'continue from the checkpoint, if there is one: the model comes out the same bit for bit' },
   ...DATA_OPTIONS,
   dryRun: {
@@ -114,6 +119,7 @@ export const trainCommand: Command = defineCommand({
   examples: [
     'train shop --out shop.safetensors',
     'train shop --out shop.safetensors --resume            # after Ctrl-C',
+    'train shop --out new.safetensors --warm-start shop.safetensors --epochs 20   # after the shop has grown',
     'train kgat/last-fm --out lf.safetensors --preset paper --seed 2 --json',
   ],
   async run(context, [path], values) {
@@ -143,6 +149,7 @@ export const trainCommand: Command = defineCommand({
       ...options,
       checkpoint: { path: checkpoint, every: values.checkpointEvery },
       ...(resume ? { resume: checkpoint } : {}),
+      ...(values.warmStart === undefined ? {} : { warmStart: values.warmStart }),
       signal: context.interruptible(),
     });
     let last: EpochEvent | undefined;
@@ -152,11 +159,15 @@ export const trainCommand: Command = defineCommand({
       await model.save(values.out);
       if (values.checkpoint === undefined) await unlink(checkpoint).catch(() => {});
       const { epoch, steps, validationRecall } = model.training;
+      const warm = model.protocol?.warmStart;
       const seconds = (performance.now() - began) / 1000;
       output.table([
         ['model', values.out],
         ['epoch', `${epoch} of ${last?.epoch ?? epoch} (${count(steps)} steps)`],
         ...(validationRecall === undefined ? [] : [['validation recall@20', validationRecall.toFixed(4)]]),
+        ...(warm
+          ? [['began with', `${count(warm.matched.users)} users and ${count(warm.matched.items)} items of ${values.warmStart}`]]
+          : []),
         ['time', duration(seconds)],
       ]);
       output.document('train/1', {
@@ -166,6 +177,7 @@ export const trainCommand: Command = defineCommand({
         epochs: last?.epoch ?? epoch,
         steps,
         validationRecall,
+        warmStart: warm,
         seconds,
         options: model.training.options,
       });

@@ -20,6 +20,7 @@ export interface RelationReport {
   doubt?: string;
 }
 
+/** What became of the catalogue and of the triples. */
 export interface KnowledgeReport {
   files: SourceFile[];
   relations: RelationReport[];

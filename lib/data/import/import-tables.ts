@@ -36,6 +36,7 @@ export interface ImportReport extends Omit<KnowledgeReport, 'files'> {
 
 /** Interactions and a knowledge graph out of tables. */
 export class ImportedTables {
+  /** What was read and what was left out. */
   readonly report: ImportReport;
   private readonly raw: RawDataset;
   private readonly options: ResolvedImport;
@@ -47,7 +48,13 @@ export class ImportedTables {
     this.options = options;
   }
 
-  /** The same data set, bit for bit, as `loadDataset` reads from what `save` writes. */
+  /**
+   * The same data set, bit for bit, as `loadDataset` reads from what `save` writes.
+   *
+   * @example
+   * const tables = await importTables({ interactions: { path: 'orders.csv', user: 'customer', item: 'sku' } });
+   * const { users, items } = await tables.toDataset({ validationFraction: 0 });
+   */
   async toDataset(options?: DatasetOptions): Promise<Dataset> {
     return finishInTurns(assemble(this.raw, checkDatasetOptions(options)));
   }
@@ -57,6 +64,9 @@ export class ImportedTables {
    *
    * @param folder must not be there, unless `replace`, and then it must be one that `save` wrote
    * @throws {HyperKnowError} ERR_HK_IO
+   * @example
+   * const tables = await importTables({ interactions: { path: 'orders.csv', user: 'customer', item: 'sku' } });
+   * await tables.save('orders');
    */
   save(folder: string, { replace = false }: { replace?: boolean } = {}): Promise<void> {
     return writeAtomicFiles(folder, this.raw, { report: this.report, options: this.options }, replace);

@@ -64,7 +64,7 @@ async function* messagesOf(worker: Worker, patience: number, lost: () => Error):
     wake();
   };
   worker.on('message', add);
-  worker.on('error', () => add(lost()));
+  worker.on('error', (error: NodeJS.ErrnoException) => add(error.code === 'ERR_MODULE_NOT_FOUND' ? notBuilt(error) : lost()));
   worker.on('exit', () => add(lost()));
   for (;;) {
     if (queue.length === 0) {
@@ -79,4 +79,12 @@ async function* messagesOf(worker: Worker, patience: number, lost: () => Error):
     yield message;
     worker.postMessage('more');
   }
+}
+
+function notBuilt(cause: Error): HyperKnowError {
+  return new HyperKnowError(
+    'ERR_HK_INTERNAL',
+    `the decoder of Parquet does not load (${cause.message}); a clone needs \`npm run build:ts\` for it`,
+    { cause },
+  );
 }

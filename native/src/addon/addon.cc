@@ -1,6 +1,7 @@
 // Every export of the addon on one screen; lib/native.ts is its typed mirror.
 #include <napi.h>
 
+#include "item_table.h"
 #include "kernels_wrap.h"
 #include "trainer_wrap.h"
 
@@ -17,6 +18,7 @@ class HyperKnow : public Napi::Addon<HyperKnow> {
                              InstanceMethod("bilevelStep", &HyperKnow::call<&hk::KernelExports::bilevel_step>),
                              InstanceMethod("topK", &HyperKnow::call<&hk::KernelExports::top_k>),
                              InstanceMethod("topKAsync", &HyperKnow::call<&hk::KernelExports::top_k_async>),
+                             InstanceValue("ItemTable", hk::ItemTable::define(env), napi_enumerable),
                              InstanceValue("Trainer", hk::TrainerWrap::define(env), napi_enumerable),
                          });
   }

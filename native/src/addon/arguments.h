@@ -21,6 +21,8 @@ class Arguments {
  public:
   explicit Arguments(const Napi::CallbackInfo& info) : info_(info) {}
 
+  Napi::Value operator[](size_t i) const { return info_[i]; }
+
   [[noreturn]] static void bad_type(const char* name, const std::string& rest) { throw Error("ERR_HK_TYPE", std::string(name) + ": " + rest); }
   [[noreturn]] static void bad_range(const char* name, const std::string& rest) { throw Error("ERR_HK_RANGE", std::string(name) + ": " + rest); }
 

@@ -11,6 +11,7 @@
 #include "../calls.h"
 #include "arguments.h"
 #include "guard.h"
+#include "item_table.h"
 #include "job.h"
 
 namespace hk {
@@ -62,16 +63,21 @@ HostSamples samples(const Arguments& in, size_t at, const char* const names[3], 
 }
 
 struct TopKArguments {
+  std::shared_ptr<const ItemTable::Held> table;  // null: items were given as they are
   uint32_t dim, k;
   double curvature;
   Rows users, items;
   Span<uint32_t> exclude_offsets{nullptr, 0}, exclude_items{nullptr, 0};
 
   TopKArguments(const Arguments& in, size_t at) {
-    const Span<float> u = in.float32(at, "users"), v = in.float32(at + 1, "items");
+    const Span<float> u = in.float32(at, "users");
+    table = ItemTable::held_by(in[at + 1]);
+    const Span<float> v = table ? Span<float>{table->points.data(), table->points.size()} : in.float32(at + 1, "items");
     dim = in.integer(at + 2, "dim", 1, kMaxDim), k = in.integer(at + 3, "k", 1, 1u << 24), curvature = in.curvature(at + 6);
+    if (table && table->dim != dim) Arguments::bad_range("dim", "must be that of the item table, " + std::to_string(table->dim));
+    if (table && table->curvature != curvature) Arguments::bad_range("curvature", "must be that of the item table");
     users = {u.data, check_points("users", u, dim, curvature)};
-    items = {v.data, check_points("items", v, dim, curvature)};
+    items = {v.data, table ? table->count : check_points("items", v, dim, curvature)};
     if (in.is_null(at + 4)) return;
     exclude_offsets = in.uint32(at + 4, "exclude.offsets"), exclude_items = in.uint32(at + 5, "exclude.items");
     check_length("exclude.offsets", exclude_offsets.size, size_t{users.count} + 1, "one more than users");
@@ -79,6 +85,11 @@ struct TopKArguments {
     check_ids("exclude.items", exclude_items, items.count, "items");
   }
 };
+
+// What a table has prepared is for the CPU backend; any other gets its points.
+const PreparedItems* prepared_for(const std::string& backend, const std::shared_ptr<const ItemTable::Held>& table) {
+  return table && backend == "cpu" ? table->prepared.get() : nullptr;
+}
 
 }  // namespace
 
@@ -244,7 +255,7 @@ Napi::Value KernelExports::top_k(const Napi::CallbackInfo& info) {
     Napi::Uint32Array items = Napi::Uint32Array::New(info.Env(), size);
     Napi::Float32Array distances = new_float32(info.Env(), size);
     hk::top_k(backend(name), a.users, a.items, a.dim, a.k, a.exclude_offsets.data, a.exclude_items.data, a.curvature, items.Data(),
-              distances.Data());
+              distances.Data(), prepared_for(name, a.table));
     Napi::Object out = Napi::Object::New(info.Env());
     out.Set("items", items), out.Set("distances", distances);
     return out;
@@ -258,7 +269,9 @@ Napi::Value KernelExports::top_k_async(const Napi::CallbackInfo& info) {
       std::string backend;
       uint32_t threads, dim, k;
       double curvature;
-      std::vector<float> users, items;
+      std::shared_ptr<const ItemTable::Held> table;
+      std::vector<float> users, points;  // points: of the items, without a table
+      Rows items;
       bool exclude;
       std::vector<uint32_t> exclude_offsets, exclude_items, out_items;
       std::vector<float> out_distances;
@@ -268,7 +281,11 @@ Napi::Value KernelExports::top_k_async(const Napi::CallbackInfo& info) {
     own->backend = in.string(0, "backend"), own->threads = in.integer(1, "threads", 1, 1024), own->dim = a.dim, own->k = a.k;
     own->curvature = a.curvature, own->exclude = a.exclude_offsets.data != nullptr;
     own->users.assign(a.users.data, a.users.data + size_t{a.users.count} * a.dim);
-    own->items.assign(a.items.data, a.items.data + size_t{a.items.count} * a.dim);
+    own->table = a.table, own->items = a.items;
+    if (!own->table) {
+      own->points.assign(a.items.data, a.items.data + size_t{a.items.count} * a.dim);
+      own->items.data = own->points.data();
+    }
     if (own->exclude) {
       own->exclude_offsets.assign(a.exclude_offsets.data, a.exclude_offsets.data + a.exclude_offsets.size);
       own->exclude_items.assign(a.exclude_items.data, a.exclude_items.data + a.exclude_items.size);
@@ -277,12 +294,12 @@ Napi::Value KernelExports::top_k_async(const Napi::CallbackInfo& info) {
         info.Env(),
         [own](const Control& control) {
           control.check();
-          const uint32_t users = static_cast<uint32_t>(own->users.size() / own->dim), items = static_cast<uint32_t>(own->items.size() / own->dim);
+          const uint32_t users = static_cast<uint32_t>(own->users.size() / own->dim);
           const std::unique_ptr<Backend> backend = make_backend(own->backend, static_cast<int>(own->threads));
           own->out_items.resize(size_t{users} * own->k), own->out_distances.resize(size_t{users} * own->k);
-          hk::top_k(*backend, {own->users.data(), users}, {own->items.data(), items}, own->dim, own->k,
+          hk::top_k(*backend, {own->users.data(), users}, own->items, own->dim, own->k,
                     own->exclude ? own->exclude_offsets.data() : nullptr, own->exclude_items.data(), own->curvature, own->out_items.data(),
-                    own->out_distances.data());
+                    own->out_distances.data(), prepared_for(own->backend, own->table));
         },
         [own](Napi::Env env) -> Napi::Value {
           Napi::Object out = Napi::Object::New(env);

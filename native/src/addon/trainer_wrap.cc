@@ -110,10 +110,22 @@ TrainerOptions options_from(const Config& c) {
 
 Napi::Function TrainerWrap::define(Napi::Env env) {
   return DefineClass(env, "Trainer",
-                     {InstanceMethod("epoch", &TrainerWrap::epoch), InstanceMethod("samples", &TrainerWrap::samples),
+                     {StaticMethod("plan", &TrainerWrap::plan), InstanceMethod("epoch", &TrainerWrap::epoch), InstanceMethod("samples", &TrainerWrap::samples),
                       InstanceMethod("topK", &TrainerWrap::top_k), InstanceMethod("read", &TrainerWrap::read),
                       InstanceMethod("state", &TrainerWrap::state), InstanceMethod("restore", &TrainerWrap::restore),
                       InstanceMethod("dispose", &TrainerWrap::dispose)});
+}
+
+Napi::Value TrainerWrap::plan(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    const Config config(info[0]);
+    const std::unique_ptr<Backend> backend = make_backend(config.string("backend"), static_cast<int>(config.integer("threads", 1, 1024)));
+    const TrainerBytes bytes = Trainer::plan(options_from(config), *backend);
+    Napi::Object out = Napi::Object::New(info.Env());
+    out.Set("parameters", static_cast<double>(bytes.parameters)), out.Set("graph", static_cast<double>(bytes.graph));
+    out.Set("steps", static_cast<double>(bytes.steps));
+    return out;
+  });
 }
 
 TrainerWrap::TrainerWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<TrainerWrap>(info) {

@@ -17,6 +17,7 @@ class TrainerWrap : public Napi::ObjectWrap<TrainerWrap> {
   explicit TrainerWrap(const Napi::CallbackInfo& info);
 
  private:
+  static Napi::Value plan(const Napi::CallbackInfo& info);
   Napi::Value epoch(const Napi::CallbackInfo& info);
   Napi::Value samples(const Napi::CallbackInfo& info);
   Napi::Value top_k(const Napi::CallbackInfo& info);

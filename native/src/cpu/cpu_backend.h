@@ -43,6 +43,7 @@ class CpuBackend final : public Backend {
   void poincare_distance(const PoincareDistance& a) override;
   void poincare_distance_gradient(const PoincareDistanceGradient& a) override;
   void top_k(const TopK& a) override;
+  std::unique_ptr<PreparedItems> prepare_items(const float* items, uint32_t count, uint32_t dim, double curvature) override;
 
  private:
   ThreadPool pool_;

@@ -11,6 +11,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <vector>
 
 #include "../ball.h"
@@ -26,11 +27,12 @@ constexpr uint32_t kUserRange = 192;
 // Users of a tile, × two vectors of items: 12 or 24 accumulators of the 16 or 32 registers.
 template <class S>
 constexpr uint32_t kUserTile = S::kF == 16 ? 12 : 6;
+constexpr uint32_t kFewUsers = 2;  // of a tile, where there are no more: the items' memory is then what takes the time
 
 // Factor on coordinates that takes the ball to the unit ball.
 HK_INLINE double to_unit(const TopK& a) { return a.curvature > 0 ? std::sqrt(a.curvature) : 1.0; }
 
-struct PackedItems {
+struct PackedItems final : PreparedItems {
   uint32_t width = 0, panels = 0;     // items per panel
   std::vector<float> rows;            // [panels, dim, width] B·v
   std::vector<float> on_user, fixed;  // [panels · width] (1 − η)B and (1 − η)B‖v‖²; infinity pads
@@ -99,7 +101,7 @@ HK_INLINE void add_candidate(const TopK& a, const PackedItems& packed, uint32_t 
   if (list.candidates.size() >= list.full) weed(list, a.k);
 }
 
-template <class S>
+template <class S, uint32_t kTile>
 HK_INLINE void score_tile(const TopK& a, const PackedItems& packed, uint32_t user, uint32_t users, const float* points, const float* sqnorms,
                           uint32_t panel, Shortlist* lists) {
   using F = typename S::F;
@@ -107,22 +109,22 @@ HK_INLINE void score_tile(const TopK& a, const PackedItems& packed, uint32_t use
   constexpr uint32_t width = 2 * kF;
   const uint32_t dim = a.dim;
   const float* rows = packed.rows.data() + size_t{panel} * dim * width;
-  const float* u[kUserTile<S>];
-  for (uint32_t i = 0; i < kUserTile<S>; ++i) u[i] = points + size_t{i < users ? i : 0} * dim;
-  F low[kUserTile<S>] = {}, high[kUserTile<S>] = {};
+  const float* u[kTile];
+  for (uint32_t i = 0; i < kTile; ++i) u[i] = points + size_t{i < users ? i : 0} * dim;
+  F low[kTile] = {}, high[kTile] = {};
   for (uint32_t k = 0; k < dim; ++k, rows += width) {
     const F v0 = *reinterpret_cast<const F*>(rows), v1 = *reinterpret_cast<const F*>(rows + kF);
 #pragma GCC unroll 12
-    for (uint32_t i = 0; i < kUserTile<S>; ++i) low[i] += v0 * u[i][k], high[i] += v1 * u[i][k];
+    for (uint32_t i = 0; i < kTile; ++i) low[i] += v0 * u[i][k], high[i] += v1 * u[i][k];
   }
   const float* on_user = packed.on_user.data() + size_t{panel} * width;
   const float* fixed = packed.fixed.data() + size_t{panel} * width;
   const F on0 = *reinterpret_cast<const F*>(on_user), on1 = *reinterpret_cast<const F*>(on_user + kF);
   const F fixed0 = *reinterpret_cast<const F*>(fixed), fixed1 = *reinterpret_cast<const F*>(fixed + kF);
   // The bounds leave the registers before anything branches on them: a compiler that sees the sums used in branches keeps them in memory.
-  alignas(64) float bounds[kUserTile<S>][width];
+  alignas(64) float bounds[kTile][width];
 #pragma GCC unroll 12
-  for (uint32_t i = 0; i < kUserTile<S>; ++i) {
+  for (uint32_t i = 0; i < kTile; ++i) {
     *reinterpret_cast<F*>(bounds[i]) = on0 * sqnorms[i < users ? i : 0] + fixed0 - 2.0f * low[i];
     *reinterpret_cast<F*>(bounds[i] + kF) = on1 * sqnorms[i < users ? i : 0] + fixed1 - 2.0f * high[i];
   }
@@ -154,10 +156,14 @@ HK_INLINE void rank_users(const TopK& a, const PackedItems& packed, uint64_t beg
       weed(lists[i], a.k);
     }
     for (uint32_t block = 0; block < packed.panels; block += kPanelBlock)
-      for (uint32_t user = first; user < last; user += kUserTile<S>)
-        for (uint32_t panel = block; panel < std::min(block + kPanelBlock, packed.panels); ++panel)
-          score_tile<S>(a, packed, user, std::min(kUserTile<S>, last - user), points.data() + size_t{user - first} * a.dim,
-                        sqnorms.data() + (user - first), panel, lists.data() + (user - first));
+      for (uint32_t user = first; user < last; user += kUserTile<S>) {
+        const uint32_t users = std::min(kUserTile<S>, last - user), panels = std::min(block + kPanelBlock, packed.panels);
+        const float *point = points.data() + size_t{user - first} * a.dim, *sqnorm = sqnorms.data() + (user - first);
+        Shortlist* list = lists.data() + (user - first);
+        for (uint32_t panel = block; panel < panels; ++panel)
+          if (users <= kFewUsers) score_tile<S, kFewUsers>(a, packed, user, users, point, sqnorm, panel, list);
+          else score_tile<S, kUserTile<S>>(a, packed, user, users, point, sqnorm, panel, list);
+      }
     for (uint32_t user = first; user < last; ++user) {
       weed(lists[user - first], a.k);
       const float* u = a.users + size_t{user} * a.dim;
@@ -187,25 +193,43 @@ HK_INLINE void panel_width(uint32_t& width) {
   width = 2 * S::kF;
 }
 
+template <class S>
+HK_INLINE void user_tile(uint32_t& users) {
+  users = kUserTile<S>;
+}
+
 HK_DISPATCH(width_of, panel_width, (uint32_t& width), (width))
+HK_DISPATCH(tile_of, user_tile, (uint32_t& users), (users))
 HK_DISPATCH(pack, pack_panels, (const TopK& a, PackedItems& packed, uint64_t begin, uint64_t end), (a, packed, begin, end))
 HK_DISPATCH(rank, rank_users, (const TopK& a, const PackedItems& packed, uint64_t begin, uint64_t end), (a, packed, begin, end))
 
 }  // namespace
 
+std::unique_ptr<PreparedItems> CpuBackend::prepare_items(const float* items, uint32_t count, uint32_t dim, double curvature) {
+  auto packed = std::make_unique<PackedItems>();
+  width_of(packed->width);
+  packed->panels = (count + packed->width - 1) / packed->width;
+  packed->rows.resize(size_t{packed->panels} * packed->width * dim);
+  packed->on_user.resize(size_t{packed->panels} * packed->width);
+  packed->fixed.resize(size_t{packed->panels} * packed->width);
+  packed->gap.resize(count);
+  packed->slack = (3.0f * dim + 48) * 0x1p-23f, packed->underflow = (3.0f * dim + 48) * 0x1p-126f;
+  TopK a{};
+  a.items = items, a.item_count = count, a.dim = dim, a.curvature = curvature;
+  pool_.run(packed->panels, 64, [&](uint64_t begin, uint64_t end, int) { pack(a, *packed, begin, end); });
+  return packed;
+}
+
 void CpuBackend::top_k(const TopK& a) {
   if (a.user_count == 0 || a.k == 0) return;
-  PackedItems packed;
-  width_of(packed.width);
-  packed.panels = (a.item_count + packed.width - 1) / packed.width;
-  packed.rows.resize(size_t{packed.panels} * packed.width * a.dim);
-  packed.on_user.resize(size_t{packed.panels} * packed.width);
-  packed.fixed.resize(size_t{packed.panels} * packed.width);
-  packed.gap.resize(a.item_count);
-  packed.slack = (3.0f * a.dim + 48) * 0x1p-23f, packed.underflow = (3.0f * a.dim + 48) * 0x1p-126f;
-  pool_.run(packed.panels, 64, [&](uint64_t begin, uint64_t end, int) { pack(a, packed, begin, end); });
-  const uint64_t grain = std::min<uint64_t>(kUserRange, (a.user_count + 2 * pool_.threads() - 1) / (2 * pool_.threads()));
-  pool_.run(a.user_count, grain, [&](uint64_t begin, uint64_t end, int) { rank(a, packed, begin, end); });
+  const std::unique_ptr<PreparedItems> own = a.prepared ? nullptr : prepare_items(a.items, a.item_count, a.dim, a.curvature);
+  const PackedItems& packed = static_cast<const PackedItems&>(a.prepared ? *a.prepared : *own);
+  uint32_t tile;
+  tile_of(tile);
+  // Whole tiles: one that is not full takes as long as one that is.
+  const uint64_t share = (a.user_count + 2 * pool_.threads() - 1) / (2 * pool_.threads());
+  pool_.run(a.user_count, std::min<uint64_t>(kUserRange, (share + tile - 1) / tile * tile),
+            [&](uint64_t begin, uint64_t end, int) { rank(a, packed, begin, end); });
 }
 
 }  // namespace hk

@@ -1,6 +1,7 @@
 // Readers of tables and graphs against plain ones: what is written is read, what is malformed is refused with its line.
-import { readFileSync } from 'node:fs';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { parquetWriteFile } from 'hyparquet-writer/src/node.js';
 import { suite } from 'uvu';
@@ -145,6 +146,21 @@ tables('damaged Parquet is refused, or read where the damage does no harm; it is
     });
   }
   assert.ok(refused >= 3, `${refused} of 6`);
+});
+
+tables('Parquet in a clone without dist/: the error says what to build, not that the file is damaged', async () => {
+  const clone = temporaryFolder();
+  cpSync(new URL('../../../lib', import.meta.url), join(clone, 'lib'), { recursive: true });
+  writeFileSync(join(clone, 'package.json'), '{ "type": "module" }');
+  const { readParquet } = await import(pathToFileURL(join(clone, 'lib/data/tables/parquet.ts')).href);
+  const path = join(clone, 't.parquet');
+  await parquetWriteFile({ filename: path, columnData: [{ name: 'a', data: ['x'], type: 'STRING' }] });
+  const error = await readParquet({ path, size: 1000, name: 't.parquet', columns: ['a'], row: () => {} }).then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  assert.is(error.code, 'ERR_HK_INTERNAL', error.stack);
+  assert.match(error.message, /^the decoder of Parquet does not load \(.*parquet-worker\.js.*npm run build:ts/);
 });
 
 tables('N-Triples: IRIs, blank nodes, literals with escapes, language and type, comments', async () => {

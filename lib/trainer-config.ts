@@ -1,0 +1,67 @@
+import type { Graph, Id } from './data/csr.ts';
+import type { Dataset } from './data/dataset.ts';
+import { sharedEntitiesRelation, withSharedEntities } from './data/shared-entities.ts';
+import type { Steps } from './data/steps.ts';
+import type { TrainerConfig } from './native.ts';
+import type { ResolvedOptions } from './options.ts';
+
+/** The graph that is trained on: that of the data set, or more. */
+export interface TrainedGraph {
+  graph: Graph;
+  relationIds: readonly Id[];
+}
+
+/** The data set's graph, with the relation of shared entities where that is asked for. */
+export function* trainedGraph({ graph, entities, relations, relationIds }: Dataset, options: ResolvedOptions): Steps<TrainedGraph> {
+  const { sharedEntities } = options.hyperparameters;
+  if (!sharedEntities) return { graph, relationIds };
+  return {
+    graph: yield* withSharedEntities(graph, entities, relations, sharedEntities),
+    relationIds: [...relationIds, sharedEntitiesRelation(relationIds)],
+  };
+}
+
+/** What the native trainer is told. */
+export function trainerConfig(
+  { train: interactions, users, items, entities }: Dataset,
+  { graph, relationIds }: TrainedGraph,
+  options: ResolvedOptions,
+  backend: string,
+): TrainerConfig {
+  const { hyperparameters: h, variant, adaptive, curvature, innerLearningRate, seed, threads } = options;
+  return {
+    backend,
+    threads,
+    dim: h.dim,
+    users,
+    items,
+    entities,
+    relations: relationIds.length,
+    trainOffsets: interactions.offsets,
+    trainItems: interactions.items,
+    graphOffsets: graph.offsets,
+    graphRelations: graph.relations,
+    graphTails: graph.tails,
+    seed,
+    batchSize: h.batchSize,
+    geometry: variant.geometry,
+    curvature,
+    learnCurvature: h.curvature === 'learned',
+    parameters: h.parameters,
+    knowledge: variant.knowledge,
+    attention: variant.attention,
+    adaptive,
+    knowledgeWeight: h.knowledgeWeight,
+    sharedNegatives: h.loss === 'bpr' ? 0 : h.negatives,
+    learningRate: h.learningRate,
+    betaLearningRate: h.betaLearningRate,
+    curvatureLearningRate: h.curvatureLearningRate,
+    innerLearningRate,
+    regularization: h.regularization,
+    adam: h.adam,
+    averageDecay: h.averaging ? h.averaging.decay : 0,
+    averageEvery: h.averaging ? h.averaging.every : 0,
+    initScale: h.initScale,
+    timeKernels: process.env.HYPER_KNOW_TIME_KERNELS === '1',
+  };
+}
