@@ -5,7 +5,7 @@
 #   DATA="FOLDER …" scripts/bench/device.sh …     times epochs on these data sets too
 #   REHEARSE=1 scripts/bench/device.sh OUT        where there is no GPU: the CUDA sources on the host, the CPU backend in their place
 # Needs nvcc, CMake, Node and node_modules (scripts/device-pack.sh); uses compute-sanitizer, ncu and Python with PyTorch where they are.
-# Time on an H200: not measured yet. Rehearsed on 2 cores: 10 minutes, most of it tests.
+# Time on an H200: sanitize needs more than 80 s a tool, test about two minutes, the others 5 to 40 s each. Rehearsed on 2 cores: 10 minutes.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 out=${1:?usage: scripts/bench/device.sh OUT [PHASE …]}
