@@ -37,6 +37,8 @@ export interface NeighborhoodArguments {
   graph: Graph;
   /** Items whose neighbourhoods are wanted, in any order, repeats allowed. */
   items: Uint32Array;
+  /** T of the attention exp(−d/T), above 0. Default: 1. */
+  temperature?: number;
 }
 
 /** What `neighborhood` returns: all of the items that were asked for, in their order. */
@@ -117,6 +119,7 @@ function checkSamples(argument: string, value: Samples): Samples {
 }
 
 const checkDim = (dim: number): number => checkInteger('dim', dim, 1, 4096);
+const checkTemperature = (value: number): number => checkNumber('temperature', value, 0, Number.MAX_VALUE, true);
 
 /**
  * d_c(x_i, y_i) = (2/√c) artanh(√c ‖−x_i ⊕ y_i‖), Eq. 1, row by row; 0 at coincident points. Within 2e-6 of float64, relative, everywhere
@@ -161,8 +164,8 @@ export function poincareDistanceGradient(
 }
 
 /**
- * The neighbourhood of each listed item: attention α(v, t) = exp(−d(v ⊕ r, t)) (Eq. 4), the Einstein midpoint n_v of the tails
- * (Eq. 5, 6; γ is the Lorentz factor of the Klein point, (1 + c‖t‖²)/(1 − c‖t‖²) in ball coordinates) and L_K = d(v, n_v) (Eq. 7). An item
+ * The neighbourhood of each listed item: attention α(v, t) = exp(−d(v ⊕ r, t)/T) (Eq. 4, where T = 1), the Einstein midpoint n_v of the
+ * tails (Eq. 5, 6; γ is the Lorentz factor of the Klein point, (1 + c‖t‖²)/(1 − c‖t‖²) in ball coordinates) and L_K = d(v, n_v) (Eq. 7). An item
  * without triples: midpoint = the item, distance 0.
  *
  * @throws as `poincareDistance`
@@ -173,13 +176,24 @@ export function poincareDistanceGradient(
  * const { midpoint, attention, distance } = neighborhood({ entities, relations, dim: 2, graph, items: Uint32Array.of(0) });
  */
 export function neighborhood(args: NeighborhoodArguments, options?: KernelOptions): Neighborhoods {
-  const { entities, relations, dim, graph, items } = fields('arguments', args);
+  const { entities, relations, dim, graph, items, temperature = 1 } = fields('arguments', args);
   const { backend, curvature } = settings(options);
   const g = checkGraph(graph);
   checkFloat32Array('entities', entities);
   checkFloat32Array('relations', relations);
   checkUint32Array('items', items);
-  return native.neighborhood(backend, entities, relations, checkDim(dim), g.offsets, g.relations, g.tails, items, curvature);
+  return native.neighborhood(
+    backend,
+    entities,
+    relations,
+    checkDim(dim),
+    g.offsets,
+    g.relations,
+    g.tails,
+    items,
+    curvature,
+    checkTemperature(temperature),
+  );
 }
 
 /**
@@ -197,7 +211,7 @@ export function neighborhoodGradient(
   args: NeighborhoodArguments & { upstream: Float32Array },
   options?: KernelOptions,
 ): { entities: Float32Array; relations: Float32Array } {
-  const { entities, relations, dim, graph, items, upstream } = fields('arguments', args);
+  const { entities, relations, dim, graph, items, upstream, temperature = 1 } = fields('arguments', args);
   const { backend, curvature } = settings(options);
   const g = checkGraph(graph);
   checkFloat32Array('entities', entities);
@@ -215,6 +229,7 @@ export function neighborhoodGradient(
     items,
     upstream,
     curvature,
+    checkTemperature(temperature),
   );
 }
 

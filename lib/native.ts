@@ -54,6 +54,8 @@ export interface TrainerConfig {
   adaptive: boolean;
   /** Weight of L_K: the fixed one, or where σ(β_v) starts. */
   knowledgeWeight: number;
+  /** T of the attention exp(−d/T) */
+  attentionTemperature: number;
   learningRate: number;
   betaLearningRate: number;
   curvatureLearningRate: number;
@@ -195,12 +197,14 @@ export interface Native {
     upstream: Float32Array,
     curvature: number,
   ): { gradX: Float32Array; gradY: Float32Array };
-  neighborhood(...args: [backend: string, ...graph: GraphTables, items: Uint32Array, curvature: number]): {
+  neighborhood(...args: [backend: string, ...graph: GraphTables, items: Uint32Array, curvature: number, temperature: number]): {
     midpoint: Float32Array;
     attention: Float32Array;
     distance: Float32Array;
   };
-  neighborhoodGradient(...args: [backend: string, ...graph: GraphTables, items: Uint32Array, upstream: Float32Array, curvature: number]): {
+  neighborhoodGradient(
+    ...args: [backend: string, ...graph: GraphTables, items: Uint32Array, upstream: Float32Array, curvature: number, temperature: number]
+  ): {
     entities: Float32Array;
     relations: Float32Array;
   };

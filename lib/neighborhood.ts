@@ -18,6 +18,7 @@ export function neighborhoodOf(
   tails: Uint32Array,
 ): { midpoint: Float32Array; attention: Float32Array } {
   const { dim, curvature } = model;
+  const { attentionTemperature: temperature = 1 } = model.training.options; // models of before it was an option have none
   const count = tails.length;
   if (count === 0) return { midpoint: point, attention: new Float32Array(0) };
   // Row 0 is v, the tails follow.
@@ -27,7 +28,7 @@ export function neighborhoodOf(
   if (variantOf(model).attention) {
     const offsets = Uint32Array.of(0, count);
     const places = Uint32Array.from({ length: count }, (_, i) => i + 1);
-    return native.neighborhood('cpu', rows, model.relations, dim, offsets, relations, places, Uint32Array.of(0), curvature);
+    return native.neighborhood('cpu', rows, model.relations, dim, offsets, relations, places, Uint32Array.of(0), curvature, temperature);
   }
   const factors = Float64Array.from({ length: count }, (_, i) => lorentzFactor(rows, (i + 1) * dim, dim, curvature));
   const total = factors.reduce((sum, factor) => sum + factor, 0);

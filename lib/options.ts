@@ -79,6 +79,11 @@ export interface TrainOptions {
   /** Where the weight σ(β_v) starts, in (0, 1), or the fixed weight of a variant that does not learn it; the defaults of the two differ. */
   knowledgeWeight?: number;
   /**
+   * T: the attention of Eq. 4 becomes exp(−d(v ⊕ r, t)/T), above 0. 1, the default, is the paper's; the larger T, the more alike the weights of an
+   * item's neighbours, up to those of `variant: 'bpr-avg-h'`, which all count alike.
+   */
+  attentionTemperature?: number;
+  /**
    * The graph also gets a relation 'shares rare entities with' between items: every item has it to the `perItem` (default 10) others that share
    * most with it, Σ ln(items / n_e) over the common tails e that n_e ≤ `mostItems` (default 300) items have; true stands for the defaults.
    * What is two steps away in the graph, by way of something rare, becomes a neighbour. Has no meaning in the variants without knowledge.
@@ -157,6 +162,7 @@ const KNOWN = [
   'adam',
   'averaging',
   'knowledgeWeight',
+  'attentionTemperature',
   'sharedEntities',
   'initScale',
   'parameters',
@@ -240,6 +246,7 @@ export function resolveOptions(options: TrainOptions | undefined, interactions: 
       adam,
       averaging,
       knowledgeWeight,
+      attentionTemperature: checkNumber('attentionTemperature', given.attentionTemperature ?? preset.attentionTemperature, 1e-6, 1e6),
       sharedEntities: variant.knowledge && sharedEntities,
       initScale: checkNumber('initScale', given.initScale ?? preset.initScale, 0, 1),
       evaluateEvery: checkInteger('evaluateEvery', given.evaluateEvery ?? Math.max(1, Math.round(epochs / evaluations)), 1),

@@ -52,6 +52,7 @@ export function trainerConfig(
     attention: variant.attention,
     adaptive,
     knowledgeWeight: h.knowledgeWeight,
+    attentionTemperature: h.attentionTemperature,
     sharedNegatives: h.loss === 'bpr' ? 0 : h.negatives,
     learningRate: h.learningRate,
     betaLearningRate: h.betaLearningRate,

@@ -114,7 +114,14 @@ training('shared negatives are distinct, uniform, and differ from batch to batch
     ...{ trainOffsets: interactions.offsets, trainItems: interactions.items },
     ...{ graphOffsets: graph.offsets, graphRelations: graph.relations, graphTails: graph.tails },
     ...{ geometry: 'poincare', curvature: 1, learnCurvature: false, parameters: 'tangent', knowledge: false, attention: false },
-    ...{ adaptive: false, knowledgeWeight: 0.5, learningRate: 0.01, betaLearningRate: 0.1, curvatureLearningRate: 0 },
+    ...{
+      adaptive: false,
+      attentionTemperature: 1,
+      knowledgeWeight: 0.5,
+      learningRate: 0.01,
+      betaLearningRate: 0.1,
+      curvatureLearningRate: 0,
+    },
     ...{
       innerLearningRate: 0.01,
       regularization: 0,
@@ -182,6 +189,25 @@ training('a fixed beta is not learned, and 0 takes L_K out of the loss', async (
   assert.is(new Set(fixed.beta).size, 1);
   assert.is(fixed.explain(small.userIds[0]!, small.itemIds[0]!).knowledgeWeight, 0.4);
   await train(small, { ...brief, beta: 0, onEpoch: ({ knowledgeLoss }) => assert.is(knowledgeLoss, 0) });
+});
+
+training('the attention’s temperature: the higher, the more alike neighbours count, up to no attention', async () => {
+  const spreads = await Promise.all(
+    [0.2, 1, 1e6].map(async (attentionTemperature) => {
+      const model = await train(small, { ...brief, attentionTemperature });
+      assert.is(model.training.options.attentionTemperature, attentionTemperature);
+      const item = small.itemIds.find((_, i) => small.graph.offsets[i + 1]! - small.graph.offsets[i]! > 2)!;
+      const { neighbors } = model.explain(small.userIds[0]!, item);
+      const weights = neighbors.map(({ attention }) => attention);
+      assert.ok(Math.abs(weights.reduce((sum, weight) => sum + weight, 0) - 1) < 1e-5);
+      return { model, item, entropy: -weights.reduce((sum, weight) => sum + weight * Math.log(weight), 0) };
+    }),
+  );
+  const [sharp, plain, flat] = spreads.map(({ entropy }) => entropy) as [number, number, number];
+  assert.ok(sharp < plain && plain < flat, `${sharp}, ${plain}, ${flat}`);
+  const alike = await train(small, { ...brief, variant: 'bpr-avg-h', beta: 'adaptive' });
+  const weights = alike.explain(small.userIds[0]!, spreads[2]!.item).neighbors.map(({ attention }) => attention);
+  assert.ok(Math.abs(-weights.reduce((sum, weight) => sum + weight * Math.log(weight), 0) - flat) < 0.01, `${weights}`);
 });
 
 // -- Events --
@@ -435,7 +461,14 @@ function configuration(changes: Partial<TrainerConfig>): TrainerConfig {
       attention: true,
       adaptive: true,
     },
-    ...{ knowledgeWeight: 0.5, learningRate: 0.01, betaLearningRate: 0.1, curvatureLearningRate: 0, innerLearningRate: 0.01 },
+    ...{
+      attentionTemperature: 1,
+      knowledgeWeight: 0.5,
+      learningRate: 0.01,
+      betaLearningRate: 0.1,
+      curvatureLearningRate: 0,
+      innerLearningRate: 0.01,
+    },
     ...{ regularization: 0, adam: 'touched', averageDecay: 0, averageEvery: 0, initScale: 0.1, timeKernels: false },
     ...changes,
   };
@@ -652,6 +685,7 @@ training('bad options throw at once and name the option', () => {
     [{ beta: 'learned' }, /^beta: /],
     [{ beta: -0.5 }, /^beta: /],
     [{ knowledgeWeight: 1 }, /^knowledgeWeight: /],
+    [{ attentionTemperature: 0 }, /^attentionTemperature: /],
     [{ initScale: 2 }, /^initScale: /],
     [{ seed: -1 }, /^seed: /],
     [{ seed: 1n }, /^seed: /],

@@ -192,7 +192,7 @@ __device__ inline Nearest nearest_of(const Scratch& s, uint32_t first_window, ui
 template <class Dim>
 __global__ void __launch_bounds__(kWarps* kWarp) sums_kernel(Neighborhood a, Scratch s) {
   using P = Part<Dim>;
-  const double c = a.curvature, scale = *a.scale;
+  const double c = a.curvature, sharpness = *a.scale / a.temperature;
   for_windows(a, [&](uint32_t number) {
     const Window<Dim> w(a, number);
     if (w.of.count == 0) return;
@@ -203,7 +203,7 @@ __global__ void __launch_bounds__(kWarps* kWarp) sums_kernel(Neighborhood a, Scr
     if (w.of.first == 0 && lane == 0) s.frames[i].nearest = nearest.distance, s.frames[i].origin = origin;
     const double o_gap = a.entity_gap[origin];
     double weight = w.here ? 1 : 0;
-    if (w.here && a.attention) weight = std::exp(-scale * (s.scores[w.triple()].distance - nearest.distance));
+    if (w.here && a.attention) weight = std::exp(-sharpness * (s.scores[w.triple()].distance - nearest.distance));
     if (w.here && a.attention) s.scores[w.triple()].weight = weight;
 
     // row += Σ coefficient·(tail − o) over the lanes' triples; `sqnorm` becomes ‖tail − o‖² of this lane's. o null: the origin.
@@ -385,7 +385,7 @@ __global__ void __launch_bounds__(kWarps* kWarp) heads_kernel(Neighborhood a, Sc
 template <class Dim>
 __global__ void __launch_bounds__(kWarps* kWarp) tails_kernel(Neighborhood a, Scratch s) {
   using P = Part<Dim>;
-  const double c = a.curvature, scale = *a.scale;
+  const double c = a.curvature, sharpness = *a.scale / a.temperature;
   for_windows(a, [&](uint32_t number) {
     const Window<Dim> w(a, number);
     if (w.of.count == 0) return;
@@ -417,9 +417,9 @@ __global__ void __launch_bounds__(kWarps* kWarp) tails_kernel(Neighborhood a, Sc
                                                  frame.plain_g_m0, score.weight, w.gap, c);
       out = {to_tail.on_midpoint, 0, 0, to_tail.on_tail};
       if (a.attention) {
-        const double g_distance = -score.weight * to_tail.on_weight;  // ∂L_K/∂(scale·d)
-        on_scale = g_distance * score.distance;
-        const double slope = scale * g_distance * poincare_slope(score.sqdist, score.x_gap, w.gap, c);
+        const double g_distance = -score.weight * to_tail.on_weight;  // ∂L_K/∂(sharpness·d)
+        on_scale = g_distance * score.distance / a.temperature;
+        const double slope = sharpness * g_distance * poincare_slope(score.sqdist, score.x_gap, w.gap, c);
         out.on_tail += slope * (1.0 + c * score.sqdist / w.gap);
         out.on_head = slope, out.on_relation = slope * (1.0 + c * score.sqdist / score.x_gap);
       }

@@ -93,7 +93,7 @@ void neighborhood_with_scratch(Backend& backend, Neighborhood a) {
 }  // namespace
 
 void neighborhood(Backend& backend, Rows entities, Rows relations, uint32_t dim, const HostGraphView& graph, const uint32_t* items,
-                  uint32_t count, double curvature, float* midpoint, float* attention, float* distance) {
+                  uint32_t count, double curvature, double temperature, float* midpoint, float* attention, float* distance) {
   if (count == 0) return;
   std::vector<uint32_t> triple_offsets(size_t{count} + 1, 0);
   for (uint32_t i = 0; i < count; ++i)
@@ -109,14 +109,14 @@ void neighborhood(Backend& backend, Rows entities, Rows relations, uint32_t dim,
   Buffer<double> out_distance(backend, count);
   neighborhood_with_scratch(backend, {e.data(), e_gap.data(), r.data(), r_gap.data(), {offsets.data(), ids.data(), tails.data()}, heads.data(),
                                       head_count.data(), count, head_offsets.data(), nullptr, dim, curvature, scale.data(), true,
-                                      out_midpoint.data(), out_attention.data(), out_distance.data(), {}, nullptr, triple_offsets.back(), nullptr});
+                                      out_midpoint.data(), out_attention.data(), out_distance.data(), {}, nullptr, triple_offsets.back(), nullptr, temperature});
   out_midpoint.finish(), out_attention.finish();
   const std::vector<double> d = out_distance.download();
   std::copy(d.begin(), d.end(), distance);
 }
 
 void neighborhood_gradient(Backend& backend, Rows entities, Rows relations, uint32_t dim, const HostGraphView& graph, const uint32_t* items,
-                           uint32_t count, const float* upstream, double curvature, float* grad_entities, float* grad_relations) {
+                           uint32_t count, const float* upstream, double curvature, double temperature, float* grad_entities, float* grad_relations) {
   std::fill_n(grad_entities, size_t{entities.count} * dim, 0.0f);
   std::fill_n(grad_relations, size_t{relations.count} * dim, 0.0f);
   if (count == 0) return;
@@ -153,7 +153,7 @@ void neighborhood_gradient(Backend& backend, Rows entities, Rows relations, uint
   const NeighborhoodTape tape{head_gradient.data(), midpoint_gradient.data(), tape_triples.data(), group_gradient.data(), scale_gradient.data()};
   neighborhood_with_scratch(backend, {e.data(), e_gap.data(), r.data(), r_gap.data(), device_graph.view(), heads.rows(), heads.count(), heads_n,
                                       triple_offsets.data(), group_offsets.data(), dim, curvature, scale.data(), true, nullptr, nullptr,
-                                      distance.data(), tape, nullptr, triples, nullptr});
+                                      distance.data(), tape, nullptr, triples, nullptr, temperature});
   const Incidence in_edges = device_graph.in_edges(), relation_groups = device_graph.relation_groups();
   Buffer<double> partial(backend, size_t{std::max(in_edges.chunks, relation_groups.chunks)} * dim);
   Buffer<float> entity_rows(backend, size_t{touched.capacity()} * dim), relation_rows(backend, size_t{relations.count} * dim);

@@ -42,11 +42,12 @@ void poincare_distance_gradient(Backend& backend, const float* x, const float* y
 
 // attention: Σ degree of `items` values.
 void neighborhood(Backend& backend, Rows entities, Rows relations, uint32_t dim, const HostGraphView& graph, const uint32_t* items,
-                  uint32_t count, double curvature, float* midpoint, float* attention, float* distance);
+                  uint32_t count, double curvature, double temperature, float* midpoint, float* attention, float* distance);
 
 // grad_entities [entities, dim] and grad_relations [relations, dim] of Σ upstream_i·L_K(items_i).
 void neighborhood_gradient(Backend& backend, Rows entities, Rows relations, uint32_t dim, const HostGraphView& graph, const uint32_t* items,
-                           uint32_t count, const float* upstream, double curvature, float* grad_entities, float* grad_relations);
+                           uint32_t count, const float* upstream, double curvature, double temperature, float* grad_entities,
+                           float* grad_relations);
 
 // One value per item. Throws Error(ERR_HK_RANGE) if Θ̃ leaves the ball.
 void hypergradient(Backend& backend, Rows users, Rows entities, Rows relations, uint32_t dim, const HostGraphView& graph, const float* beta,

@@ -199,7 +199,8 @@ struct NeighborhoodTape {
   double* scale_gradient;     // [heads] ∂L_K(v)/∂scale
 };
 
-// For each head v: attention a_t = exp(−scale·(d(v ⊕ r, t) − the smallest of these)) (or 1; ball.h), Einstein midpoint n_v, L_K = scale·d(v, n_v), and with a tape
+// For each head v: attention a_t = exp(−scale/temperature·(d(v ⊕ r, t) − the smallest of these)) (or 1; ball.h), Einstein midpoint n_v,
+// L_K = scale·d(v, n_v), and with a tape
 // the gradients. All arithmetic in float64: v ⊕ r rounded to float32 would lose the attention near the boundary.
 // An item without triples: midpoint = the item, distance 0, zero gradients. One tail: n_v = t exactly.
 struct Neighborhood {
@@ -224,6 +225,7 @@ struct Neighborhood {
   const TripleWindow* windows;  // of HeadLists; null: the kernel makes them
   uint64_t triples;             // at least as many as the heads have
   void* scratch;          // what Backend::neighborhood_scratch asks for
+  double temperature = 1;  // of the attention
 };
 
 // Adds weight_v·∂L_K(v) of all heads to the rows of the entities they touch, and the ranking part of items:

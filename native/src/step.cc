@@ -147,7 +147,7 @@ void Step::inner(const StepTables& tables, const Batch& batch, const BatchLists&
     backend_.neighborhood({tables.entities.points, tables.entities.gap, relations, tables.relations.gap, graph_.view(), heads.rows(),
                            heads.count(), heads.capacity(), lists.triple_offsets(), lists.group_offsets(), dim, options_.curvature,
                            tables.scale, options_.attention, nullptr, nullptr, head_distance_.data(), tape(), lists.windows(), tape_triples_.size(),
-                           neighborhood_scratch_.data()});
+                           neighborhood_scratch_.data(), options_.temperature});
   };
   const auto weigh = [&] {
     backend_.head_weights(

@@ -27,6 +27,7 @@ struct StepOptions {
   bool attention;           // Eq. 4, else every neighbour counts alike
   double knowledge_weight;  // σ(β_v) where beta is null
   double inner_learning_rate;  // α
+  double temperature = 1;      // of the attention
 };
 
 // The parameters a step reads. `points` and `gap` of each table; `parameters` for the lookahead.

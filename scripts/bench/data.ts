@@ -76,6 +76,7 @@ export function configuration(
     ...{ graphOffsets: graph.offsets, graphRelations: graph.relations, graphTails: graph.tails },
     ...{ geometry: variant.geometry, knowledge: variant.knowledge, attention: variant.attention, adaptive, curvature },
     ...{ learnCurvature: false, parameters: h.parameters, knowledgeWeight: h.knowledgeWeight, initScale: h.initScale, adam: h.adam },
+    ...{ attentionTemperature: h.attentionTemperature },
     ...{ learningRate: h.learningRate, betaLearningRate: h.betaLearningRate, curvatureLearningRate: h.curvatureLearningRate },
     ...{ innerLearningRate, regularization: h.regularization, averageDecay: 0, averageEvery: 0, sharedNegatives: 0, timeKernels: false },
   };

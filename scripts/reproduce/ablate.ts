@@ -27,7 +27,7 @@ export interface Change {
 /** The base and what is changed about it, one at a time: what the preset and `options` have on is turned off, what they have off is turned on. */
 export function changesOf(options: TrainOptions): Change[] {
   const preset = PRESETS[options.preset ?? 'tuned'];
-  const { loss, averaging, sharedEntities, adam, schedule, curvature } = { ...preset, ...options };
+  const { loss, averaging, sharedEntities, adam, schedule, curvature, attentionTemperature } = { ...preset, ...options };
   const { beta = 'adaptive' } = options;
   const fixed = preset.fixedKnowledgeWeight;
   const turned = (name: 'averaging' | 'sharedEntities', isOn: boolean, what: string, knowledge: boolean): Change => ({
@@ -58,6 +58,9 @@ export function changesOf(options: TrainOptions): Change[] {
     typeof beta === 'number'
       ? { name: 'beta', label: `an adaptive weight σ(β), not ${beta} for all`, options: { beta: 'adaptive' }, knowledge: true }
       : { name: 'beta', label: `σ(β) = ${fixed} for all, not adaptive`, options: { beta: fixed }, knowledge: true },
+    attentionTemperature === 1
+      ? { name: 'attentionTemperature', label: 'attention of temperature 3', options: { attentionTemperature: 3 }, knowledge: true }
+      : { name: 'attentionTemperature', label: 'attention of temperature 1', options: { attentionTemperature: 1 }, knowledge: true },
     { name: 'attention', label: 'no attention', options: { variant: 'bpr-avg-h', beta }, knowledge: true },
     { name: 'geometry', label: 'Euclidean', options: { variant: 'bpr-att-e', beta }, knowledge: false },
     { name: 'knowledge', label: 'no knowledge graph', options: { variant: 'bpr-h' }, knowledge: true },

@@ -40,6 +40,7 @@ const base: Omit<TrainerConfig, 'backend'> = {
   ...{ trainOffsets: train.offsets, trainItems: train.items },
   ...{ graphOffsets: graph.offsets, graphRelations: graph.relations, graphTails: graph.tails },
   ...{ geometry: 'poincare', curvature: 1, learnCurvature: false, parameters: 'tangent', knowledge: true, attention: true, adaptive: true },
+  ...{ attentionTemperature: 1.5 },
   ...{ knowledgeWeight: 0.4, learningRate: 0.01, betaLearningRate: 0.1, curvatureLearningRate: 0.01, innerLearningRate: 0.001 },
   ...{ regularization: 0.01, adam: 'touched', averageDecay: 0, averageEvery: 0, initScale: 0.2, timeKernels: false },
 };

@@ -12,7 +12,7 @@ device('README.md has the section that `node --import tsx scripts/bench/device.t
 });
 
 device('a section that is not up to date is replaced, and nothing else', () => {
-  const old = readme.replace(/\n## On an H200\n[^]*?\n## /, '\n## On an H200\n\nold\n\n## ');
+  const old = readme.replace(/\n## On an H200\n[\s\S]*?\n## /, '\n## On an H200\n\nold\n\n## ');
   assert.is.not(old, readme);
   assert.ok(withSection(old, section()) === readme);
   assert.throws(() => withSection('# Nothing', section()), new RegExp(HEADING));

@@ -119,10 +119,10 @@ export const KERNELS: {
   },
   neighborhood: {
     run: (options, { upstream: _, curvature: __, ...args }) => kernels.neighborhood(args, options),
-    measure({ graph, items, curvature: c, ...args }, outputs) {
+    measure({ graph, items, curvature: c, temperature, ...args }, outputs) {
       const tables = tablesOf(args, c);
       const want = Array.from(items, (item) =>
-        reference.neighborhood(tables.entities[item]!, reference.neighborsOf(item, graph, tables), c),
+        reference.neighborhood(tables.entities[item]!, reference.neighborsOf(item, graph, tables), c, temperature),
       );
       const midpoint = want.flatMap((one) => Array.from(one.midpoint.at));
       const attention = want.flatMap((one) => Array.from(one.attention));
@@ -137,10 +137,10 @@ export const KERNELS: {
   },
   neighborhoodGradient: {
     run: (options, { curvature: _, ...args }) => kernels.neighborhoodGradient(args, options),
-    measure({ graph, items, upstream, curvature: c, ...args }, outputs) {
+    measure({ graph, items, upstream, curvature: c, temperature, ...args }, outputs) {
       const tables = tablesOf(args, c);
       const want = reference.zeroGradient(tables);
-      for (const [i, item] of items.entries()) reference.addKnowledgeGradient(want, upstream[i]!, item, graph, tables, c);
+      for (const [i, item] of items.entries()) reference.addKnowledgeGradient(want, upstream[i]!, item, graph, tables, c, temperature);
       const flat = (rows: Float64Array[]): number[] => rows.flatMap((row) => Array.from(row));
       const tolerance = TOLERANCE.neighborhoodGradient;
       return [
@@ -408,6 +408,11 @@ addNeighborhoods('degree 1000', false, (random) => neighborhoods(random, mixed, 
 addNeighborhoods('degree 1000, at the edge', false, (random) =>
   neighborhoods(random, ARRANGEMENTS['all at the edge']!, 8, 1, [2, 1000, 3, 0, 1]),
 );
+addNeighborhoods('attention of temperature 4', true, (random) => ({ ...neighborhoods(random, mixed, 33, 0.3), temperature: 4 }));
+addNeighborhoods('attention of temperature 0.25, clusters at the edge', true, (random) => ({
+  ...neighborhoods(random, ARRANGEMENTS['clusters at the edge']!, 64, 1),
+  temperature: 0.25,
+}));
 addNeighborhoods('degree 300, few dimensions', true, (random) => neighborhoods(random, mixed, 3, 1, [2, 300, 3, 0, 1]));
 
 for (const c of CURVATURES)

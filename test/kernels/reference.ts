@@ -122,11 +122,11 @@ interface MidpointSums {
   midpoint: Point;
 }
 
-function midpointSums(v: Point, neighbors: readonly Neighbor[], c: number): MidpointSums {
+function midpointSums(v: Point, neighbors: readonly Neighbor[], c: number, temperature: number): MidpointSums {
   const moved = neighbors.map(({ relation }) => mobiusAdd(v, relation, c));
   const reach = neighbors.map(({ tail }, j) => poincareDistance(moved[j]!, tail, c));
   const nearest = Math.min(...reach);
-  const a = reach.map((distance) => Math.exp(nearest - distance));
+  const a = reach.map((distance) => Math.exp((nearest - distance) / temperature));
   const spread = neighbors.map(({ tail: t }) =>
     neighbors.reduce((sum, { tail: s }, i) => sum + (a[i]! * squaredDistance(t.at, s.at)) / (t.gap * s.gap), 0),
   );
@@ -144,9 +144,9 @@ function midpointSums(v: Point, neighbors: readonly Neighbor[], c: number): Midp
 }
 
 /** Without neighbours: the item itself, distance 0. */
-export function neighborhood(v: Point, neighbors: readonly Neighbor[], c: number): Neighborhood {
+export function neighborhood(v: Point, neighbors: readonly Neighbor[], c: number, temperature = 1): Neighborhood {
   if (neighbors.length === 0) return { midpoint: v, attention: new Float64Array(0), distance: 0 };
-  const { a, time, fromItem, midpoint } = midpointSums(v, neighbors, c);
+  const { a, time, fromItem, midpoint } = midpointSums(v, neighbors, c, temperature);
   const attention = Float64Array.from(neighbors, ({ tail }, j) => (a[j]! * (2 - tail.gap)) / tail.gap / time);
   return { midpoint, attention, distance: distanceOf(dot(fromItem, fromItem), v.gap, midpoint.gap, c) };
 }
@@ -156,9 +156,10 @@ export function neighborhoodGradient(
   v: Point,
   neighbors: readonly Neighbor[],
   c: number,
+  temperature = 1,
 ): { item: Float64Array; neighbors: { relation: Float64Array; tail: Float64Array }[] } {
   if (neighbors.length === 0) return { item: new Float64Array(v.at.length), neighbors: [] };
-  const { moved, a, time, length, spread, excess, fromItem, midpoint } = midpointSums(v, neighbors, c);
+  const { moved, a, time, length, spread, excess, fromItem, midpoint } = midpointSums(v, neighbors, c, temperature);
   const inverse = 1 / (time + length);
   const item = distanceGradientOf(scaled(-1, fromItem), v, midpoint.gap, c);
   const g = distanceGradientOf(fromItem, midpoint, v.gap, c); // with respect to n
@@ -174,8 +175,8 @@ export function neighborhoodGradient(
     accumulate(tail, (c * gn) / (length * inverse), midpoint.at);
     accumulate(tail, ((-2 * c * gn) / length) * (perGap + c * q), t.at);
     for (let i = 0; i < tail.length; ++i) tail[i]! *= (2 * aj * inverse) / t.gap;
-    // By way of the attention: ∂n/∂a = [2(t − n)/A + (1 − ∂L/∂a) n]/(Σaγ + L), ∂L/∂a = (Σ a + 2c Σ a Q)/L, and ∂a/∂d = −a.
-    const ofDistance = -aj * inverse * ((2 * gt) / t.gap + ((excess - 2 * c * q) / length) * gn);
+    // By way of the attention: ∂n/∂a = [2(t − n)/A + (1 − ∂L/∂a) n]/(Σaγ + L), ∂L/∂a = (Σ a + 2c Σ a Q)/L, and ∂a/∂d = −a/T.
+    const ofDistance = ((-aj * inverse) / temperature) * ((2 * gt) / t.gap + ((excess - 2 * c * q) / length) * gn);
     accumulate(tail, ofDistance, poincareDistanceGradient(t, moved[j]!, c));
     const ofMoved = scaled(ofDistance, poincareDistanceGradient(moved[j]!, t, c));
     const pulled = mobiusAddGradient(v, relation, ofMoved, c);
@@ -214,8 +215,16 @@ export function zeroGradient({ users, entities, relations }: Tables): TableGradi
 }
 
 /** Adds the gradient of `factor · L_K(item)` to `sum`. */
-export function addKnowledgeGradient(sum: TableGradient, factor: number, item: number, graph: Graph, tables: Tables, c: number): void {
-  const gradient = neighborhoodGradient(tables.entities[item]!, neighborsOf(item, graph, tables), c);
+export function addKnowledgeGradient(
+  sum: TableGradient,
+  factor: number,
+  item: number,
+  graph: Graph,
+  tables: Tables,
+  c: number,
+  temperature = 1,
+): void {
+  const gradient = neighborhoodGradient(tables.entities[item]!, neighborsOf(item, graph, tables), c, temperature);
   accumulate(sum.entities[item]!, factor, gradient.item);
   for (const [j, { relation, tail }] of gradient.neighbors.entries()) {
     const triple = graph.offsets[item]! + j;

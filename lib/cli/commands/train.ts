@@ -62,6 +62,7 @@ const HYPERPARAMETERS = {
   parameters: { type: 'string', words: ['tangent', 'ball'], defaultText: "the preset's", description: 'coordinates that are trained' },
   initScale: { type: 'number', min: 0, defaultText: "the preset's", description: 'parameters start uniform in [−s, s]' },
   averaging: { type: 'boolean', description: 'let a moving average of the parameters be the model' },
+  attentionTemperature: { type: 'number', min: 0, defaultText: '1', description: 'T of the attention exp(−d/T); larger: more alike' },
   sharedEntities: { type: 'boolean', description: 'make items neighbours that share rare entities' },
   seed: { type: 'integer', min: 0, default: 1, description: 'seed of parameters, order and negatives' },
   backend: { type: 'string', words: ['auto', 'cpu', 'cuda'], default: 'auto', description: 'where to compute' },

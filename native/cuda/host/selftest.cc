@@ -393,6 +393,7 @@ Results exercise(Backend& b, const Case& c, const World& w) {
     Neighborhood a{entities.point_rows(), entities.gap.data(), relation_points, relations.gap.data(), graph.view(), heads.unique.data(),
                    heads.count.data(), heads.capacity, triple_offsets.data(), group_offsets.data(), dim, c.curvature, scale.data(),
                    c.attention, midpoint.data(), weights.data(), distance.data(), with_tape ? head_tape : NeighborhoodTape{}, with_tape ? listed_windows : nullptr, triples, nullptr};
+    a.temperature = 1.7;
     Buffer<uint8_t> scratch(b, b.neighborhood_scratch(a, triples));
     a.scratch = scratch.data();
     b.neighborhood(a);

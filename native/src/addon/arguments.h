@@ -35,6 +35,11 @@ class Arguments {
     return info_[i].As<Napi::Number>().DoubleValue();
   }
   uint32_t integer(size_t i, const char* name, uint32_t min, uint32_t max) const { return checked_integer(number(i, name), name, min, max); }
+  double temperature(size_t i) const {
+    const double value = number(i, "temperature");
+    if (!(value > 0) || std::isinf(value)) bad_range("temperature", "must be above 0 and finite");
+    return value;
+  }
   double curvature(size_t i) const { return checked_curvature(number(i, "curvature")); }
   std::string string(size_t i, const char* name) const {
     if (!info_[i].IsString()) bad_type(name, "must be a string");

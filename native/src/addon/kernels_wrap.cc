@@ -158,6 +158,7 @@ Napi::Value KernelExports::neighborhood(const Napi::CallbackInfo& info) {
     const Arguments in(info);
     const std::string name = in.string(0, "backend");
     const GraphArguments a(in, 1, 8);
+    const double temperature = in.temperature(9);
     const Span<uint32_t> items = in.uint32(7, "items");
     check_ids("items", items, a.graph.items, "items of the graph");
     size_t triples = 0;
@@ -166,7 +167,7 @@ Napi::Value KernelExports::neighborhood(const Napi::CallbackInfo& info) {
     Napi::Float32Array midpoint = new_float32(info.Env(), items.size * a.dim), attention = new_float32(info.Env(), triples),
                        distance = new_float32(info.Env(), items.size);
     hk::neighborhood(backend(name), a.entities, a.relations, a.dim, a.graph, items.data, static_cast<uint32_t>(items.size), a.curvature,
-                     midpoint.Data(), attention.Data(), distance.Data());
+                     temperature, midpoint.Data(), attention.Data(), distance.Data());
     Napi::Object out = Napi::Object::New(info.Env());
     out.Set("midpoint", midpoint), out.Set("attention", attention), out.Set("distance", distance);
     return out;
@@ -178,6 +179,7 @@ Napi::Value KernelExports::neighborhood_gradient(const Napi::CallbackInfo& info)
     const Arguments in(info);
     const std::string name = in.string(0, "backend");
     const GraphArguments a(in, 1, 9);
+    const double temperature = in.temperature(10);
     const Span<uint32_t> items = in.uint32(7, "items");
     const Span<float> upstream = in.float32(8, "upstream");
     check_ids("items", items, a.graph.items, "items of the graph");
@@ -186,7 +188,7 @@ Napi::Value KernelExports::neighborhood_gradient(const Napi::CallbackInfo& info)
     Napi::Float32Array entities = new_float32(info.Env(), size_t{a.entities.count} * a.dim),
                        relations = new_float32(info.Env(), size_t{a.relations.count} * a.dim);
     hk::neighborhood_gradient(backend(name), a.entities, a.relations, a.dim, a.graph, items.data, static_cast<uint32_t>(items.size),
-                              upstream.data, a.curvature, entities.Data(), relations.Data());
+                              upstream.data, a.curvature, temperature, entities.Data(), relations.Data());
     Napi::Object out = Napi::Object::New(info.Env());
     out.Set("entities", entities), out.Set("relations", relations);
     return out;

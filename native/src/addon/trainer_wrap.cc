@@ -85,7 +85,8 @@ TrainerOptions options_from(const Config& c) {
   o.average_decay = c.number("averageDecay", 0, 1 - 1e-9), o.average_every = c.integer("averageEvery", 0, 1u << 30);
   m.average = o.average_every > 0;
   o.time_kernels = c.boolean("timeKernels");
-  o.step = {m.curvature, m.tangent, true, c.boolean("knowledge"), c.boolean("attention"), weight, c.number("innerLearningRate", 0, 1e30)};
+  o.step = {m.curvature, m.tangent, true, c.boolean("knowledge"), c.boolean("attention"), weight, c.number("innerLearningRate", 0, 1e30),
+            c.number("attentionTemperature", 1e-6, 1e6)};
 
   const Span<uint32_t> train_offsets = c.uint32("trainOffsets"), train_items = c.uint32("trainItems");
   check_length("trainOffsets", train_offsets.size, size_t{m.users} + 1, "one more than users");

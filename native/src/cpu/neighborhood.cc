@@ -97,7 +97,7 @@ HK_INLINE void translate(const Neighborhood& a, Block& b) {
 
 // d(v ⊕ r, t) of each triple, the attention of Eq. 4 relative to a head's nearest tail, and that tail as the frame's origin.
 template <class S>
-HK_INLINE void attend(const Neighborhood& a, double scale, Block& b) {
+HK_INLINE void attend(const Neighborhood& a, double sharpness, Block& b) {
   constexpr uint32_t kAhead = 16;  // tails whose rows are on their way from memory
   const uint32_t dim = a.dim, places = b.heads.first[b.heads.count];
   const double c = a.curvature;
@@ -127,7 +127,7 @@ HK_INLINE void attend(const Neighborhood& a, double scale, Block& b) {
     for (uint32_t t = heads.first[h]; t < heads.first[h] + heads.degree[h]; ++t)
       if (q.distance[t] < nearest) nearest = q.distance[t], origin = t;
     heads.o[h] = q.tail[origin], heads.o_gap[h] = q.gap[origin];
-    for (uint32_t t = heads.first[h]; t < heads.first[h + 1]; ++t) q.past[t] = scale * (nearest - q.distance[t]);
+    for (uint32_t t = heads.first[h]; t < heads.first[h + 1]; ++t) q.past[t] = sharpness * (nearest - q.distance[t]);
   }
   for_lanes(q.padded, [&](uint32_t t) { q.weight[t] = exp_nonpositive(q.past[t] < 0.0 || q.past[t] != q.past[t] ? q.past[t] : 0.0); });
 }
@@ -288,7 +288,7 @@ HK_INLINE void head_gradients(const Neighborhood& a, double scale, Block& b) {
 
 // The tails' part, and what the attention sends back to the distances d(v ⊕ r, t).
 template <class S>
-HK_INLINE void tail_gradients(const Neighborhood& a, double scale, Block& b) {
+HK_INLINE void tail_gradients(const Neighborhood& a, double sharpness, Block& b) {
   const double c = a.curvature;
   const BlockHeads& heads = b.heads;
   const BlockTriples& q = b.triples;
@@ -299,12 +299,12 @@ HK_INLINE void tail_gradients(const Neighborhood& a, double scale, Block& b) {
     const FramedTerm term = framed_term(q.delta_sqnorm[t], q.o_gap[t], gap, c);
     const TailGradient to_tail = tail_gradient(term, q.delta_dot_g[t], q.o_dot_g[t], q.framed_g_m0[t], q.g_m0[t], weight, gap, c);
     q.on_tail[t] = to_tail.on_tail;
-    q.slope[t] = -weight * to_tail.on_weight;  // ∂L_K/∂(scale·d)
+    q.slope[t] = -weight * to_tail.on_weight;  // ∂L_K/∂(sharpness·d)
   });
   if (!a.attention) return;
   for_lanes(q.padded, [&](uint32_t t) {
     const double gap = q.gap[t], x_gap = q.x_gap[t], sq = q.sqdist[t], on_distance = q.slope[t];
-    const double slope = scale * on_distance * poincare_slope(sq, x_gap, gap, c);
+    const double slope = sharpness * on_distance * poincare_slope(sq, x_gap, gap, c);
     q.along[t] = on_distance * q.distance[t];
     q.slope[t] = slope, q.on_tail[t] += slope * (1.0 + c * sq / gap), q.on_x[t] = slope * (1.0 + c * sq / x_gap);
   });
@@ -385,7 +385,7 @@ HK_INLINE void write_tape(const Neighborhood& a, Block& b) {
         const uint32_t place = first + t, g = q.group[place];
         triples[t] = {q.on_midpoint[place], -q.slope[place] * b.groups.on_v[g], -q.slope[place] * b.groups.on_r[g], q.on_tail[place]};
       }
-      scale_gradient += sum_of_fours(q.along, first, heads.first[h + 1]);
+      scale_gradient += sum_of_fours(q.along, first, heads.first[h + 1]) / a.temperature;
     } else {
       for (uint32_t t = 0; t < heads.degree[h]; ++t) triples[t] = {q.on_midpoint[first + t], 0, 0, q.on_tail[first + t]};
     }
@@ -400,7 +400,7 @@ HK_INLINE void work_on(const Neighborhood& a, Block& b) {
   lay_out(a, b);
   if (a.attention) {
     translate<S>(a, b);
-    attend<S>(a, scale, b);
+    attend<S>(a, scale / a.temperature, b);
   } else {
     std::fill_n(b.triples.weight, b.heads.first[b.heads.count], 1.0);
     for (uint32_t h = 0; h < b.heads.count; ++h) b.heads.o[h] = b.triples.tail[b.heads.first[h]], b.heads.o_gap[h] = b.triples.gap[b.heads.first[h]];
@@ -410,7 +410,7 @@ HK_INLINE void work_on(const Neighborhood& a, Block& b) {
   distances<S>(a, scale, b);
   if (a.tape.head_gradient == nullptr) return;
   head_gradients<S>(a, scale, b);
-  tail_gradients<S>(a, scale, b);
+  tail_gradients<S>(a, scale / a.temperature, b);
   if (a.attention) translate_back<S>(a, b);
   write_tape<S>(a, b);
 }
