@@ -1,5 +1,5 @@
 #pragma once
-// Several rows at a time in one warp, for kernels that need many short sums over columns; and teams of one warp or one block.
+// Several rows at a time in one warp, for kernels that need many short sums over columns.
 #include <type_traits>
 
 #include "warp.cuh"
@@ -22,7 +22,6 @@ struct Layout<AnyDim> {
 // Lanes that work together: a whole warp, or each half or quarter of one on something of its own. All 32 lanes make every call.
 template <uint32_t L>
 struct Lanes {
-  static constexpr uint32_t kTeams = kWarp / L;
   __device__ static uint32_t lane() { return lane_id() % L; }
   __device__ static uint32_t team() { return lane_id() / L; }
   // What lane `lane` of the team has.
@@ -38,14 +37,6 @@ struct Lanes {
   __device__ static T sum(T value) {
     HK_UNROLL
     for (uint32_t bits = L / 2; bits > 0; bits /= 2) value += __shfl_xor_sync(kAllLanes, value, bits);
-    return value;
-  }
-  __device__ static double least(double value) {
-    HK_UNROLL
-    for (uint32_t bits = L / 2; bits > 0; bits /= 2) {
-      const double other = __shfl_xor_sync(kAllLanes, value, bits);
-      value = other < value ? other : value;
-    }
     return value;
   }
   // The largest that a team of the warp has: how often all of them go round together.
@@ -200,31 +191,5 @@ template <class P>
 uint32_t blocks_for_rows(uint64_t rows) {
   return blocks_for(rows, kWarps * P::kRows);
 }
-
-// Those who work on one head: a warp, or all warps of a block.
-template <bool Alone>
-struct Team {
-  const uint32_t warp = Alone ? 0 : threadIdx.y, warps = Alone ? 1 : blockDim.y, thread = warp * kWarp + lane_id(), threads = warps * kWarp;
-  double* const shared;  // [warps]
-
-  __device__ explicit Team(double* sums) : shared(sums) {}
-  __device__ void sync() const {
-    if constexpr (Alone)
-      __syncwarp();
-    else
-      __syncthreads();
-  }
-  // Sum and least; what the team wrote before is visible after.
-  __device__ double sum(double value) const {
-    if constexpr (!Alone) return block_sum(value, shared);
-    __syncwarp();
-    return warp_sum(value);
-  }
-  __device__ double least(double value) const {
-    if constexpr (!Alone) return block_min(value, shared);
-    __syncwarp();
-    return warp_min(value);
-  }
-};
 
 }  // namespace hk

@@ -39,16 +39,6 @@ __device__ inline double block_sum(double value, double* shared) {
   __syncthreads();
   return sum;
 }
-__device__ inline double block_min(double value, double* shared) {
-  value = warp_min(value);
-  if (lane_id() == 0) shared[threadIdx.y] = value;
-  __syncthreads();
-  double least = shared[0];
-  for (uint32_t w = 1; w < blockDim.y; ++w) least = shared[w] < least ? shared[w] : least;
-  __syncthreads();
-  return least;
-}
-
 // Two running sums at a time, below 2³² each.
 struct Pair {
   uint32_t first, second;
@@ -128,11 +118,6 @@ __device__ inline double row_sqdist(const X* x, const Y* y, Dim dim) {
     sum = std::fma(difference, difference, sum);
   });
   return warp_sum(sum);
-}
-// out = a·x
-template <class O, class X, class Dim>
-__device__ inline void row_scale(O* out, double a, const X* x, Dim dim) {
-  for_columns(dim, [&](uint32_t k) { out[k] = static_cast<O>(a * x[k]); });
 }
 // out = a·x + b·y
 template <class O, class X, class Y, class Dim>
