@@ -1,5 +1,5 @@
 // All or nothing: every call that a save makes fails once, and what was there before is there after, alone.
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -131,6 +131,34 @@ for (const [label, writer] of Object.entries(writers))
     }
     console.log(`${label}: ${calls} calls failed`);
   });
+
+/** What a loss of power asks for: everything flushed before the rename, the folder after it. */
+const LASTS = /^open (write )+sync close rename open sync close$/;
+
+faults('the order of calls outlasts a loss of power', async () => {
+  for (const label of ['Model.save', 'checkpoint', 'file of the command line']) {
+    const { target, write } = writers[label]!;
+    const path = join(temporaryFolder(), target);
+    const { calls } = await withFailing(null, () => write(path, 0));
+    assert.match(calls.made.join(' '), LASTS);
+  }
+  const path = join(temporaryFolder(), 'folder');
+  const { calls } = await withFailing(null, () => writers['export folder']!.write(path, 0));
+  const made = calls.made.join(' ');
+  assert.match(made, /sync close open sync close (stat )+rename open sync close$/); // the files, their folder, the name, the folder around
+  assert.is(made.match(/open (write )+sync close/g)!.length, readdirSync(path).length);
+});
+
+faults('planted: a writer that does not flush is reported', async () => {
+  const { open } = files;
+  const { calls } = await withFailing(null, async () => {
+    const failing = files.open;
+    files.open = async (...all) => Object.assign(await failing(...all), { sync: async () => {} });
+    await saveCheckpoint(join(temporaryFolder(), 'run'), checkpointOf(1));
+  });
+  assert.is(files.open, open, 'all is as before');
+  assert.not.match(calls.made.join(' '), LASTS);
+});
 
 faults('a folder that may be written but not read is no reason to fail', async () => {
   const folder = temporaryFolder();
