@@ -1,4 +1,5 @@
 // All or nothing: every call that a save makes fails once, and what was there before is there after, alone.
+import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { suite } from 'uvu';
@@ -158,6 +159,25 @@ faults('planted: a writer that does not flush is reported', async () => {
   });
   assert.is(files.open, open, 'all is as before');
   assert.not.match(calls.made.join(' '), LASTS);
+});
+
+faults('where the system itself lets no file grow beyond 4 KiB, the old model stays whole and nothing is left', async () => {
+  if (process.platform === 'win32') return;
+  const [folder, source] = [temporaryFolder(), join(temporaryFolder(), 'new.safetensors')];
+  await models[0].save(join(folder, 'model.safetensors'));
+  await models[1].save(source);
+  const before = contentOf(folder);
+  const library = JSON.stringify(new URL('../../lib/model.ts', import.meta.url).href);
+  const script = `import { Model } from ${library};
+    const model = await Model.load(process.argv[1]);
+    await model.save(process.argv[2]).catch(({ code, message }) => console.log(code, message));`;
+  const limited = `trap '' XFSZ; ulimit -f 4; exec "$0" --import "$1" --input-type=module -e "$2" "$3" "$4"`;
+  const args = [process.execPath, import.meta.resolve('tsx'), script, source, join(folder, 'model.safetensors')];
+  const env = { ...process.env, TSX_DISABLE_CACHE: '1' };
+  const { status, stdout, stderr } = spawnSync('bash', ['-c', limited, ...args], { encoding: 'utf8', env });
+  assert.is(status, 0, stderr);
+  assert.match(stdout, /^ERR_HK_IO model\.safetensors: it cannot be written \(EFBIG/);
+  assert.equal(contentOf(folder), before);
 });
 
 faults('a folder that may be written but not read is no reason to fail', async () => {
