@@ -162,7 +162,7 @@ faults('planted: a writer that does not flush is reported', async () => {
 });
 
 faults('where the system itself lets no file grow beyond 4 KiB, the old model stays whole and nothing is left', async () => {
-  if (process.platform === 'win32') return;
+  if (process.platform !== 'linux') return;
   const [folder, source] = [temporaryFolder(), join(temporaryFolder(), 'new.safetensors')];
   await models[0].save(join(folder, 'model.safetensors'));
   await models[1].save(source);
