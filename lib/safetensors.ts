@@ -1,11 +1,12 @@
 // The safetensors format: a u64 header length, a JSON header, the tensors. Metadata is string → string, so that any reader of the format
 // takes these files. Beyond the format, every file carries the sha-256 of each tensor and of its header, and holds finite numbers only.
-import { createHash, randomBytes } from 'node:crypto';
-import { type FileHandle, open, rename, stat, unlink } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { createHash } from 'node:crypto';
+import type { FileHandle } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { HyperKnowError } from './errors.ts';
-import { syncFolder } from './whole-folder.ts';
+import { files } from './files.ts';
+import { writeAll, writeWholeFile } from './whole-file.ts';
 
 export type TensorData = Float32Array | Float64Array | Uint32Array | Uint8Array;
 
@@ -58,20 +59,12 @@ export async function writeTensors(path: string, { metadata, tensors }: TensorFi
   prefix.writeBigUInt64LE(BigInt(padded));
   text.copy(prefix, 8);
 
-  const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
   try {
-    const file = await open(temporary, 'wx');
-    try {
-      await file.writeFile(prefix);
+    await writeWholeFile(path, async (file) => {
+      await writeAll(file, prefix);
       for (const [, { data }] of ordered) await writeAll(file, bytesOf(data));
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-    await syncFolder(dirname(path));
+    });
   } catch (cause) {
-    await unlink(temporary).catch(() => {});
     throw ioError(path, 'written', cause);
   }
 }
@@ -85,10 +78,10 @@ export async function readTensors(path: string): Promise<TensorFile> {
   let file: FileHandle;
   let size: number;
   try {
-    const found = await stat(path);
+    const found = await files.stat(path);
     if (!found.isFile()) throw new Error('it is not a regular file');
     size = found.size;
-    file = await open(path, 'r');
+    file = await files.open(path, 'r');
   } catch (cause) {
     throw ioError(path, 'read', cause);
   }
@@ -231,13 +224,6 @@ async function checkFinite(data: TensorData, error: () => Error): Promise<void> 
     const end = Math.min(data.length, begin + piece);
     for (let i = begin; i < end; ++i) if (!Number.isFinite(data[i]!)) throw error();
     await nextTurn();
-  }
-}
-
-async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let begin = 0; begin < bytes.length; ) {
-    const { bytesWritten } = await file.write(bytes, begin, Math.min(PIECE_BYTES, bytes.length - begin));
-    begin += bytesWritten;
   }
 }
 

@@ -60,9 +60,10 @@ const libGroups: readonly (readonly string[])[] = [
     'lib/geometry.ts',
     'lib/schedule.ts',
     'lib/version.ts',
-    'lib/whole-folder.ts',
+    'lib/files.ts',
   ],
-  ['lib/check.ts', 'lib/statistics.ts', 'lib/presets.ts'],
+  ['lib/check.ts', 'lib/statistics.ts', 'lib/presets.ts', 'lib/whole-folder.ts'],
+  ['lib/whole-file.ts'],
   [
     'lib/native.ts',
     'lib/safetensors.ts',

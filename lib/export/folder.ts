@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { type FileHandle, open, readFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { HyperKnowError } from '../errors.ts';
+import { files } from '../files.ts';
+import { writeAll } from '../whole-file.ts';
 import { exists, writeWholeFolder } from '../whole-folder.ts';
 
 /** A file of an export, and its digest. */
@@ -36,14 +37,14 @@ export class ExportFolder {
    */
   static async write(path: string, overwrite: boolean, fill: (folder: ExportFolder) => Promise<void>): Promise<WrittenFile[]> {
     const target = resolve(path);
-    const files: WrittenFile[] = [];
+    const written: WrittenFile[] = [];
     try {
       await writeWholeFolder(
         target,
         () => checkTarget(target, overwrite),
-        (temporary) => fill(new ExportFolder(temporary, files)),
+        (temporary) => fill(new ExportFolder(temporary, written)),
       );
-      return files;
+      return written;
     } catch (cause) {
       if (!(cause instanceof Error && 'syscall' in cause)) throw cause;
       throw new HyperKnowError('ERR_HK_IO', `${basename(target)}: it cannot be written (${cause.message})`, {
@@ -62,12 +63,12 @@ export class ExportFolder {
   async bytes(name: string, pieces: Iterable<Uint8Array>): Promise<void> {
     const hash = createHash('sha256');
     let bytes = 0;
-    const file: FileHandle = await open(join(this.#path, name), 'wx');
+    const file = await files.open(join(this.#path, name), 'wx');
     try {
       for (const piece of pieces) {
         hash.update(piece);
         bytes += piece.length;
-        await file.writeFile(piece);
+        await writeAll(file, piece);
         await nextTurn();
       }
       await file.sync();
@@ -93,7 +94,7 @@ async function checkTarget(target: string, overwrite: boolean): Promise<void> {
   const bad = (what: string) => new HyperKnowError('ERR_HK_IO', `${basename(target)}: ${what}`, { file: basename(target) });
   if (!(await exists(target))) return;
   if (!overwrite) throw bad('it is there already; the option overwrite (--force) replaces an export');
-  const isOurs = await readFile(join(target, CERTIFICATE_FILE), 'utf8').then(
+  const isOurs = await files.readFile(join(target, CERTIFICATE_FILE), 'utf8').then(
     (text) => text.includes('"hyper-know export"'),
     () => false,
   );

@@ -103,30 +103,36 @@ shopping('check finds a leak between the splits: status 3', async () => {
   assert.ok(findings.some(({ level, code }: { level: string; code: string }) => level === 'error' && code === 'test-in-train'));
 });
 
-shopping('Ctrl-C writes the checkpoint, status 130; --resume comes to the same bits', async () => {
+shopping('Ctrl-C and SIGTERM write the checkpoint, status 130 and 143; --resume comes to the same bits', async () => {
   const options = ['--epochs', '60', '--dim', '16', '--batch-size', '512', '--evaluate-every', '1', '--no-early-stopping'];
   const whole = await hyperKnow(['train', 'shop', '--out', 'whole.safetensors', ...options], { cwd: folder });
   assert.is(whole.status, 0, whole.stderr);
 
-  let sent = false;
-  const args = ['train', 'shop', '--out', 'parts.safetensors', ...options];
-  const stopped = await hyperKnow(args, {
-    cwd: folder,
-    watch: (child, stderr) => {
-      if (sent || !stderr.includes('epoch 5/60')) return;
-      sent = true;
-      child.kill('SIGINT');
-    },
-  });
-  assert.is(stopped.status, 130, stopped.stderr);
-  assert.match(stopped.stderr, /checkpoint written: parts\.safetensors\.checkpoint; the same command with --resume continues/);
-  assert.not.ok(existsSync(join(folder, 'parts.safetensors')), 'no model yet');
-  assert.not.match(stopped.stderr, /epoch 60\/60/);
+  for (const [signal, status] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const) {
+    let sent = false;
+    const out = `${signal}.safetensors`;
+    const args = ['train', 'shop', '--out', out, ...options];
+    const stopped = await hyperKnow(args, {
+      cwd: folder,
+      watch: (child, stderr) => {
+        if (sent || !stderr.includes('epoch 5/60')) return;
+        sent = true;
+        child.kill(signal);
+      },
+    });
+    assert.is(stopped.status, status, stopped.stderr);
+    assert.ok(stopped.stderr.includes(`checkpoint written: ${out}.checkpoint; the same command with --resume continues`), stopped.stderr);
+    assert.not.ok(existsSync(join(folder, out)), 'no model yet');
+    assert.not.match(stopped.stderr, /epoch 60\/60/);
 
-  const resumed = await hyperKnow([...args, '--resume'], { cwd: folder });
-  assert.is(resumed.status, 0, resumed.stderr);
-  assert.not.match(resumed.stderr, /epoch 1\/60/);
-  assert.ok(readFileSync(join(folder, 'parts.safetensors')).equals(readFileSync(join(folder, 'whole.safetensors'))));
+    const resumed = await hyperKnow([...args, '--resume'], { cwd: folder });
+    assert.is(resumed.status, 0, resumed.stderr);
+    assert.not.match(resumed.stderr, /epoch 1\/60/);
+    assert.ok(readFileSync(join(folder, out)).equals(readFileSync(join(folder, 'whole.safetensors'))));
+  }
 });
 
 shopping('who stops reading is no error', () => {

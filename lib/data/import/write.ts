@@ -1,6 +1,7 @@
-import { type FileHandle, open, readdir } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { HyperKnowError } from '../../errors.ts';
+import { files } from '../../files.ts';
+import { writeAll } from '../../whole-file.ts';
 import { writeWholeFolder } from '../../whole-folder.ts';
 import type { Pairs } from '../csr.ts';
 import type { RawDataset } from '../raw-dataset.ts';
@@ -17,7 +18,7 @@ export async function writeAtomicFiles(folder: string, raw: RawDataset, record: 
   const fail = (what: string, cause?: unknown) =>
     new HyperKnowError('ERR_HK_IO', `${basename(target)}: ${what}`, { file: basename(target), ...(cause === undefined ? {} : { cause }) });
   const checkTarget = async () => {
-    const there = await readdir(target).catch((error: NodeJS.ErrnoException) => {
+    const there = await files.readdir(target).catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return [];
       throw fail(`is there and is no folder (${error.code})`, error);
     });
@@ -49,18 +50,18 @@ export async function writeAtomicFiles(folder: string, raw: RawDataset, record: 
   try {
     await writeWholeFolder(target, checkTarget, fill);
   } catch (cause) {
-    throw cause instanceof HyperKnowError ? cause : fail(`cannot be written (${(cause as NodeJS.ErrnoException).code ?? cause})`, cause);
+    throw cause instanceof HyperKnowError ? cause : fail(`cannot be written (${(cause as Error).message})`, cause);
   }
 }
 
 async function writeRows(path: string, header: string, count: number, row: (i: number) => string): Promise<void> {
-  const file: FileHandle = await open(path, 'wx');
+  const file = await files.open(path, 'wx');
   try {
-    await file.writeFile(header);
+    await writeAll(file, Buffer.from(header));
     for (let begin = 0; begin < count; begin += ROWS) {
       let text = '';
       for (let i = begin; i < Math.min(count, begin + ROWS); ++i) text += row(i);
-      await file.writeFile(text);
+      await writeAll(file, Buffer.from(text));
     }
     await file.sync();
   } finally {

@@ -19,24 +19,39 @@ const PROBLEMS: Readonly<Record<string, string>> = {
   CSV_MAX_RECORD_SIZE: `a row has at most ${LARGEST_RECORD} bytes: is a quote not closed, or is this no text?`,
 };
 
+/** Zero bytes among so many first ones: no text. */
+const TEXT_CHECK = 1024;
+
+const FIRST_LINE = /[^\r\n][\r\n]/;
+
 /** The header of RecBole's atomic files, in which nothing is quoted and names go without their types here. */
 const ATOMIC_HEADER = /^\ufeff?[^\t:]+:(token|token_seq|float|float_seq)(\t[^\t:]+:(token|token_seq|float|float_seq))*$/;
 
-/** CSV and the like, by RFC 4180 with any delimiter of one character; RecBole's atomic files. Empty lines are passed over. */
+/**
+ * CSV and the like, by RFC 4180 with any delimiter of one character; RecBole's atomic files. Lines end with CR LF, LF or CR, also by turns; empty
+ * ones are passed over.
+ */
 export const readCsv: TableReader = async ({ handle, name, columns, row, options }) => {
   const source = unpacked(handle, await packingOf(handle), name);
   const { first, rest } = await firstLine(source, name);
   let places: number[] | undefined;
   let rows = 0;
+  let last: Count = { lines: 0, empty_lines: 0 };
+  let twice = 0; // line ends that csv-parse counts twice: CR LF within quotes
   const cells: string[] = [];
   const isAtomic = ATOMIC_HEADER.test(first);
   const parser = parse({
     bom: true,
     delimiter: isAtomic ? '\t' : (options.delimiter ?? commonest(first)),
     quote: isAtomic ? null : '"',
+    // Left to csv-parse, the header's line end is the only one there is, and other ones become part of a cell.
+    record_delimiter: ['\r\n', '\n', '\r'],
     skip_empty_lines: true,
     max_record_size: LARGEST_RECORD,
-    on_record: (record: string[], { lines }: { lines: number }) => {
+    on_record: (record: string[], info: Count) => {
+      twice += crLfIn(record);
+      const lines = info.lines - twice;
+      last = { lines, empty_lines: info.empty_lines };
       if (places === undefined)
         places = placesOf(name, columns, isAtomic ? record.map((column) => column.replace(/:[a-z_]+$/, '')) : record, lines);
       else {
@@ -56,14 +71,28 @@ export const readCsv: TableReader = async ({ handle, name, columns, row, options
     await pipeline(Readable.from(rest), parser, new Writable({ objectMode: true, write: (_record, _encoding, done) => done() }));
   } catch (error) {
     if (!(error instanceof CsvError)) throw error;
-    const { code, lines } = error as CsvError & { lines?: number };
-    throw dataError(name, lines ?? 1, PROBLEMS[code] ?? error.message);
+    const { code, record, ...at } = error as CsvError & Count & { record?: string[] };
+    // A row that is whole goes by the line of its end, as all do; one that is not, by that of its beginning.
+    const line = record ? at.lines - twice - crLfIn(record) : last.lines + 1 + at.empty_lines - last.empty_lines;
+    throw dataError(name, line, PROBLEMS[code] ?? error.message);
   }
   if (places === undefined) throw dataError(name, 1, `there is no header with ${columns.join(', ')}`);
   return rows;
 };
 
-/** The beginning of the file up to its first line end, and the whole of it. */
+/** What csv-parse has counted so far. */
+interface Count {
+  lines: number;
+  empty_lines: number;
+}
+
+function crLfIn(cells: readonly string[]): number {
+  let count = 0;
+  for (const cell of cells) if (cell.includes('\r\n')) count += cell.split('\r\n').length - 1;
+  return count;
+}
+
+/** The first line that is not empty, and the whole of the file. */
 async function firstLine(
   source: AsyncGenerator<Buffer, void, void>,
   name: string,
@@ -73,12 +102,12 @@ async function firstLine(
     const { value, done } = await source.next();
     if (done) break;
     head = head.length === 0 ? value : Buffer.concat([head, value]);
-    if (head.includes(0x0a) || head.includes(0x0d)) break;
+    if (head.length >= TEXT_CHECK && FIRST_LINE.test(head.toString('latin1'))) break;
   }
   if (head.length >= 2 && (head.readUInt16BE() === 0xfffe || head.readUInt16BE() === 0xfeff))
     throw dataError(name, 1, 'the file is UTF-16; save it as UTF-8');
-  if (head.subarray(0, 1024).includes(0)) throw dataError(name, 1, 'the file holds zero bytes: it is no text');
-  const [first = ''] = head.toString('utf8').split(/[\r\n]/, 1);
+  if (head.subarray(0, TEXT_CHECK).includes(0)) throw dataError(name, 1, 'the file holds zero bytes: it is no text');
+  const first = /[^\r\n]+/.exec(head.toString('utf8'))?.[0] ?? '';
   return {
     first,
     rest: (async function* () {

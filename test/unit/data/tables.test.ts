@@ -79,12 +79,31 @@ tables('RecBole’s atomic files are tables: tabs, nothing quoted, types in the 
 tables('the line of a row is where it ends in the file', async () => {
   const { lines } = await read('a,b\n1,2\n\n"x\ny",3\n4,5', ['a']);
   assert.equal(lines, [2, 5, 6]);
+  assert.equal((await read('a,b\r\n"x\r\ny",3\r\n4,5\r\n', ['a'])).lines, [3, 4]);
+});
+
+// Each was once read in silence as something else, or refused with another line.
+tables('line ends by turns are line ends, whichever the header has', async () => {
+  for (const content of [
+    'user,item\r\nann,A\nbob,B\r\n',
+    'user,item\nann,A\r\nbob,B\n',
+    'user,item\rann,A\r\nbob,B',
+    '\n\ruser,item\nann,A\rbob,B',
+  ])
+    assert.equal((await read(content, ['item', 'user'])).rows, [
+      ['A', 'ann'],
+      ['B', 'bob'],
+    ]);
+});
+
+tables('the delimiter is found in the first line that is not empty', async () => {
+  assert.equal((await read('\n\nuser;item\nann;A\n', ['item'])).rows, [['A']]);
 });
 
 for (const [label, content, line, expected] of [
   ['fewer cells than the header', 'a,b\n1,2\n3\n', 3, /another number of cells/],
   ['more cells', 'a,b\n1,2,3\n', 2, /another number of cells/],
-  ['an open quote', 'a,b\n1,"2\n3,4\n', 3, /never closed/],
+  ['an open quote', 'a,b\n1,"2\n3,4\n', 2, /never closed/],
   ['a quote within a cell', 'a,b\n1,x"y"\n', 2, /a quote stands within a cell/],
   ['text after a closing quote', 'a,b\n1,"x"y\n', 2, /a closing quote must/],
   ['a column that is not there', 'a;c\n1;2\n', 1, /the column "b" is not there; there are "a", "c"/],

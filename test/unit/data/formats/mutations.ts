@@ -5,12 +5,25 @@ export const MUTATIONS: number = Number(process.env.HYPER_KNOW_MUTATIONS ?? 1000
 
 const BYTES = [0x00, 0x09, 0x0a, 0x0d, 0x20, 0x22, 0x2b, 0x2d, 0x2e, 0x30, 0x39, 0x3a, 0x65, 0x78, 0x7f, 0x80, 0xc3, 0xa9, 0xef, 0xff];
 
-const TEXTS = ['-1', '+1', '1.5', '1e3', '0x1f', '007', '4294967294', '4294967295', '2147483648', '99999999999999999999', '1000001', 'abc']
+export const TEXTS: readonly Buffer[] = [
+  '-1',
+  '+1',
+  '1.5',
+  '1e3',
+  '0x1f',
+  '007',
+  '4294967294',
+  '4294967295',
+  '2147483648',
+  '99999999999999999999',
+  '1000001',
+  'abc',
+]
   .concat(['\r\n', '\n\n', '\r', '\t', '  ', '\t\t', ' \n', '\ufeff', '\u2028', '٣', '１', 'NaN', '0 0 0', '\n1\n', '\n5 5\n'])
   .map((text) => Buffer.from(text));
 
-/** The bytes with one to three random edits. */
-export function mutated(bytes: Buffer, random: () => number): Buffer {
+/** The bytes with one to three random edits, of which some insert one of `texts`. */
+export function mutated(bytes: Buffer, random: () => number, texts: readonly Buffer[] = TEXTS): Buffer {
   const below = (bound: number) => Math.floor(random() * bound);
   let result = bytes;
   for (let edits = 1 + below(3); edits > 0; --edits) {
@@ -19,10 +32,10 @@ export function mutated(bytes: Buffer, random: () => number): Buffer {
     const [before, middle, after] = [result.subarray(0, at), result.subarray(at, at + length), result.subarray(at + length)];
     const inserted = [
       () => Buffer.of(BYTES[below(BYTES.length)]!),
-      () => TEXTS[below(TEXTS.length)]!,
+      () => texts[below(texts.length)]!,
       () => Buffer.alloc(0),
       () => Buffer.concat([middle, middle]),
-      () => Buffer.concat([middle, TEXTS[below(TEXTS.length)]!]),
+      () => Buffer.concat([middle, texts[below(texts.length)]!]),
     ][below(5)]!();
     result = random() < 0.03 ? Buffer.from(before) : Buffer.concat([before, inserted, after]);
   }
