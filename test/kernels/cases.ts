@@ -408,11 +408,6 @@ addNeighborhoods('degree 1000', false, (random) => neighborhoods(random, mixed, 
 addNeighborhoods('degree 1000, at the edge', false, (random) =>
   neighborhoods(random, ARRANGEMENTS['all at the edge']!, 8, 1, [2, 1000, 3, 0, 1]),
 );
-addNeighborhoods('attention of temperature 4', true, (random) => ({ ...neighborhoods(random, mixed, 33, 0.3), temperature: 4 }));
-addNeighborhoods('attention of temperature 0.25, clusters at the edge', true, (random) => ({
-  ...neighborhoods(random, ARRANGEMENTS['clusters at the edge']!, 64, 1),
-  temperature: 0.25,
-}));
 addNeighborhoods('degree 300, few dimensions', true, (random) => neighborhoods(random, mixed, 3, 1, [2, 300, 3, 0, 1]));
 
 for (const c of CURVATURES)
@@ -667,3 +662,11 @@ for (const shared of [31, 32, 33, 70, 90])
     );
 for (const scale of [1e-3, 30])
   addStep(`points far apart for their scale ${scale}`, true, (random) => stepInputs(random, manySamples(random, 40, 60, 8, 1), 40, scale));
+
+// ── after all others, whose inputs depend on their number ──
+
+addNeighborhoods('attention of temperature 4', true, (random) => ({ ...neighborhoods(random, mixed, 33, 0.3), temperature: 4 }));
+addNeighborhoods('attention of temperature 0.25, clusters at the edge', true, (random) => ({
+  ...neighborhoods(random, ARRANGEMENTS['clusters at the edge']!, 64, 1),
+  temperature: 0.25,
+}));
