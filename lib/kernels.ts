@@ -119,7 +119,18 @@ function checkSamples(argument: string, value: Samples): Samples {
 }
 
 const checkDim = (dim: number): number => checkInteger('dim', dim, 1, 4096);
-const checkTemperature = (value: number): number => checkNumber('temperature', value, 0, Number.MAX_VALUE, true);
+
+function checkNeighborhood(args: NeighborhoodArguments, options: KernelOptions | undefined) {
+  const { entities, relations, dim, graph, items, temperature = 1 } = fields('arguments', args);
+  const { backend, curvature } = settings(options);
+  const { offsets, relations: ids, tails } = checkGraph(graph);
+  checkFloat32Array('entities', entities);
+  checkFloat32Array('relations', relations);
+  checkUint32Array('items', items);
+  checkNumber('temperature', temperature, 0, Number.MAX_VALUE, true);
+  const tables = [entities, relations, checkDim(dim), offsets, ids, tails] as const;
+  return { backend, curvature, tables, items, temperature };
+}
 
 /**
  * d_c(x_i, y_i) = (2/√c) artanh(√c ‖−x_i ⊕ y_i‖), Eq. 1, row by row; 0 at coincident points. Within 2e-6 of float64, relative, everywhere
@@ -176,24 +187,8 @@ export function poincareDistanceGradient(
  * const { midpoint, attention, distance } = neighborhood({ entities, relations, dim: 2, graph, items: Uint32Array.of(0) });
  */
 export function neighborhood(args: NeighborhoodArguments, options?: KernelOptions): Neighborhoods {
-  const { entities, relations, dim, graph, items, temperature = 1 } = fields('arguments', args);
-  const { backend, curvature } = settings(options);
-  const g = checkGraph(graph);
-  checkFloat32Array('entities', entities);
-  checkFloat32Array('relations', relations);
-  checkUint32Array('items', items);
-  return native.neighborhood(
-    backend,
-    entities,
-    relations,
-    checkDim(dim),
-    g.offsets,
-    g.relations,
-    g.tails,
-    items,
-    curvature,
-    checkTemperature(temperature),
-  );
+  const { backend, curvature, tables, items, temperature } = checkNeighborhood(args, options);
+  return native.neighborhood(backend, ...tables, items, curvature, temperature);
 }
 
 /**
@@ -211,26 +206,10 @@ export function neighborhoodGradient(
   args: NeighborhoodArguments & { upstream: Float32Array },
   options?: KernelOptions,
 ): { entities: Float32Array; relations: Float32Array } {
-  const { entities, relations, dim, graph, items, upstream, temperature = 1 } = fields('arguments', args);
-  const { backend, curvature } = settings(options);
-  const g = checkGraph(graph);
-  checkFloat32Array('entities', entities);
-  checkFloat32Array('relations', relations);
-  checkUint32Array('items', items);
+  const { backend, curvature, tables, items, temperature } = checkNeighborhood(args, options);
+  const { upstream } = args;
   checkFloat32Array('upstream', upstream);
-  return native.neighborhoodGradient(
-    backend,
-    entities,
-    relations,
-    checkDim(dim),
-    g.offsets,
-    g.relations,
-    g.tails,
-    items,
-    upstream,
-    curvature,
-    checkTemperature(temperature),
-  );
+  return native.neighborhoodGradient(backend, ...tables, items, upstream, curvature, temperature);
 }
 
 /**

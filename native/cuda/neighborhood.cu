@@ -56,13 +56,6 @@ constexpr uint32_t kScalars = 4;
 __device__ inline uint32_t first_window(const Neighborhood& a, uint32_t i) { return windows_before(a.triple_offsets[i], i); }
 __device__ inline uint32_t windows_of(uint32_t degree) { return (degree + kWindow - 1) / kWindow; }
 
-// f(number) for the windows of this warp
-template <class F>
-__device__ void for_windows(const Neighborhood& a, const F& f) {
-  const uint32_t heads = *a.head_count, windows = heads == 0 ? 0 : first_window(a, heads);
-  for (uint32_t number = first_of_warp(); number < windows; number += warps_of_grid()) f(number);
-}
-
 // A head, as a warp sees it.
 struct Head {
   uint32_t i, id, begin, degree;  // place among the heads, item, first triple in the graph, triples
@@ -130,13 +123,21 @@ struct Window {
     return part.sum(sqnorm);
   }
 };
+// f(number, window) for the windows of this warp
+template <class Dim, class F>
+__device__ void for_windows(const Neighborhood& a, const F& f) {
+  const uint32_t heads = *a.head_count, windows = heads == 0 ? 0 : first_window(a, heads);
+  for (uint32_t number = first_of_warp(); number < windows; number += warps_of_grid()) {
+    const Window<Dim> w(a, number);
+    if (w.of.count > 0) f(number, w);
+  }
+}
+
 template <class Dim>
 __global__ void __launch_bounds__(kWarps* kWarp) scores_kernel(Neighborhood a, Scratch s) {
   using P = Part<Dim>;
   const uint32_t lane = lane_id();
-  for_windows(a, [&](uint32_t number) {
-    const Window<Dim> w(a, number);
-    if (w.of.count == 0) return;
+  for_windows<Dim>(a, [&](uint32_t number, const Window<Dim>& w) {
     const P& part = w.part;
     typename Window<Dim>::V v(part, w.entity(w.of.head));
 
@@ -193,9 +194,7 @@ template <class Dim>
 __global__ void __launch_bounds__(kWarps* kWarp) sums_kernel(Neighborhood a, Scratch s) {
   using P = Part<Dim>;
   const double c = a.curvature, sharpness = *a.scale / a.temperature;
-  for_windows(a, [&](uint32_t number) {
-    const Window<Dim> w(a, number);
-    if (w.of.count == 0) return;
+  for_windows<Dim>(a, [&](uint32_t number, const Window<Dim>& w) {
     const P& part = w.part;
     const uint32_t i = w.of.place, lane = lane_id();
     const Nearest nearest = a.attention ? nearest_of(s, number - w.of.first / kWindow, windows_of(w.of.degree)) : Nearest{0, 0};
@@ -386,9 +385,7 @@ template <class Dim>
 __global__ void __launch_bounds__(kWarps* kWarp) tails_kernel(Neighborhood a, Scratch s) {
   using P = Part<Dim>;
   const double c = a.curvature, sharpness = *a.scale / a.temperature;
-  for_windows(a, [&](uint32_t number) {
-    const Window<Dim> w(a, number);
-    if (w.of.count == 0) return;
+  for_windows<Dim>(a, [&](uint32_t number, const Window<Dim>& w) {
     const P& part = w.part;
     const HeadFrame frame = s.frames[w.of.place];
     const double o_gap = a.entity_gap[frame.origin];
@@ -466,9 +463,7 @@ template <class Dim>
 __global__ void __launch_bounds__(kWarps* kWarp, Part<Dim>::kWhole ? 2 : 1) groups_kernel(Neighborhood a, Scratch s) {
   using P = Part<Dim>;
   const double c = a.curvature;
-  for_windows(a, [&](uint32_t number) {
-    const Window<Dim> w(a, number);
-    if (w.of.count == 0) return;
+  for_windows<Dim>(a, [&](uint32_t number, const Window<Dim>& w) {
     const P& part = w.part;
     const uint32_t lane = lane_id(), beyond = windows_beyond(a, number, w.of);
     const bool carried = w.of.carried > 0;  // the first triples belong to a group of an earlier window

@@ -67,7 +67,7 @@ class DeviceGraph {
       degrees[item] = end - begin;
       for (uint32_t t = begin; t < end; ++t) {
         triple_items.push_back(item), triple_positions.push_back(t - begin);
-        if (graph.tails[t] < items) item_tails.push_back(t - begin);
+        if (graph.tails[t] < items && !backend.wants_windows()) item_tails.push_back(t - begin);  // windows are walked whole
         if (t > begin && graph.relations[t] == graph.relations[t - 1]) continue;
         group_rows.push_back(graph.relations[t]), group_items.push_back(item), group_positions.push_back(counts[item]++);
       }

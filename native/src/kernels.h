@@ -405,7 +405,7 @@ struct Hypergradient {
   const float* entities;   // [entities, dim]
   const float* relations;  // [relations, dim]; null without attention
   GraphView graph;
-  ItemTails item_tails;
+  ItemTails item_tails;  // unused where the backend wants windows
   const uint32_t* heads;
   const uint32_t* head_count;          // [1]
   const uint32_t* occurrence_offsets;  // [head_count + 1] count_v

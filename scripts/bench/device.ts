@@ -123,7 +123,9 @@ function peers(): Table {
         `${digits(millisecondsPerStep.median / ours)} ×`,
       ]),
     ],
-    notes: ['Ours in that run was the last turn of the table above, which is slower than the code as it stands.'],
+    notes: [
+      'Ours in that run was the last turn of the table above, which is slower than the code as it stands. PyTorch: `python3 scripts/bench/peers/hyper_know.py --mode time --device cuda --variants eager,padded,graph --steps 100 --export FOLDER`, where `export.ts --shape last-fm` has written.',
+    ],
   };
 }
 
@@ -133,6 +135,16 @@ function hubs(): Table {
     title: 'Entity gradients of a batch, the hottest tail in 3,000 triples of 26,178 (`hub_tails`; in the first and in the last turn)',
     columns: ['', 'ms, first', 'ms, last', 'numbers that change from run to run'],
     rows: Object.keys(last).map((name) => [name, digits(first[name]!.median), digits(last[name]!.median), digits(last[name]!.changing)]),
+  };
+}
+
+function topK(): Table {
+  const { command, users, contenders } = read<{ command: string; users: number; contenders: { secondsPerQuery: Spread }[] }>('topk');
+  const { median, smallest, largest } = contenders[0]!.secondsPerQuery;
+  return {
+    title: `Ranking all users of amazon-book's size once, copies to and from the card included: \`${command}\``,
+    columns: ['users', 'ms (smallest – largest)', 'aim, ms'],
+    rows: [[digits(users), `${ms(users * median)} (${ms(users * smallest)} – ${ms(users * largest)})`, '8']],
   };
 }
 
@@ -176,7 +188,7 @@ function meanOf(values: readonly number[]): { mean: number; sd: number } {
 
 export function section(): string {
   const { device, driver, command, turns } = read<{ device: string; driver: string; command: string; turns: Turn[] }>('turns');
-  const tables = [epochs(turns), tried(turns), kernels(), peers(), hubs(), ...quality()];
+  const tables = [epochs(turns), tried(turns), kernels(), peers(), hubs(), topK(), ...quality()];
   const head = `${device}, driver ${driver}; \`${command}\`. [results/h200](results/h200/README.md) has the raw documents and what they leave open.`;
   return [HEADING, '', head, '', ...tables.map(markdownOf)].join('\n').trimEnd();
 }
