@@ -55,7 +55,7 @@ memory(
     atLeast(of({ averaging: true }).parameters, rows * (6 * dim * 4 + 16) + items * 12);
     atLeast(of({ adam: 'exact' }).parameters, rows * (4 * dim * 4 + 12) + items * 16);
     const { graph: held, batch, host, parameters, total } = of({});
-    assert.ok(held > 4 * (3 * graph.tails.length + 2 * interactions.items.length));
+    assert.ok(held > 4 * (2 * graph.tails.length + 2 * interactions.items.length));
     assert.is(total, parameters + batch + held + host);
   },
 );

@@ -51,6 +51,10 @@ class Backend {
   virtual uint32_t incidence_chunk() const { return kMostChunk; }
   // Whether `neighborhood` works on windows of triples, so that having them made beside the step before is worth it.
   virtual bool wants_windows() const { return false; }
+  // Whether its TripleGradients stand in TailOrder, which head_lists then makes.
+  virtual bool wants_tail_order() const { return false; }
+  // How many RelationSums `neighborhood` is best asked for; 0: none.
+  virtual uint32_t relation_sums(uint32_t /* relations */) const { return 0; }
   // Bytes that `neighborhood` of as many heads as a.capacity, with `triples` triples among them, wants at a.scratch.
   virtual size_t neighborhood_scratch(const Neighborhood&, uint64_t /* triples */) const { return 0; }
   // Whether kernels can work in memory that did not come from `allocate`.

@@ -142,26 +142,30 @@ void neighborhood_gradient(Backend& backend, Rows entities, Rows relations, uint
   Buffer<uint32_t> triple_offsets(backend, size_t{heads_n} + 1), group_offsets(backend, size_t{heads_n} + 1);
   Buffer<uint8_t> marks(backend, entities.count);
   marks.fill(0);
+  const TailLists tails(backend, entities.count, triples);
   backend.head_lists({device_graph.view(), device_graph.group_counts(), heads.rows(), heads.count(), heads_n, triple_offsets.data(),
-                      group_offsets.data(), marks.data(), nullptr});
+                      group_offsets.data(), marks.data(), nullptr, entities.count, tails.order()});
   touched.group(backend, keys.data(), heads_n, marks.data());
 
   const size_t rows = size_t{heads_n} * dim;
-  Buffer<float> group_gradient(backend, size_t{groups} * dim);
+  const size_t sums_n = backend.relation_sums(relations.count);
+  Buffer<double> sum_rows(backend, sums_n * relations.count * dim);
+  const RelationSums sums = sums_n ? RelationSums{sum_rows.data(), static_cast<uint32_t>(sums_n), relations.count, weight.data()} : RelationSums{};
+  Buffer<float> group_gradient(backend, sums_n ? 0 : size_t{groups} * dim);
   Buffer<double> head_gradient(backend, rows), midpoint_gradient(backend, rows), scale_gradient(backend, heads_n), distance(backend, heads_n);
   Buffer<TripleGradient> tape_triples(backend, triples);
   const NeighborhoodTape tape{head_gradient.data(), midpoint_gradient.data(), tape_triples.data(), group_gradient.data(), scale_gradient.data()};
   neighborhood_with_scratch(backend, {e.data(), e_gap.data(), r.data(), r_gap.data(), device_graph.view(), heads.rows(), heads.count(), heads_n,
                                       triple_offsets.data(), group_offsets.data(), dim, curvature, scale.data(), true, nullptr, nullptr,
-                                      distance.data(), tape, nullptr, triples, nullptr, temperature});
+                                      distance.data(), tape, nullptr, triples, nullptr, temperature, sums, tails.order()});
   const Incidence in_edges = device_graph.in_edges(), relation_groups = device_graph.relation_groups();
   Buffer<double> partial(backend, size_t{std::max(in_edges.chunks, relation_groups.chunks)} * dim);
   Buffer<float> entity_rows(backend, size_t{touched.capacity()} * dim), relation_rows(backend, size_t{relations.count} * dim);
-  backend.entity_gradient({e.data(), r.data(), device_graph.view(), in_edges, heads.slot(), triple_offsets.data(), weight.data(), tape,
-                           nullptr, nullptr, touched.rows(), touched.count(), touched.slot(), touched.capacity(), graph.items, dim,
-                           partial.data(), entity_rows.data()});
+  backend.entity_gradient({e.data(), r.data(), device_graph.view(), in_edges, heads.rows(), heads.count(), heads.slot(), triple_offsets.data(),
+                           weight.data(), tape, nullptr, nullptr, touched.rows(), touched.count(), touched.slot(), touched.capacity(),
+                           graph.items, entities.count, dim, partial.data(), entity_rows.data(), tails.order()});
   backend.relation_gradient({relation_groups, heads.slot(), group_offsets.data(), weight.data(), group_gradient.data(), dim, partial.data(),
-                             relation_rows.data()});
+                             relation_rows.data(), sums});
   relation_rows.download(grad_relations);
   uint32_t touched_n = 0;
   backend.download(&touched_n, touched.count(), sizeof(touched_n));

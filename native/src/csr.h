@@ -1,5 +1,6 @@
 #pragma once
-// The knowledge graph on a backend: item → triples as given, and the two transposed views that gradients are gathered along.
+// The knowledge graph on a backend: item → triples as given, and the two transposed views that gradients are gathered along where the backend
+// has no order of its own for them.
 #include <algorithm>
 #include <cstdint>
 #include <functional>
@@ -75,8 +76,8 @@ class DeviceGraph {
     }
     offsets_ = {backend, graph.offsets}, relations_ = {backend, graph.relations}, tails_ = {backend, graph.tails};
     group_counts_ = {backend, counts}, item_tail_offsets_ = {backend, item_tail_offsets}, item_tails_ = {backend, item_tails};
-    in_edges_ = {backend, entities, triple_rows, triple_items, triple_positions, graph.relations};
-    relation_groups_ = {backend, relations, group_rows, group_items, group_positions, {}};
+    if (!backend.wants_tail_order()) in_edges_ = {backend, entities, triple_rows, triple_items, triple_positions, graph.relations};
+    if (backend.relation_sums(relations) == 0) relation_groups_ = {backend, relations, group_rows, group_items, group_positions, {}};
     degrees_ = std::move(degrees), counts_ = std::move(counts);
   }
 

@@ -127,6 +127,18 @@ constexpr uint32_t kWindow = 32;
 HK_HOST_DEVICE constexpr uint32_t windows_before(uint32_t triple_offset, uint32_t place) { return triple_offset / kWindow + place; }
 constexpr uint64_t most_windows(uint64_t heads, uint64_t triples) { return triples / kWindow + heads + 1; }
 
+// The triples of a batch in the order of their tails, those of one tail in the order of the heads: for a backend that leaves what entities are
+// owed in the order in which it is collected.
+struct TailEntry {
+  uint32_t slot;  // the head, by its place among the heads
+  uint32_t relation;
+};
+struct TailOrder {
+  uint32_t* offsets;   // [entities + 1] the triples of each tail
+  uint32_t* places;    // [triples] where each of the heads' triples, in the order of the heads, stands
+  TailEntry* entries;  // [triples] by place
+};
+
 // For the distinct positive items (heads) of a batch: where their triples and relation groups start among those of the batch. Marks
 // heads' tails.
 struct HeadLists {
@@ -139,6 +151,8 @@ struct HeadLists {
   uint32_t* group_offsets;   // [capacity + 1] out
   uint8_t* marks;            // [entities] out: 1 for each tail; may be null
   TripleWindow* windows;     // [windows_before(triple_offsets[heads], heads)] out; may be null
+  uint32_t entities = 0;
+  TailOrder order{};         // out, where the backend wants it; may be null
 };
 
 // weight of head v: σ(β_v)·count_v, or fixed_weight·count_v.
@@ -194,9 +208,18 @@ struct TripleGradient {
 struct NeighborhoodTape {
   double* head_gradient;      // [heads, dim] ∂L_K(v)/∂v; with a self-loop it nearly cancels against the tail's, so float64
   double* midpoint_gradient;  // [heads, dim] g_M = ∂L_K(v)/∂M, M = Σ a_t·2t/A_t
-  TripleGradient* triples;    // [triples of the heads]
-  float* relation_gradient;   // [groups of the heads, dim] ∂L_K(v)/∂r of the group's relation
+  TripleGradient* triples;    // [triples of the heads], in their order or in TailOrder
+  float* relation_gradient;   // [groups of the heads, dim] ∂L_K(v)/∂r of the group's relation; unused with RelationSums
   double* scale_gradient;     // [heads] ∂L_K(v)/∂scale
+  uint8_t* tame = nullptr;    // [heads] 1: nothing of the head is near the boundary, so that sums may be taken in float32; null: none may
+};
+
+// What a backend that goes through the heads in order leaves in the place of the tape's relation_gradient: sums over ranges of heads, of which
+// there are as many as Backend::relation_sums says.
+struct RelationSums {
+  double* rows;          // [count, relations, dim] Σ weight_v·∂L_K(v)/∂r over the range's heads; null: the tape has a row per group
+  uint32_t count, relations;
+  const double* weight;  // [heads]
 };
 
 // For each head v: attention a_t = exp(−scale/temperature·(d(v ⊕ r, t) − the smallest of these)) (or 1; ball.h), Einstein midpoint n_v,
@@ -226,6 +249,8 @@ struct Neighborhood {
   uint64_t triples;             // at least as many as the heads have
   void* scratch;          // what Backend::neighborhood_scratch asks for
   double temperature = 1;  // of the attention
+  RelationSums sums{};
+  TailOrder order{};  // of HeadLists, where the backend wants it
 };
 
 // Adds weight_v·∂L_K(v) of all heads to the rows of the entities they touch, and the ranking part of items:
@@ -234,7 +259,9 @@ struct EntityGradient {
   const float* entities;   // [entities, dim]
   const float* relations;  // [relations, dim]; null without attention
   GraphView graph;
-  Incidence in_edges;           // rows = entities
+  Incidence in_edges;           // rows = entities; unused where the backend wants the tails' order
+  const uint32_t* heads;        // [head_count]
+  const uint32_t* head_count;   // [1]
   const uint32_t* head_slot;    // [items]
   const uint32_t* triple_offsets;  // [heads + 1]
   const double* weight;         // [heads]
@@ -244,14 +271,15 @@ struct EntityGradient {
   const uint32_t* rows;         // [capacity] touched entities, ascending
   const uint32_t* row_count;    // [1]
   const uint32_t* row_slot;     // [entities] place in rows, or kNone
-  uint32_t capacity, items, dim;
+  uint32_t capacity, items, entity_count, dim;
   double* partial;  // [chunks, dim] scratch
   float* gradient;  // [capacity, dim] out
+  TailOrder order{};  // of HeadLists, where the backend wants it
 };
 
 // gradient[r] = Σ weight_v·∂L_K(v)/∂r over the batch's groups of relation r.
 struct RelationGradient {
-  Incidence groups;            // rows = relations
+  Incidence groups;            // rows = relations; unused with sums
   const uint32_t* head_slot;   // [items]
   const uint32_t* group_offsets;  // [heads + 1]
   const double* weight;        // [heads]
@@ -259,6 +287,7 @@ struct RelationGradient {
   uint32_t dim;
   double* partial;  // [chunks, dim] scratch
   float* gradient;  // [relations, dim] out
+  RelationSums sums{};
 };
 
 // ───────────────────────────── ranking, Eq. 3 ─────────────────────────────
@@ -419,6 +448,7 @@ struct Hypergradient {
   const TripleWindow* windows;  // of HeadLists; unused where the backend wants none
   double* partial;              // [windows] scratch
   float* gradient;              // [capacity] out, per head
+  TailOrder order{};            // of HeadLists, where the backend wants it
 };
 
 // ───────────────────────────── optimiser ─────────────────────────────

@@ -11,6 +11,8 @@ class PlanningBackend final : public Backend {
   // In the place of `real`.
   explicit PlanningBackend(const Backend& real) : real_(real) {}
   uint32_t incidence_chunk() const override { return real_.incidence_chunk(); }
+  bool wants_tail_order() const override { return real_.wants_tail_order(); }
+  uint32_t relation_sums(uint32_t relations) const override { return real_.relation_sums(relations); }
   bool wants_windows() const override { return real_.wants_windows(); }
   size_t neighborhood_scratch(const Neighborhood& a, uint64_t triples) const override { return real_.neighborhood_scratch(a, triples); }
   // Of all blocks so far, in the units in which a GPU's memory is handed out.

@@ -49,6 +49,13 @@ void BatchRows::group(Backend& backend, const Batch& batch, RowList* heads) {
   backend.group_rows(all);
 }
 
+TailLists::TailLists(Backend& backend, uint32_t entities, uint32_t triples) {
+  if (!backend.wants_tail_order()) return;
+  offsets_ = {backend, size_t{entities} + 1};
+  places_ = {backend, triples}, entries_ = {backend, triples};
+  order_ = {offsets_.data(), places_.data(), entries_.data()};
+}
+
 BatchLists::BatchLists(Backend& backend, const DeviceGraph& graph, const StepShape& shape, bool knowledge)
     : knowledge_(knowledge),
       rows_(backend, shape),
@@ -57,7 +64,8 @@ BatchLists::BatchLists(Backend& backend, const DeviceGraph& graph, const StepSha
       marks_(backend, knowledge ? shape.entities : 1),
       triple_offsets_(backend, knowledge ? size_t{heads_.capacity()} + 1 : 1),
       group_offsets_(backend, knowledge ? size_t{heads_.capacity()} + 1 : 1),
-      windows_(backend, knowledge && backend.wants_windows() ? most_windows(heads_.capacity(), graph.most_triples(shape.batch)) : 0) {
+      windows_(backend, knowledge && backend.wants_windows() ? most_windows(heads_.capacity(), graph.most_triples(shape.batch)) : 0),
+      tails_(backend, shape.entities, knowledge ? graph.most_triples(shape.batch) : 0) {
   marks_.fill(0);
 }
 
@@ -65,7 +73,7 @@ void BatchLists::build(Backend& backend, const DeviceGraph& graph, const Batch& 
   rows_.group(backend, batch, knowledge_ ? &heads_ : nullptr);
   if (!knowledge_) return;
   backend.head_lists({graph.view(), graph.group_counts(), heads_.rows(), heads_.count(), heads_.capacity(), triple_offsets_.data(),
-                      group_offsets_.data(), marks_.data(), windows_.size() ? windows_.data() : nullptr});
+                      group_offsets_.data(), marks_.data(), windows_.size() ? windows_.data() : nullptr, static_cast<uint32_t>(marks_.size()), tails_.order()});
   touched_.group(backend, batch.item_keys.data(), batch.key_count(), marks_.data());
 }
 
@@ -75,10 +83,14 @@ Step::Step(Backend& backend, const DeviceGraph& graph, const StepShape& shape, c
   const size_t users = std::min(shape.users, shape.batch), items = std::min(shape.entities, shape.item_keys());
   const size_t heads = options.knowledge ? std::min(shape.items, shape.batch) : 0;
   const size_t triples = options.knowledge ? graph.most_triples(shape.batch) : 0;
-  const size_t groups = options.knowledge && options.attention ? graph.most_groups(shape.batch) : 0;
+  const bool attention = options.knowledge && options.attention;
+  const size_t sums = attention ? backend.relation_sums(shape.relations) : 0;
+  const size_t groups = attention && sums == 0 ? graph.most_groups(shape.batch) : 0;
   weight_ = {backend, heads}, head_distance_ = {backend, heads};
   tape_head_gradient_ = {backend, heads * dim}, tape_midpoint_gradient_ = {backend, heads * dim};
   tape_scale_gradient_ = {backend, heads}, tape_triples_ = {backend, triples}, tape_relation_gradient_ = {backend, groups * dim};
+  relation_sums_ = {backend, sums * shape.relations * dim};
+  if (options.float32_sums) tape_tame_ = {backend, heads}, tape_tame_.fill(0);
   Neighborhood largest{};
   largest.capacity = static_cast<uint32_t>(heads), largest.dim = shape.dim, largest.tape = tape();
   neighborhood_scratch_ = {backend, options.knowledge ? backend.neighborhood_scratch(largest, triples) : 0};
@@ -102,7 +114,8 @@ Step::Step(Backend& backend, const DeviceGraph& graph, const StepShape& shape, c
 
 NeighborhoodTape Step::tape() {
   return {tape_head_gradient_.data(), tape_midpoint_gradient_.data(), tape_triples_.data(),
-          options_.attention ? tape_relation_gradient_.data() : nullptr, tape_scale_gradient_.data()};
+          options_.attention ? tape_relation_gradient_.data() : nullptr, tape_scale_gradient_.data(),
+          tape_tame_.size() ? tape_tame_.data() : nullptr};
 }
 
 void Step::ranking_loss(const PointTable& users, const PointTable& items, const Batch& batch, const double* scale, float* loss,
@@ -130,6 +143,12 @@ void Step::ranking_gradient(const PointTable& users, const PointTable& items, co
   }
 }
 
+RelationSums Step::sums() {
+  if (relation_sums_.size() == 0) return {};
+  return {relation_sums_.data(), static_cast<uint32_t>(relation_sums_.size() / (size_t{shape_.relations} * shape_.dim)), shape_.relations,
+          weight_.data()};
+}
+
 void Step::inner(const StepTables& tables, const Batch& batch, const BatchLists& lists, bool learn_scale) {
   const uint32_t dim = shape_.dim;
   const PointTable users{tables.users.points, nullptr, tables.users.gap, nullptr};
@@ -147,22 +166,27 @@ void Step::inner(const StepTables& tables, const Batch& batch, const BatchLists&
     backend_.neighborhood({tables.entities.points, tables.entities.gap, relations, tables.relations.gap, graph_.view(), heads.rows(),
                            heads.count(), heads.capacity(), lists.triple_offsets(), lists.group_offsets(), dim, options_.curvature,
                            tables.scale, options_.attention, nullptr, nullptr, head_distance_.data(), tape(), lists.windows(), tape_triples_.size(),
-                           neighborhood_scratch_.data(), options_.temperature});
+                           neighborhood_scratch_.data(), options_.temperature, sums(), lists.tail_order()});
   };
   const auto weigh = [&] {
     backend_.head_weights(
         {heads.rows(), heads.count(), heads.offsets(), heads.capacity(), tables.beta, options_.knowledge_weight, weight_.data()});
   };
-  backend_.branches({neighborhoods, rank, weigh});
+  if (sums().rows) {
+    weigh();
+    backend_.branches({neighborhoods, rank});
+  } else {
+    backend_.branches({neighborhoods, rank, weigh});
+  }
 
   const auto of_entities = [&] {
-    backend_.entity_gradient({tables.entities.points, relations, graph_.view(), graph_.in_edges(), heads.slot(), lists.triple_offsets(),
-                              weight_.data(), tape(), lists.rows().items.slot(), item_gradient_.data(), touched.rows(), touched.count(),
-                              touched.slot(), touched.capacity(), shape_.items, dim, entity_partial_.data(), entity_gradient_.data()});
+    backend_.entity_gradient({tables.entities.points, relations, graph_.view(), graph_.in_edges(), heads.rows(), heads.count(), heads.slot(),
+                              lists.triple_offsets(), weight_.data(), tape(), lists.rows().items.slot(), item_gradient_.data(), touched.rows(), touched.count(),
+                              touched.slot(), touched.capacity(), shape_.items, shape_.entities, dim, entity_partial_.data(), entity_gradient_.data(), lists.tail_order()});
   };
   const auto of_relations = [&] {
     backend_.relation_gradient({graph_.relation_groups(), heads.slot(), lists.group_offsets(), weight_.data(), tape_relation_gradient_.data(),
-                                dim, relation_partial_.data(), relation_gradient_.data()});
+                                dim, relation_partial_.data(), relation_gradient_.data(), sums()});
   };
   if (options_.attention)
     backend_.branches({of_entities, of_relations});
@@ -199,7 +223,7 @@ void Step::outer(const StepTables& tables, const BatchLists& lists, const Batch&
   backend_.hypergradient({tables.entities.points, options_.attention ? tables.relations.points : nullptr, graph_.view(), graph_.item_tails(),
                           heads.rows(), heads.count(), heads.offsets(), lists.triple_offsets(), tape(), tables.beta, options_.inner_learning_rate,
                           outer.items.slot(), outer_gradient_.data(), heads.capacity(), dim, lists.windows(), hypergradient_partial_.data(),
-                          hypergradient_.data()});
+                          hypergradient_.data(), lists.tail_order()});
 }
 
 }  // namespace hk

@@ -28,6 +28,7 @@ struct StepOptions {
   double knowledge_weight;  // σ(β_v) where beta is null
   double inner_learning_rate;  // α
   double temperature = 1;      // of the attention
+  bool float32_sums = false;   // where nothing of a head is near the boundary, sums over its triples may be taken in float32
 };
 
 // The parameters a step reads. `points` and `gap` of each table; `parameters` for the lookahead.
@@ -86,6 +87,18 @@ struct BatchRows {
   RowList users, items;  // items: rows of the entity table
 };
 
+// A TailOrder and its memory; null where the backend does not want one.
+class TailLists {
+ public:
+  TailLists(Backend& backend, uint32_t entities, uint32_t triples);
+  TailOrder order() const { return order_; }
+
+ private:
+  Buffer<uint32_t> offsets_, places_;
+  Buffer<TailEntry> entries_;
+  TailOrder order_{};
+};
+
 // Everything a step needs to know of its batch that no parameter has a part in, so that it can be built beside the step before.
 class BatchLists {
  public:
@@ -98,6 +111,7 @@ class BatchLists {
   const RowList& touched() const { return knowledge_ ? touched_ : rows_.items; }
   const uint32_t* triple_offsets() const { return triple_offsets_.data(); }  // [heads + 1]
   const uint32_t* group_offsets() const { return group_offsets_.data(); }
+  TailOrder tail_order() const { return tails_.order(); }
   const TripleWindow* windows() const { return windows_.size() ? windows_.data() : nullptr; }
 
  private:
@@ -107,6 +121,7 @@ class BatchLists {
   Buffer<uint8_t> marks_;
   Buffer<uint32_t> triple_offsets_, group_offsets_;
   Buffer<TripleWindow> windows_;
+  TailLists tails_;
 };
 
 class Step {
@@ -135,6 +150,7 @@ class Step {
 
  private:
   NeighborhoodTape tape();
+  RelationSums sums();
   // L_R of the samples and what its gradients are made of; of the inner batch or, on the lookahead's tables, of the outer.
   void ranking_loss(const PointTable& users, const PointTable& items, const Batch& batch, const double* scale, float* loss,
                     double* scale_gradient);
@@ -150,6 +166,7 @@ class Step {
   Buffer<float> tape_relation_gradient_;
   Buffer<double> tape_head_gradient_, tape_midpoint_gradient_, tape_scale_gradient_;
   Buffer<TripleGradient> tape_triples_;
+  Buffer<uint8_t> tape_tame_;
   Buffer<uint8_t> neighborhood_scratch_;
   Buffer<double> hypergradient_partial_;
   Buffer<float> loss_;
@@ -159,7 +176,7 @@ class Step {
   Buffer<double> softmax_partial_;
   Buffer<double> sample_scale_gradient_;
   Buffer<float> user_gradient_, item_gradient_, entity_gradient_, relation_gradient_, hypergradient_;
-  Buffer<double> entity_partial_, relation_partial_;
+  Buffer<double> entity_partial_, relation_partial_, relation_sums_;
   // the lookahead, float64
   Buffer<double> ahead_users_, ahead_user_points_, ahead_user_gap_, ahead_items_, ahead_item_points_, ahead_item_gap_, outer_gradient_;
 };

@@ -29,6 +29,8 @@ class TimedBackend final : public Backend {
   bool shares_host_memory() const override { return inner_->shares_host_memory(); }
   uint32_t incidence_chunk() const override { return inner_->incidence_chunk(); }
   size_t neighborhood_scratch(const Neighborhood& a, uint64_t triples) const override { return inner_->neighborhood_scratch(a, triples); }
+  bool wants_tail_order() const override { return inner_->wants_tail_order(); }
+  uint32_t relation_sums(uint32_t relations) const override { return inner_->relation_sums(relations); }
   bool wants_windows() const override { return inner_->wants_windows(); }
   bool runs_side_by_side() const override { return inner_->runs_side_by_side(); }
 

@@ -20,6 +20,7 @@
 #include "../../src/buffer.h"
 #include "../../src/cpu/cpu_backend.h"
 #include "../../src/csr.h"
+#include "../../src/step.h"
 #include "../../src/error.h"
 #include "../../src/philox.h"
 #if defined(HK_CUDA_ON_HOST)
@@ -130,7 +131,7 @@ void keep(Results& results, const std::string& name, const Buffer<T>& buffer, si
   results.push_back(std::move(r));
 }
 
-constexpr double kExact = 0, kFloat = 3e-6, kDouble = 1e-9;
+constexpr double kExact = 0, kFloat = 3e-6, kDouble = 1e-9, kSingle = 2e-5;
 
 // Distinct rows of a batch, as the training step keeps them.
 struct List {
@@ -329,6 +330,7 @@ Results exercise(Backend& b, const Case& c, const World& w) {
   Buffer<uint8_t> marks(b, c.entities);
   marks.fill(0);
   const Buffer<float> beta(b, w.beta);
+  const TailLists tails(b, c.entities, graph.most_triples(heads.capacity));
   for (uint32_t epoch = 0; epoch < 2; ++epoch) {
     const std::string at = epoch ? " 1" : " 0";
     b.sample({interaction_users.data(), train_offsets.data(), train_items.data(), interactions, c.items, 99, state.at(epoch, epoch ? interactions - n - n / 2 : 3, 0),
@@ -339,7 +341,7 @@ Results exercise(Backend& b, const Case& c, const World& w) {
     b.group_rows({{user_list.groups(user_keys.data(), n), item_list.groups(item_keys.data(), 2 * n), heads.groups(positives.data(), n)}, 3});
     user_list.keep_all(out, "group_rows users" + at, n), item_list.keep_all(out, "group_rows items" + at, 2 * n);
     b.head_lists({graph.view(), graph.group_counts(), heads.unique.data(), heads.count.data(), heads.capacity, triple_offsets.data(),
-                  group_offsets.data(), marks.data(), listed_windows});
+                  group_offsets.data(), marks.data(), listed_windows, c.entities, tails.order()});
     b.head_weights({heads.unique.data(), heads.count.data(), epoch ? heads.offsets.data() : nullptr, heads.capacity,
                     epoch ? beta.data() : nullptr, 0.25, weight.data()});
     const uint32_t count = heads.count.first();
@@ -384,36 +386,50 @@ Results exercise(Backend& b, const Case& c, const World& w) {
   Buffer<double> head_gradient(b, size_t{heads.capacity} * dim), midpoint_gradient(b, size_t{heads.capacity} * dim);
   Buffer<double> distance(b, heads.capacity), head_scale_gradient(b, heads.capacity);
   Buffer<TripleGradient> triple_gradients(b, triples);
-  const NeighborhoodTape head_tape{head_gradient.data(), midpoint_gradient.data(), triple_gradients.data(),
+  NeighborhoodTape head_tape{head_gradient.data(), midpoint_gradient.data(), triple_gradients.data(),
                                    c.attention ? group_gradient.data() : nullptr, head_scale_gradient.data()};
+  const uint32_t sum_count = c.attention ? b.relation_sums(c.relations) : 0;
+  Buffer<double> sum_rows(b, size_t{sum_count} * c.relations * dim);
+  const RelationSums sums = sum_count ? RelationSums{sum_rows.data(), sum_count, c.relations, weight.data()} : RelationSums{};
+  Buffer<uint8_t> tame(b, heads.capacity);
+  Buffer<double> partial(b, size_t{std::max(graph.in_edges().chunks, graph.relation_groups().chunks)} * dim);
   uint32_t head_triples = 0;
   b.download(&head_triples, triple_offsets.data() + head_count, sizeof(head_triples));
-  for (const bool with_tape : {false, true}) {
-    const std::string at = with_tape ? " with tape" : "";
+  // Without gradients; with sums in float32 where a backend takes them so; and last, for what follows, in float64.
+  for (const char* way : {"", " in float32", " with tape"}) {
+    const std::string at = way;
+    const bool with_tape = !at.empty(), in_float32 = at == " in float32";
+    tame.fill(0), head_tape.tame = in_float32 ? tame.data() : nullptr;
+    const bool outputs = !in_float32;  // with these, passes are in float64
     Neighborhood a{entities.point_rows(), entities.gap.data(), relation_points, relations.gap.data(), graph.view(), heads.unique.data(),
                    heads.count.data(), heads.capacity, triple_offsets.data(), group_offsets.data(), dim, c.curvature, scale.data(),
-                   c.attention, midpoint.data(), weights.data(), distance.data(), with_tape ? head_tape : NeighborhoodTape{}, with_tape ? listed_windows : nullptr, triples, nullptr};
+                   c.attention, outputs ? midpoint.data() : nullptr, outputs ? weights.data() : nullptr, distance.data(),
+                   with_tape ? head_tape : NeighborhoodTape{}, with_tape ? listed_windows : nullptr, triples, nullptr};
     a.temperature = 1.7;
+    if (with_tape) a.sums = sums, a.order = tails.order();
     Buffer<uint8_t> scratch(b, b.neighborhood_scratch(a, triples));
     a.scratch = scratch.data();
     b.neighborhood(a);
-    keep(out, "neighborhood.midpoint" + at, midpoint, size_t{head_count} * dim, kFloat);
-    keep(out, "neighborhood.weights" + at, weights, head_triples, kFloat),
-        keep(out, "neighborhood.distance" + at, distance, head_count, kDouble);
-  }
-  keep(out, "neighborhood.head_gradient", head_gradient, size_t{head_count} * dim, kFloat);
-  keep(out, "neighborhood.midpoint_gradient", midpoint_gradient, size_t{head_count} * dim, 1e-8);
-  keep(out, "neighborhood.scale_gradient", head_scale_gradient, head_count, 1e-8);
-  Buffer<double> partial(b, size_t{std::max(graph.in_edges().chunks, graph.relation_groups().chunks)} * dim);
-  b.entity_gradient({entities.point_rows(), relation_points, graph.view(), graph.in_edges(), heads.slot.data(), triple_offsets.data(),
-                     weight.data(), head_tape, item_list.slot.data(), item_gradient.data(), touched.unique.data(), touched.count.data(),
-                     touched.slot.data(), touched.capacity, c.items, dim, partial.data(), entity_gradient.data()});
-  keep(out, "entity_gradient", entity_gradient, size_t{touched_count} * dim, kFloat);
-  if (c.attention) {
+    if (outputs) {
+      keep(out, "neighborhood.midpoint" + at, midpoint, size_t{head_count} * dim, kFloat);
+      keep(out, "neighborhood.weights" + at, weights, head_triples, kFloat);
+    }
+    keep(out, "neighborhood.distance" + at, distance, head_count, in_float32 ? kSingle : kDouble);
+    if (!with_tape) continue;
+    keep(out, "neighborhood.head_gradient" + at, head_gradient, size_t{head_count} * dim, in_float32 ? kSingle : kFloat);
+    keep(out, "neighborhood.midpoint_gradient" + at, midpoint_gradient, size_t{head_count} * dim, in_float32 ? kSingle : 1e-8);
+    keep(out, "neighborhood.scale_gradient" + at, head_scale_gradient, head_count, in_float32 ? kSingle : 1e-8);
+    b.entity_gradient({entities.point_rows(), relation_points, graph.view(), graph.in_edges(), heads.unique.data(), heads.count.data(),
+                       heads.slot.data(), triple_offsets.data(), weight.data(), head_tape, item_list.slot.data(), item_gradient.data(),
+                       touched.unique.data(), touched.count.data(), touched.slot.data(), touched.capacity, c.items, c.entities, dim,
+                       partial.data(), entity_gradient.data(), tails.order()});
+    keep(out, "entity_gradient" + at, entity_gradient, size_t{touched_count} * dim, in_float32 ? kSingle : kFloat);
+    if (!c.attention) continue;
     b.relation_gradient({graph.relation_groups(), heads.slot.data(), group_offsets.data(), weight.data(), group_gradient.data(), dim,
-                         partial.data(), relation_gradient.data()});
-    keep(out, "relation_gradient", relation_gradient, size_t{c.relations} * dim, kFloat);
+                         partial.data(), relation_gradient.data(), sums});
+    keep(out, "relation_gradient" + at, relation_gradient, size_t{c.relations} * dim, in_float32 ? kSingle : kFloat);
   }
+  head_tape.tame = nullptr;
 
   // Eq. 10–12.
   const double inner_rate = 1e-2;
@@ -446,7 +462,7 @@ Results exercise(Backend& b, const Case& c, const World& w) {
   Buffer<double> hypergradient_partial(b, windows.size());
   b.hypergradient({entities.point_rows(), relation_points, graph.view(), graph.item_tails(), heads.unique.data(), heads.count.data(), heads.offsets.data(),
                    triple_offsets.data(), head_tape, beta.data(), inner_rate, item_list.slot.data(), outer_gradient.data(), heads.capacity,
-                   dim, listed_windows, hypergradient_partial.data(), hypergradient.data()});
+                   dim, listed_windows, hypergradient_partial.data(), hypergradient.data(), tails.order()});
   keep(out, "hypergradient", hypergradient, head_count, 1e-5);
 
   if (c.entities <= 200) exercise_adam(b, c, w, adam, touched, item_list, entity_gradient, out);  // dense: every row, 39 times

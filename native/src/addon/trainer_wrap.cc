@@ -86,7 +86,7 @@ TrainerOptions options_from(const Config& c) {
   m.average = o.average_every > 0;
   o.time_kernels = c.boolean("timeKernels");
   o.step = {m.curvature, m.tangent, true, c.boolean("knowledge"), c.boolean("attention"), weight, c.number("innerLearningRate", 0, 1e30),
-            c.number("attentionTemperature", 1e-6, 1e6)};
+            c.number("attentionTemperature", 1e-6, 1e6), true};
 
   const Span<uint32_t> train_offsets = c.uint32("trainOffsets"), train_items = c.uint32("trainItems");
   check_length("trainOffsets", train_offsets.size, size_t{m.users} + 1, "one more than users");

@@ -1,6 +1,9 @@
 #pragma once
 // Backend over host memory: SIMD by run-time dispatch (isa.h), own threads (parallel.h). Results do not depend on the number of
 // threads: every row is written by one call, and sums over rows run in a fixed order.
+#include <algorithm>
+#include <vector>
+
 #include "../backend.h"
 #include "parallel.h"
 
@@ -18,6 +21,9 @@ class CpuBackend final : public Backend {
   void fill(void* memory, uint8_t byte, size_t bytes) override;
   void synchronize() override {}
   bool shares_host_memory() const override { return true; }
+  bool wants_tail_order() const override { return true; }
+  // Enough ranges to share out among threads, and fewer where there are so many relations that the sums would take more memory than the tables.
+  uint32_t relation_sums(uint32_t relations) const override { return std::clamp(32768 / std::max(1u, relations), 4u, 64u); }
 
   void sample(const Sample& a) override;
   void shared_negatives(const SharedNegatives& a) override;
@@ -47,6 +53,8 @@ class CpuBackend final : public Backend {
 
  private:
   ThreadPool pool_;
+  std::vector<uint32_t> tail_counts_, tail_totals_;  // of head_lists
+  std::vector<float> head_rows_;                     // of entity_gradient
 };
 
 }  // namespace hk

@@ -1,6 +1,6 @@
-// entity_gradient on the CPU: an entity-major gather. Each touched entity walks its incidences, keeps those whose item is a head of the batch
-// and adds their rows, with the columns of the sum in registers; chunks of hubs are summed first, each by one thread. The walk of a block of
-// rows comes before its sums, so that the rows to be added are already on their way from memory.
+// entity_gradient on the CPU: what the entities are owed stands in the order in which they collect it (TailOrder), so that only the rows of the heads
+// are read at random. Of heads that are tame, weight·g_M and weight·v are put side by side in float32 first, a table that the second-level cache
+// holds.
 #include <algorithm>
 #include <utility>
 #include <vector>
@@ -11,153 +11,176 @@
 namespace hk {
 namespace {
 
-constexpr uint32_t kBlock = 16;  // rows walked before they are summed
+constexpr uint32_t kPiece = 128;  // triples that are added up before their sum goes into float64
+constexpr uint32_t kAhead = 12;   // triples between the request for their heads' rows and their use
 
-// A triple of the batch whose tail is the entity at hand.
-struct Match {
-  uint32_t item, slot, relation;
-  const TripleGradient* triple;
-};
-
-// Rows of one precision with their factors.
-template <class X>
+// Rows with their factors.
+template <class Factor, class X, uint32_t kMost>
 struct Terms {
-  struct Term {
-    double factor;
-    const X* row;
-  };
-  std::vector<Term> terms;
+  uint32_t count = 0;
+  Factor factor[kMost];
+  const X* row[kMost];
 
-  void add(double factor, const X* row) { terms.push_back({factor, row}); }
+  HK_INLINE void add(double f, const X* r) { factor[count] = static_cast<Factor>(f), row[count++] = r; }
 };
 
-struct Workspace {
-  std::vector<uint32_t> incidences;
-  std::vector<Match> matches;
-  Terms<double> doubles;
-  Terms<float> floats;
+// The terms of a piece: two a triple, one a relation, the tail, and what else an entity gets.
+struct Piece {
+  Terms<float, float, 3 * kPiece + 2> singles;  // summed in float32
+  Terms<double, float, 2 * kPiece + 3> floats;
+  Terms<double, double, kPiece + 2> doubles;
+
+  void clear() { singles.count = floats.count = doubles.count = 0; }
 };
 
 // sum[i] += Σ factor·row at the i-th vector of columns from k. The indices are constants, so that the sums stay in registers.
-template <class S, int... kIndex, class X>
-HK_INLINE void add_terms(typename S::D* sum, const Terms<X>& terms, uint32_t k, std::integer_sequence<int, kIndex...>) {
-  for (const auto& [factor, row] : terms.terms) ((sum[kIndex] += factor * load<S>(row + k + kIndex * S::kD)), ...);
+template <class S, int... kIndex, class T>
+HK_INLINE void add_terms(typename S::D* sum, const T& terms, uint32_t k, std::integer_sequence<int, kIndex...>) {
+  for (uint32_t t = 0; t < terms.count; ++t) ((sum[kIndex] += terms.factor[t] * load<S>(terms.row[t] + k + kIndex * S::kD)), ...);
+}
+template <class S, int... kIndex, class T>
+HK_INLINE void add_singles(typename S::F* sum, const T& terms, uint32_t k, std::integer_sequence<int, kIndex...>) {
+  for (uint32_t t = 0; t < terms.count; ++t)
+    ((sum[kIndex] += terms.factor[t] * *reinterpret_cast<const typename S::F*>(terms.row[t] + k + kIndex * S::kF)), ...);
 }
 
-// out = Σ factor·row over both lists, at kVectors vectors of columns.
+// out = Σ factor·row over all terms, at kVectors vectors of floats.
 template <class S, int kVectors, class O>
-HK_INLINE void store_sum_at(O* out, const Workspace& w, uint32_t k) {
+HK_INLINE void store_sum_at(O* out, const Piece& piece, uint32_t k) {
   constexpr auto all = std::make_integer_sequence<int, kVectors>{};
-  typename S::D sum[kVectors] = {};
-  add_terms<S>(sum, w.doubles, k, all), add_terms<S>(sum, w.floats, k, all);
-  [&]<int... kIndex>(std::integer_sequence<int, kIndex...>) __attribute__((always_inline)) {
-    (store<S>(out + k + kIndex * S::kD, sum[kIndex]), ...);
-  }(all);
+  constexpr auto all_doubles = std::make_integer_sequence<int, 2 * kVectors>{};
+  typename S::F single[kVectors] = {};
+  add_singles<S>(single, piece.singles, k, all);
+  if constexpr (std::is_same_v<O, float>) {
+    if (piece.doubles.count == 0 && piece.floats.count == 0) {
+      for (int i = 0; i < kVectors; ++i) *reinterpret_cast<typename S::F*>(out + k + i * S::kF) = single[i];
+      return;
+    }
+  }
+  float singles[kVectors * S::kF];
+  for (int i = 0; i < kVectors; ++i) *reinterpret_cast<typename S::F*>(singles + i * S::kF) = single[i];
+  typename S::D sum[2 * kVectors];
+  for (int i = 0; i < 2 * kVectors; ++i) sum[i] = load<S>(singles + i * S::kD);
+  add_terms<S>(sum, piece.doubles, k, all_doubles), add_terms<S>(sum, piece.floats, k, all_doubles);
+  for (int i = 0; i < 2 * kVectors; ++i) store<S>(out + k + i * S::kD, sum[i]);
 }
 
 template <class S, class O>
-HK_INLINE void store_sum(O* out, const Workspace& w, uint32_t dim) {
-  constexpr int kVectors = 8;
+HK_INLINE void store_sum(O* out, const Piece& piece, uint32_t dim) {
+  constexpr int kVectors = 4;
   uint32_t k = 0;
-  for (; k + kVectors * S::kD <= dim; k += kVectors * S::kD) store_sum_at<S, kVectors>(out, w, k);
-  for (; k + S::kD <= dim; k += S::kD) store_sum_at<S, 1>(out, w, k);
+  for (; k + kVectors * S::kF <= dim; k += kVectors * S::kF) store_sum_at<S, kVectors>(out, piece, k);
+  for (; k + S::kF <= dim; k += S::kF) store_sum_at<S, 1>(out, piece, k);
   for (; k < dim; ++k) {
     double sum = 0;
-    for (const auto& [factor, row] : w.doubles.terms) sum += factor * row[k];
-    for (const auto& [factor, row] : w.floats.terms) sum += factor * static_cast<double>(row[k]);
+    const auto add = [&](const auto& terms) {
+      for (uint32_t t = 0; t < terms.count; ++t) sum += static_cast<double>(terms.factor[t]) * static_cast<double>(terms.row[t][k]);
+    };
+    add(piece.doubles), add(piece.floats), add(piece.singles);
     out[k] = static_cast<O>(sum);
   }
 }
 
-// Appends the matches among the incidences [begin, end) and asks for their rows. The walk has no branch: few incidences match, and which
-// ones cannot be guessed.
-HK_INLINE void find_matches(const EntityGradient& a, uint32_t begin, uint32_t end, Workspace& w) {
-  if (w.incidences.size() < end - begin) w.incidences.resize(end - begin);
-  uint32_t* const found = w.incidences.data();
-  uint32_t count = 0;
-  for (uint32_t k = begin; k < end; ++k) found[count] = k, count += a.head_slot[a.in_edges.items[k]] != kNone;
-  for (uint32_t i = 0; i < count; ++i) {
-    const uint32_t k = found[i], item = a.in_edges.items[k], slot = a.head_slot[item];
-    const TripleGradient* triple = a.tape.triples + a.triple_offsets[slot] + a.in_edges.positions[k];
-    w.matches.push_back({item, slot, a.relations ? a.in_edges.relations[k] : 0, triple});
-    __builtin_prefetch(triple);
-    prefetch_row(a.tape.midpoint_gradient + size_t{slot} * a.dim, a.dim * sizeof(double));
-    prefetch_row(a.entities + size_t{item} * a.dim, a.dim * sizeof(float));
+// weight·g_M and weight·v of each head that is tame.
+template <class S>
+HK_INLINE void pack_heads(const EntityGradient& a, float* rows, uint64_t begin, uint64_t end) {
+  for (uint64_t slot = begin; slot < end; ++slot) {
+    if (!a.tape.tame[slot]) continue;
+    scale_row<S>(rows + slot * 2 * a.dim, a.weight[slot], a.tape.midpoint_gradient + slot * a.dim, a.dim);
+    scale_row<S>(rows + (slot * 2 + 1) * a.dim, a.weight[slot], a.entities + size_t{a.heads[slot]} * a.dim, a.dim);
   }
 }
 
-// Terms of Σ weight·(on_midpoint·g_M + on_head·v + on_relation·r + on_tail·t) over the matches; a run of one relation is one term.
-HK_INLINE void add_matches(const EntityGradient& a, const Match* matches, size_t count, uint32_t entity, Workspace& w) {
+HK_INLINE void prefetch_head(const EntityGradient& a, const float* head_rows, uint32_t slot) {
+  if (head_rows != nullptr) return prefetch_row(head_rows + size_t{slot} * 2 * a.dim, 2 * a.dim * sizeof(float));
+  prefetch_row(a.tape.midpoint_gradient + size_t{slot} * a.dim, a.dim * sizeof(double));
+  prefetch_row(a.entities + size_t{a.heads[slot]} * a.dim, a.dim * sizeof(float));
+}
+
+// Terms of Σ weight·(on_midpoint·g_M + on_head·v + on_relation·r + on_tail·t) over the triples at [begin, end); a run of one relation is one term, and the
+// tail itself one. A tail or relation of a tame head is tame; its own terms are summed in float32 if all heads that owe them are.
+HK_INLINE void collect(const EntityGradient& a, const float* head_rows, uint32_t begin, uint32_t end, uint32_t entity, Piece& piece) {
+  const uint32_t most = a.order.offsets[a.entity_count];
   double on_tail = 0, on_relation = 0;
-  for (size_t k = 0; k < count; ++k) {
-    const auto [item, slot, relation, triple] = matches[k];
+  bool all_tame = true, run_tame = true;
+  for (uint32_t place = begin; place < end; ++place) {
+    if (place + kAhead < most) prefetch_head(a, head_rows, a.order.entries[place + kAhead].slot);
+    const auto [slot, relation] = a.order.entries[place];
+    const TripleGradient& triple = a.tape.triples[place];
     const double weight = a.weight[slot];
-    on_tail += weight * triple->on_tail, on_relation += weight * triple->on_relation;
-    w.doubles.add(weight * triple->on_midpoint, a.tape.midpoint_gradient + size_t{slot} * a.dim);
-    if (!a.relations) continue;
-    w.floats.add(weight * triple->on_head, a.entities + size_t{item} * a.dim);
-    if (k + 1 < count && matches[k + 1].relation == relation) continue;
-    w.floats.add(on_relation, a.relations + size_t{relation} * a.dim);
-    on_relation = 0;
+    const bool tame = head_rows != nullptr && a.tape.tame[slot];
+    all_tame = all_tame && tame, run_tame = run_tame && tame;
+    on_tail += weight * triple.on_tail, on_relation += weight * triple.on_relation;
+    if (tame) {
+      const float* const rows = head_rows + size_t{slot} * 2 * a.dim;
+      piece.singles.add(triple.on_midpoint, rows);
+      if (a.relations) piece.singles.add(triple.on_head, rows + a.dim);
+    } else {
+      piece.doubles.add(weight * triple.on_midpoint, a.tape.midpoint_gradient + size_t{slot} * a.dim);
+      if (a.relations) piece.floats.add(weight * triple.on_head, a.entities + size_t{a.heads[slot]} * a.dim);
+    }
+    if (!a.relations || (place + 1 < end && a.order.entries[place + 1].relation == relation)) continue;
+    const float* const row = a.relations + size_t{relation} * a.dim;
+    if (run_tame)
+      piece.singles.add(on_relation, row);
+    else
+      piece.floats.add(on_relation, row);
+    on_relation = 0, run_tame = true;
   }
-  if (count > 0) w.floats.add(on_tail, a.entities + size_t{entity} * a.dim);
+  if (begin == end) return;
+  const float* const tail = a.entities + size_t{entity} * a.dim;
+  if (all_tame)
+    piece.singles.add(on_tail, tail);
+  else
+    piece.floats.add(on_tail, tail);
 }
 
 template <class S>
-HK_INLINE void gather_chunks(const EntityGradient& a, uint64_t begin, uint64_t end) {
-  thread_local Workspace w;
-  for (uint64_t c = begin; c < end; ++c) {
-    const uint32_t entity = a.in_edges.chunk_rows[c];
-    if (a.row_slot[entity] == kNone) continue;
-    const uint32_t first = a.in_edges.offsets[entity] + (static_cast<uint32_t>(c) - a.in_edges.chunk_offsets[entity]) * a.in_edges.chunk;
-    w.matches.clear(), w.doubles.terms.clear(), w.floats.terms.clear();
-    find_matches(a, first, std::min(first + a.in_edges.chunk, a.in_edges.offsets[entity + 1]), w);
-    add_matches(a, w.matches.data(), w.matches.size(), entity, w);
-    store_sum<S>(a.partial + c * a.dim, w, a.dim);
-  }
-}
-
-template <class S>
-HK_INLINE void gather_rows(const EntityGradient& a, uint64_t begin, uint64_t end) {
-  thread_local Workspace w;
+HK_INLINE void gather_rows(const EntityGradient& a, const float* head_rows, uint64_t first, uint64_t last) {
+  thread_local Piece piece;
+  thread_local std::vector<double> sums;
   const uint32_t dim = a.dim;
-  for (uint64_t block = begin; block < end; block += kBlock) {
-    const uint64_t block_end = std::min<uint64_t>(block + kBlock, end);
-    size_t ends[kBlock];
-    w.matches.clear();
-    for (uint64_t i = block; i < block_end; ++i) {
-      const uint32_t entity = a.rows[i];
-      if (a.in_edges.chunk_offsets[entity] == a.in_edges.chunk_offsets[entity + 1])
-        find_matches(a, a.in_edges.offsets[entity], a.in_edges.offsets[entity + 1], w);
-      ends[i - block] = w.matches.size();
-      prefetch_row(a.entities + size_t{entity} * dim, dim * sizeof(float));
+  if (sums.size() < 2 * dim) sums.resize(2 * dim);
+  double *const sum = sums.data(), *const part = sum + dim;
+  for (uint64_t i = first; i < last; ++i) {
+    const uint32_t entity = a.rows[i], end = a.order.offsets[entity + 1];
+    uint32_t begin = a.order.offsets[entity];
+    prefetch_row(a.entities + size_t{a.rows[std::min<uint64_t>(i + 4, last - 1)]} * dim, dim * sizeof(float));
+    const bool several = end - begin > kPiece;
+    if (several) std::fill_n(sum, dim, 0.0);
+    for (; end - begin > kPiece; begin += kPiece) {
+      piece.clear();
+      collect(a, head_rows, begin, begin + kPiece, entity, piece);
+      store_sum<S>(part, piece, dim);
+      add_row<S>(sum, 1.0, part, dim);
     }
-    for (uint64_t i = block; i < block_end; ++i) {
-      const uint32_t entity = a.rows[i];
-      const size_t first = i == block ? 0 : ends[i - block - 1];
-      w.doubles.terms.clear(), w.floats.terms.clear();
-      add_matches(a, w.matches.data() + first, ends[i - block] - first, entity, w);
-      for (uint32_t c = a.in_edges.chunk_offsets[entity]; c < a.in_edges.chunk_offsets[entity + 1]; ++c)
-        w.doubles.add(1.0, a.partial + size_t{c} * dim);
-      if (entity < a.items) {
-        const uint32_t head = a.head_slot[entity];
-        if (head != kNone) w.doubles.add(a.weight[head], a.tape.head_gradient + size_t{head} * dim);
-        const uint32_t item = a.item_slot ? a.item_slot[entity] : kNone;
-        if (item != kNone) w.floats.add(1.0, a.item_gradient + size_t{item} * dim);
-      }
-      store_sum<S>(a.gradient + i * dim, w, dim);
+    piece.clear();
+    collect(a, head_rows, begin, end, entity, piece);
+    if (several) piece.doubles.add(1.0, sum);
+    if (entity < a.items) {
+      const uint32_t head = a.head_slot[entity];
+      if (head != kNone) piece.doubles.add(a.weight[head], a.tape.head_gradient + size_t{head} * dim);
+      const uint32_t item = a.item_slot ? a.item_slot[entity] : kNone;
+      if (item != kNone) piece.floats.add(1.0, a.item_gradient + size_t{item} * dim);
     }
+    store_sum<S>(a.gradient + i * dim, piece, dim);
   }
 }
 
-HK_DISPATCH(chunks, gather_chunks, (const EntityGradient& a, uint64_t begin, uint64_t end), (a, begin, end))
-HK_DISPATCH(rows, gather_rows, (const EntityGradient& a, uint64_t begin, uint64_t end), (a, begin, end))
+HK_DISPATCH(packs, pack_heads, (const EntityGradient& a, float* rows, uint64_t begin, uint64_t end), (a, rows, begin, end))
+HK_DISPATCH(rows, gather_rows, (const EntityGradient& a, const float* head_rows, uint64_t begin, uint64_t end), (a, head_rows, begin, end))
 
 }  // namespace
 
 void CpuBackend::entity_gradient(const EntityGradient& a) {
-  pool_.run(a.in_edges.chunks, 4, [&](uint64_t begin, uint64_t end, int) { chunks(a, begin, end); });
-  pool_.run(*a.row_count, 256, [&](uint64_t begin, uint64_t end, int) { rows(a, begin, end); });
+  const uint64_t heads = *a.head_count;
+  const float* head_rows = nullptr;
+  if (a.tape.tame != nullptr) {
+    if (head_rows_.size() < heads * 2 * a.dim) head_rows_.resize(heads * 2 * a.dim);
+    pool_.run(heads, 64, [&](uint64_t begin, uint64_t end, int) { packs(a, head_rows_.data(), begin, end); });
+    head_rows = head_rows_.data();
+  }
+  pool_.run(*a.row_count, 256, [&](uint64_t begin, uint64_t end, int) { rows(a, head_rows, begin, end); });
 }
 
 }  // namespace hk

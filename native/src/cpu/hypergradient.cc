@@ -33,7 +33,7 @@ HK_INLINE void hypergradient_heads(const Hypergradient& a, uint64_t begin, uint6
       const uint32_t position = a.item_tails.positions[e], t = a.graph.offsets[head] + position, tail = a.graph.tails[t];
       if (a.outer_slot[tail] == kNone) continue;
       const double* outer = a.outer_gradient + size_t{a.outer_slot[tail]} * dim;
-      const TripleGradient& g = a.tape.triples[a.triple_offsets[i] + position];
+      const TripleGradient& g = a.tape.triples[a.order.places[a.triple_offsets[i] + position]];
       product += g.on_midpoint * dot<S>(outer, a.tape.midpoint_gradient + i * dim, dim) +
                  g.on_tail * dot<S>(outer, a.entities + size_t{tail} * dim, dim) + g.on_head * dot<S>(outer, v, dim);
       if (a.relations) product += g.on_relation * dot<S>(outer, a.relations + size_t{a.graph.relations[t]} * dim, dim);

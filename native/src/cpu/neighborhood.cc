@@ -46,7 +46,7 @@ HK_INLINE void lay_out(const Neighborhood& a, Block& b) {
         const uint32_t relation = relations[t];
         p.begin[g] = first + t;
         for (; t < degree && relations[t] == relation; ++t) q.group[first + t] = g;
-        p.end[g] = first + t, p.v[g] = heads.v[h], p.v_gap[g] = heads.v_gap[h];
+        p.end[g] = first + t, p.v[g] = heads.v[h], p.v_gap[g] = heads.v_gap[h], p.relation[g] = relation;
         p.r[g] = a.relations + size_t{relation} * a.dim, p.r_gap[g] = a.relation_gap[relation];
       }
     }
@@ -73,16 +73,24 @@ HK_INLINE double sum_of_fours(const double* values, uint32_t begin, uint32_t end
   return (s[0] + s[1]) + (s[2] + s[3]);
 }
 
+// out = a·x + b·y
+template <class P, class X, class Y>
+HK_INLINE void combine(typename P::Row* out, double a, const X* x, double b, const Y* y, uint32_t dim) {
+  const auto on_x = static_cast<typename P::Row>(a), on_y = static_cast<typename P::Row>(b);
+  for_columns<P>(dim, [&](auto at) __attribute__((always_inline)) { at.store(out, on_x * at(x) + on_y * at(y)); });
+}
+
 // x = v ⊕ r of each group (Eq. 2).
-template <class S>
+template <class P>
 HK_INLINE void translate(const Neighborhood& a, Block& b) {
+  using Row = typename P::Row;
   const uint32_t dim = a.dim;
   const double c = a.curvature;
   const BlockGroups& p = b.groups;
   for (uint32_t g = 0; g < p.count; g += 4) {
     const uint32_t last = p.count - 1, i1 = std::min(g + 1, last), i2 = std::min(g + 2, last), i3 = std::min(g + 3, last);
     const float *v0 = p.v[g], *v1 = p.v[i1], *v2 = p.v[i2], *v3 = p.v[i3], *r0 = p.r[g], *r1 = p.r[i1], *r2 = p.r[i2], *r3 = p.r[i3];
-    sums_of_columns<S>(dim, p.sum_sqnorm + g, [&](auto at, auto* s) __attribute__((always_inline)) {
+    sums_of_columns<P>(dim, p.sum_sqnorm + g, [&](auto at, auto* s) __attribute__((always_inline)) {
       const auto u0 = at(v0) + at(r0), u1 = at(v1) + at(r1), u2 = at(v2) + at(r2), u3 = at(v3) + at(r3);
       s[0] += u0 * u0, s[1] += u1 * u1, s[2] += u2 * u2, s[3] += u3 * u3;
     });
@@ -91,13 +99,15 @@ HK_INLINE void translate(const Neighborhood& a, Block& b) {
     p.r_sqnorm[g] = c > 0 ? (1.0 - p.r_gap[g]) / c : 0.0;
     const MobiusSum sum = mobius_add(p.sum_sqnorm[g], p.r_sqnorm[g], p.v_gap[g], p.r_gap[g], c);
     p.on_v[g] = sum.on_v, p.on_r[g] = sum.on_r, p.gap[g] = sum.gap, p.denominator[g] = sum.denominator;
+    p.sqnorm[g] = c > 0 ? (1.0 - sum.gap) / c : p.sum_sqnorm[g];
   });
-  for (uint32_t g = 0; g < p.count; ++g) combine_rows<S>(b.x(g), p.on_v[g], p.v[g], p.on_r[g], p.r[g], dim);
+  for (uint32_t g = 0; g < p.count; ++g) combine<P>(b.x<Row>(g), p.on_v[g], p.v[g], p.on_r[g], p.r[g], dim);
 }
 
 // d(v ⊕ r, t) of each triple, the attention of Eq. 4 relative to a head's nearest tail, and that tail as the frame's origin.
-template <class S>
+template <class P>
 HK_INLINE void attend(const Neighborhood& a, double sharpness, Block& b) {
+  using Row = typename P::Row;
   constexpr uint32_t kAhead = 16;  // tails whose rows are on their way from memory
   const uint32_t dim = a.dim, places = b.heads.first[b.heads.count];
   const double c = a.curvature;
@@ -107,9 +117,9 @@ HK_INLINE void attend(const Neighborhood& a, double sharpness, Block& b) {
       q.x_gap[t + j] = b.groups.gap[q.group[t + j]];
       if (places > 2 * kAhead && t + j + kAhead < places) prefetch_floats(q.tail[t + j + kAhead], dim);
     }
-    const double *x0 = b.x(q.group[t]), *x1 = b.x(q.group[t + 1]), *x2 = b.x(q.group[t + 2]), *x3 = b.x(q.group[t + 3]);
+    const Row *x0 = b.x<Row>(q.group[t]), *x1 = b.x<Row>(q.group[t + 1]), *x2 = b.x<Row>(q.group[t + 2]), *x3 = b.x<Row>(q.group[t + 3]);
     const float *t0 = q.tail[t], *t1 = q.tail[t + 1], *t2 = q.tail[t + 2], *t3 = q.tail[t + 3];
-    sums_of_columns<S>(dim, q.sqdist + t, [&](auto at, auto* s) __attribute__((always_inline)) {
+    sums_of_columns<P>(dim, q.sqdist + t, [&](auto at, auto* s) __attribute__((always_inline)) {
       const auto u0 = at(x0) - at(t0), u1 = at(x1) - at(t1), u2 = at(x2) - at(t2), u3 = at(x3) - at(t3);
       s[0] += u0 * u0, s[1] += u1 * u1, s[2] += u2 * u2, s[3] += u3 * u3;
     });
@@ -133,16 +143,18 @@ HK_INLINE void attend(const Neighborhood& a, double sharpness, Block& b) {
 }
 
 // m′ of a head and ‖t − o‖² of its tails (Eq. 5 in the frame of the origin o; ball.h), but for o's own part of m′.
-template <class S>
+template <class P>
 HK_INLINE void sum_tails(uint32_t h, uint32_t dim, Block& b) {
+  using Row = typename P::Row;
   const BlockTriples& q = b.triples;
   const float* const o = b.heads.o[h];
-  double* const m = b.m(h);
-  std::fill_n(m, dim, 0.0);
+  Row* const m = b.sum_of_tails<Row>(h);
+  std::fill_n(m, dim, Row{0});
   for (uint32_t t = b.heads.first[h]; t < b.heads.first[h + 1]; t += 4) {
     const float *t0 = q.tail[t], *t1 = q.tail[t + 1], *t2 = q.tail[t + 2], *t3 = q.tail[t + 3];
-    const double a0 = q.on_midpoint[t], a1 = q.on_midpoint[t + 1], a2 = q.on_midpoint[t + 2], a3 = q.on_midpoint[t + 3];
-    sums_of_columns<S>(dim, q.delta_sqnorm + t, [&](auto at, auto* s) __attribute__((always_inline)) {
+    const Row a0 = static_cast<Row>(q.on_midpoint[t]), a1 = static_cast<Row>(q.on_midpoint[t + 1]), a2 = static_cast<Row>(q.on_midpoint[t + 2]),
+              a3 = static_cast<Row>(q.on_midpoint[t + 3]);
+    sums_of_columns<P>(dim, q.delta_sqnorm + t, [&](auto at, auto* s) __attribute__((always_inline)) {
       const auto y = at(o), u0 = at(t0) - y, u1 = at(t1) - y, u2 = at(t2) - y, u3 = at(t3) - y;
       s[0] += u0 * u0, s[1] += u1 * u1, s[2] += u2 * u2, s[3] += u3 * u3;
       at.store(m, at(m) + (a0 * u0 + a1 * u1) + (a2 * u2 + a3 * u3));
@@ -151,14 +163,16 @@ HK_INLINE void sum_tails(uint32_t h, uint32_t dim, Block& b) {
 }
 
 // (t − o)·g_m′ of a head's tails.
-template <class S>
+template <class P>
 HK_INLINE void project_tails(uint32_t h, uint32_t dim, Block& b) {
+  using Row = typename P::Row;
   const BlockTriples& q = b.triples;
   const float* const o = b.heads.o[h];
-  const double* const g_m = b.g_m(h);
+  Row* const g_m = b.gradient_on_sum<Row>(h);
+  if constexpr (!std::is_same_v<Row, double>) std::transform(b.g_m(h), b.g_m(h) + dim, g_m, [](double x) { return static_cast<Row>(x); });
   for (uint32_t t = b.heads.first[h]; t < b.heads.first[h + 1]; t += 4) {
     const float *t0 = q.tail[t], *t1 = q.tail[t + 1], *t2 = q.tail[t + 2], *t3 = q.tail[t + 3];
-    sums_of_columns<S>(dim, q.delta_dot_g + t, [&](auto at, auto* s) __attribute__((always_inline)) {
+    sums_of_columns<P>(dim, q.delta_dot_g + t, [&](auto at, auto* s) __attribute__((always_inline)) {
       const auto y = at(o), g = at(g_m);
       s[0] += (at(t0) - y) * g, s[1] += (at(t1) - y) * g, s[2] += (at(t2) - y) * g, s[3] += (at(t3) - y) * g;
     });
@@ -166,8 +180,9 @@ HK_INLINE void project_tails(uint32_t h, uint32_t dim, Block& b) {
 }
 
 // Einstein midpoints, Eq. 5, each in the frame of its origin tail (ball.h).
-template <class S>
+template <class P>
 HK_INLINE void midpoints(const Neighborhood& a, Block& b) {
+  using S = typename P::Set;
   const uint32_t dim = a.dim;
   const double c = a.curvature;
   BlockHeads& heads = b.heads;
@@ -176,12 +191,12 @@ HK_INLINE void midpoints(const Neighborhood& a, Block& b) {
     for (uint32_t t = heads.first[h] + heads.degree[h]; t < heads.first[h + 1]; ++t) q.tail[t] = heads.o[h], q.weight[t] = 0;
   spread(heads, heads.o_gap, q.o_gap);
   for_lanes(q.padded, [&](uint32_t t) { q.on_midpoint[t] = 2.0 * q.weight[t] / q.gap[t]; });
-  for (uint32_t h = 0; h < heads.count; ++h) sum_tails<S>(h, dim, b);
+  for (uint32_t h = 0; h < heads.count; ++h) sum_tails<P>(h, dim, b);
   for_lanes(q.padded, [&](uint32_t t) { q.bent[t] = q.weight[t] * framed_term(q.delta_sqnorm[t], q.o_gap[t], q.gap[t], c).on_origin; });
   for (uint32_t h = 0; h < heads.count; ++h) {
     heads.on_origin[h] = sum_of_fours(q.bent, heads.first[h], heads.first[h + 1]);
     heads.weight_sum[h] = sum_of_fours(q.weight, heads.first[h], heads.first[h + 1]);
-    add_row<S>(b.m(h), heads.on_origin[h], heads.o[h], dim);
+    combine_rows<S>(b.m(h), 1.0, b.sum_of_tails<typename P::Row>(h), heads.on_origin[h], heads.o[h], dim);
     heads.m_sqnorm[h] = dot<S>(b.m(h), b.m(h), dim), heads.vo_sqdist[h] = sqdist<S>(heads.v[h], heads.o[h], dim);
   }
   for_lanes(kBlockHeads, [&](uint32_t h) {
@@ -258,7 +273,7 @@ HK_INLINE void head_gradients(const Neighborhood& a, double scale, Block& b) {
     const float* const o = heads.o[h];
     const double to_framed_v = heads.to_framed_v[h], to_n = heads.to_n[h], k = heads.k[h];
     double dots[4];
-    sums_of_columns<S>(dim, dots, [&](auto at, auto* s) __attribute__((always_inline)) {
+    sums_of_columns<InDouble<S>>(dim, dots, [&](auto at, auto* s) __attribute__((always_inline)) {
       const auto y = at(framed_v), z = at(n), g = to_framed_v * y - k * z, f = to_n * z - k * y;
       at.store(g_x, g), at.store(g_m, f);
       s[0] += at(o) * g, s[1] += y * g, s[2] += z * f;
@@ -287,12 +302,12 @@ HK_INLINE void head_gradients(const Neighborhood& a, double scale, Block& b) {
 }
 
 // The tails' part, and what the attention sends back to the distances d(v ⊕ r, t).
-template <class S>
+template <class P>
 HK_INLINE void tail_gradients(const Neighborhood& a, double sharpness, Block& b) {
   const double c = a.curvature;
   const BlockHeads& heads = b.heads;
   const BlockTriples& q = b.triples;
-  for (uint32_t h = 0; h < heads.count; ++h) project_tails<S>(h, a.dim, b);
+  for (uint32_t h = 0; h < heads.count; ++h) project_tails<P>(h, a.dim, b);
   spread(heads, heads.o_dot_g, q.o_dot_g), spread(heads, heads.framed_g_m0, q.framed_g_m0), spread(heads, heads.plain_g_m0, q.g_m0);
   for_lanes(q.padded, [&](uint32_t t) {
     const double gap = q.gap[t], weight = q.weight[t];
@@ -310,34 +325,52 @@ HK_INLINE void tail_gradients(const Neighborhood& a, double sharpness, Block& b)
   });
 }
 
-// The gradient on v ⊕ r of group g, on_x·x − Σ slope·t, in place of x.
-template <class S>
+// The gradient on v ⊕ r of group g, on_x·x − Σ slope·t, in place of x; kVectors vectors of it from column k on.
+template <class P, int kVectors>
+HK_INLINE void group_gradient_at(typename P::Row* x, double on_x, const float* const* tails, const double* slopes, uint32_t count, uint32_t k) {
+  using Row = typename P::Row;
+  typename P::Vector sum[kVectors];
+  for (int i = 0; i < kVectors; ++i) sum[i] = static_cast<Row>(on_x) * typename P::Columns{k + i * P::kLanes}(x);
+  for (uint32_t t = 0; t < count; ++t)
+    for (int i = 0; i < kVectors; ++i) sum[i] -= static_cast<Row>(slopes[t]) * typename P::Columns{k + i * P::kLanes}(tails[t]);
+  for (int i = 0; i < kVectors; ++i) typename P::Columns{k + i * P::kLanes}.store(x, sum[i]);
+}
+template <class P>
 HK_INLINE void group_gradient(uint32_t g, uint32_t dim, Block& b) {
+  using Row = typename P::Row;
+  constexpr int kVectors = 4;
   const BlockTriples& q = b.triples;
-  double* const x = b.x(g);
-  uint32_t t = b.groups.begin[g];
-  const uint32_t end = b.groups.end[g];
+  Row* const x = b.x<Row>(g);
+  const uint32_t begin = b.groups.begin[g], count = b.groups.end[g] - begin;
+  const float* const* const tails = q.tail + begin;
+  const double* const slopes = q.slope + begin;
   double on_x = 0;
-  for (uint32_t k = t; k < end; ++k) on_x += q.on_x[k];
-  if (end == t + 1) return combine_rows<S>(x, on_x, x, -q.slope[t], q.tail[t], dim);
-  combine_rows<S>(x, on_x, x, -q.slope[t], q.tail[t], -q.slope[t + 1], q.tail[t + 1], dim);
-  for (t += 2; t + 1 < end; t += 2) add_rows<S>(x, -q.slope[t], q.tail[t], -q.slope[t + 1], q.tail[t + 1], dim);
-  if (t < end) add_row<S>(x, -q.slope[t], q.tail[t], dim);
+  for (uint32_t t = 0; t < count; ++t) on_x += q.on_x[begin + t];
+  uint32_t k = 0;
+  for (; k + kVectors * P::kLanes <= dim; k += kVectors * P::kLanes) group_gradient_at<P, kVectors>(x, on_x, tails, slopes, count, k);
+  for (; k + P::kLanes <= dim; k += P::kLanes) group_gradient_at<P, 1>(x, on_x, tails, slopes, count, k);
+  for (; k < dim; ++k) {
+    double sum = on_x * x[k];
+    for (uint32_t t = 0; t < count; ++t) sum -= slopes[t] * tails[t][k];
+    x[k] = static_cast<Row>(sum);
+  }
 }
 
-// From the gradients on v ⊕ r to those on v, added to g_v, and on r, a row of the tape per group.
-template <class S>
+// From the gradients on v ⊕ r to those on v, added to g_v, and on r, added to the relation's sum with the head's weight.
+template <class P>
 HK_INLINE void translate_back(const Neighborhood& a, Block& b) {
+  using S = typename P::Set;
+  using Row = typename P::Row;
   const uint32_t dim = a.dim;
   const double c = a.curvature;
   const BlockGroups& p = b.groups;
-  for (uint32_t g = 0; g < p.count; ++g) group_gradient<S>(g, dim, b);
+  for (uint32_t g = 0; g < p.count; ++g) group_gradient<P>(g, dim, b);
   for (uint32_t g = 0; g < p.count; g += 4) {
     const uint32_t last = p.count - 1, i1 = std::min(g + 1, last), i2 = std::min(g + 2, last), i3 = std::min(g + 3, last);
-    const double *x0 = b.x(g), *x1 = b.x(i1), *x2 = b.x(i2), *x3 = b.x(i3);
+    const Row *x0 = b.x<Row>(g), *x1 = b.x<Row>(i1), *x2 = b.x<Row>(i2), *x3 = b.x<Row>(i3);
     const float *v0 = p.v[g], *v1 = p.v[i1], *v2 = p.v[i2], *v3 = p.v[i3], *r0 = p.r[g], *r1 = p.r[i1], *r2 = p.r[i2], *r3 = p.r[i3];
     double dots[8];
-    sums_of_columns<S, 8>(dim, dots, [&](auto at, auto* s) __attribute__((always_inline)) {
+    sums_of_columns<P, 8>(dim, dots, [&](auto at, auto* s) __attribute__((always_inline)) {
       const auto g0 = at(x0), g1 = at(x1), g2 = at(x2), g3 = at(x3);
       s[0] += g0 * at(v0), s[1] += g1 * at(v1), s[2] += g2 * at(v2), s[3] += g3 * at(v3);
       s[4] += g0 * at(r0), s[5] += g1 * at(r1), s[6] += g2 * at(r2), s[7] += g3 * at(r3);
@@ -352,67 +385,120 @@ HK_INLINE void translate_back(const Neighborhood& a, Block& b) {
   });
   for (uint32_t h = 0; h < b.heads.count; ++h) {
     const float* const v = b.heads.v[h];
-    const uint32_t first = b.heads.first_group[h];
-    double* const g_v = b.g_v(h);
-    float* const relation_gradient = a.tape.relation_gradient + size_t{a.group_offsets[b.heads.index[h]]} * dim;
+    const uint32_t first = b.heads.first_group[h], i = b.heads.index[h];
+    Row* const g_v = b.gradient_of_groups<Row>(h);
+    if constexpr (!std::is_same_v<Row, double>) std::fill_n(g_v, dim, Row{0});
+    const double weight = a.sums.weight[i];
     double on_v = 0;
     for (uint32_t g = first; g < b.heads.first_group[h + 1]; ++g) {
       on_v += p.v_on_v[g];
-      const double* const x = b.x(g);
+      const Row* const x = b.x<Row>(g);
       const float* const r = p.r[g];
-      float* const out = relation_gradient + size_t{g - first} * dim;
-      const double v_on_g = p.v_on_g[g], v_on_r = p.v_on_r[g], r_on_g = p.r_on_g[g], r_on_v = p.r_on_v[g], r_on_r = p.r_on_r[g];
-      for_columns<S>(dim, [&](auto at) __attribute__((always_inline)) {
+      double* const sum = b.relation_sums + size_t{p.relation[g]} * dim;
+      const Row v_on_g = static_cast<Row>(p.v_on_g[g]), v_on_r = static_cast<Row>(p.v_on_r[g]);
+      const Row r_on_g = static_cast<Row>(weight * p.r_on_g[g]), r_on_v = static_cast<Row>(weight * p.r_on_v[g]),
+                r_on_r = static_cast<Row>(weight * p.r_on_r[g]);
+      for_columns<P>(dim, [&](auto at) __attribute__((always_inline)) {
         const auto u = at(x), y = at(r);
         at.store(g_v, at(g_v) + v_on_g * u + v_on_r * y);
-        at.store(out, r_on_g * u + r_on_v * at(v) + r_on_r * y);
+        at.add(sum, r_on_g * u + r_on_v * at(v) + r_on_r * y);
       });
     }
-    add_row<S>(g_v, on_v, v, dim);
+    if constexpr (std::is_same_v<Row, double>)
+      add_row<S>(g_v, on_v, v, dim);
+    else
+      add_rows<S>(b.g_v(h), 1.0, g_v, on_v, v, dim);
   }
 }
 
-template <class S>
 HK_INLINE void write_tape(const Neighborhood& a, Block& b) {
   const BlockHeads& heads = b.heads;
   const BlockTriples& q = b.triples;
   for (uint32_t h = 0; h < heads.count; ++h) {
     const uint32_t first = heads.first[h], i = heads.index[h];
-    TripleGradient* triples = a.tape.triples + a.triple_offsets[i];
+    const uint32_t* const places = a.order.places + a.triple_offsets[i];
     double scale_gradient = heads.distance[h];
     if (a.attention) {
       for (uint32_t t = 0; t < heads.degree[h]; ++t) {
-        const uint32_t place = first + t, g = q.group[place];
-        triples[t] = {q.on_midpoint[place], -q.slope[place] * b.groups.on_v[g], -q.slope[place] * b.groups.on_r[g], q.on_tail[place]};
+        const uint32_t at = first + t, g = q.group[at];
+        a.tape.triples[places[t]] = {q.on_midpoint[at], -q.slope[at] * b.groups.on_v[g], -q.slope[at] * b.groups.on_r[g], q.on_tail[at]};
       }
       scale_gradient += sum_of_fours(q.along, first, heads.first[h + 1]) / a.temperature;
     } else {
-      for (uint32_t t = 0; t < heads.degree[h]; ++t) triples[t] = {q.on_midpoint[first + t], 0, 0, q.on_tail[first + t]};
+      for (uint32_t t = 0; t < heads.degree[h]; ++t) a.tape.triples[places[t]] = {q.on_midpoint[first + t], 0, 0, q.on_tail[first + t]};
     }
     std::copy_n(b.g_v(h), a.dim, a.tape.head_gradient + size_t{i} * a.dim);
     a.tape.scale_gradient[i] = scale_gradient;
+    if (a.tape.tame) a.tape.tame[i] = b.single;
   }
+}
+
+// Where a block may be worked on in float32: no point has a smaller gap (√c‖x‖ ≤ .968 and errors of relative size are not multiplied by more than
+// its inverse), the attention is not sharper, no tail is nearer to v ⊕ r than a 128th of its norm, and v no nearer to n_v, seen from the origin tail,
+// than a 32nd: differences of rounded rows keep their digits.
+constexpr double kTameGap = 0x1p-4, kTameSharpness = 16, kTameRatio = 0x1p-14, kTameHeadRatio = 0x1p-10;
+
+bool is_tame(const Neighborhood& a, double sharpness, const Block& b) {
+  if (a.tape.tame == nullptr || sharpness > kTameSharpness) return false;
+  bool tame = true;
+  for (uint32_t t = 0; t < b.heads.first[b.heads.count]; ++t) tame &= b.triples.gap[t] >= kTameGap;
+  for (uint32_t h = 0; h < b.heads.count; ++h) tame &= b.heads.v_gap[h] >= kTameGap;
+  for (uint32_t g = 0; g < b.groups.count; ++g) tame &= b.groups.r_gap[g] >= kTameGap;
+  return tame;
+}
+
+bool tails_are_apart(const Block& b) {
+  bool apart = true;
+  for (uint32_t t = 0; t < b.heads.first[b.heads.count]; ++t)
+    apart &= b.triples.sqdist[t] >= kTameRatio * b.groups.sqnorm[b.triples.group[t]];
+  return apart;
+}
+
+bool heads_are_apart(const BlockHeads& heads) {
+  for (uint32_t h = 0; h < heads.count; ++h)
+    if (!(heads.n_sqdist[h] >= kTameHeadRatio * heads.m_sqnorm[h] * square(heads.inverse[h]))) return false;
+  return true;
+}
+
+// The passes up to L_K; false if P turns out not to be precise enough.
+template <class P>
+HK_INLINE bool forward(const Neighborhood& a, double scale, Block& b) {
+  using S = typename P::Set;
+  constexpr bool exact = std::is_same_v<typename P::Row, double>;
+  if (a.attention) {
+    translate<P>(a, b);
+    attend<P>(a, scale / a.temperature, b);
+    if (!exact && !tails_are_apart(b)) return false;
+  } else {
+    std::fill_n(b.triples.weight, b.heads.first[b.heads.count], 1.0);
+    for (uint32_t h = 0; h < b.heads.count; ++h) b.heads.o[h] = b.triples.tail[b.heads.first[h]], b.heads.o_gap[h] = b.triples.gap[b.heads.first[h]];
+  }
+  midpoints<P>(a, b);
+  if (a.weights || a.midpoint) write_midpoints<S>(a, b);
+  distances<S>(a, scale, b);
+  return exact || heads_are_apart(b.heads);
+}
+
+template <class P>
+HK_INLINE void backward(const Neighborhood& a, double scale, Block& b) {
+  head_gradients<typename P::Set>(a, scale, b);
+  tail_gradients<P>(a, scale / a.temperature, b);
+  if (a.attention) translate_back<P>(a, b);
 }
 
 template <class S>
 HK_INLINE void work_on(const Neighborhood& a, Block& b) {
   const double scale = *a.scale;
   lay_out(a, b);
-  if (a.attention) {
-    translate<S>(a, b);
-    attend<S>(a, scale / a.temperature, b);
-  } else {
-    std::fill_n(b.triples.weight, b.heads.first[b.heads.count], 1.0);
-    for (uint32_t h = 0; h < b.heads.count; ++h) b.heads.o[h] = b.triples.tail[b.heads.first[h]], b.heads.o_gap[h] = b.triples.gap[b.heads.first[h]];
-  }
-  midpoints<S>(a, b);
-  if (a.weights || a.midpoint) write_midpoints<S>(a, b);
-  distances<S>(a, scale, b);
+  b.single = is_tame(a, scale / a.temperature, b);
+  if (b.single && !forward<InSingle<S>>(a, scale, b)) b.single = false, lay_out(a, b);
+  if (!b.single) forward<InDouble<S>>(a, scale, b);
   if (a.tape.head_gradient == nullptr) return;
-  head_gradients<S>(a, scale, b);
-  tail_gradients<S>(a, scale / a.temperature, b);
-  if (a.attention) translate_back<S>(a, b);
-  write_tape<S>(a, b);
+  if (b.single)
+    backward<InSingle<S>>(a, scale, b);
+  else
+    backward<InDouble<S>>(a, scale, b);
+  write_tape(a, b);
 }
 
 void lonely_head(const Neighborhood& a, uint32_t i, const float* v) {  // without a triple
@@ -440,9 +526,17 @@ HK_INLINE uint64_t take_heads(const Neighborhood& a, uint64_t i, uint64_t end, B
   return i;
 }
 
-// Asks for what the next block needs first: the rows of its first tails, and the gaps of more.
+// Asks for what the next block needs first: the rows of its first tails, and the gaps of more. And for the lists of triples of the heads after those,
+// through which these are found.
 HK_INLINE void prefetch_heads(const Neighborhood& a, uint64_t i, uint64_t end) {
+  constexpr uint32_t kHeadsAhead = 8, kLine = 64 / sizeof(uint32_t);
   for (uint32_t heads = 0, triples = 0; i < end && heads < kBlockHeads && triples < kBlockTriples; ++i, ++heads) {
+    if (i + 2 * kHeadsAhead < end) __builtin_prefetch(a.graph.offsets + a.heads[i + 2 * kHeadsAhead]);
+    if (i + kHeadsAhead < end) {
+      const uint32_t later = a.heads[i + kHeadsAhead];
+      for (uint32_t t = a.graph.offsets[later]; t < a.graph.offsets[later + 1]; t += kLine)
+        __builtin_prefetch(a.graph.tails + t), __builtin_prefetch(a.graph.relations + t);
+    }
     const uint32_t begin = a.graph.offsets[a.heads[i]], tails_end = a.graph.offsets[a.heads[i] + 1];
     prefetch_floats(a.entities + size_t{a.heads[i]} * a.dim, a.dim), __builtin_prefetch(a.entity_gap + a.heads[i]);
     for (uint32_t t = begin; t < tails_end; ++t, ++triples) {
@@ -452,21 +546,34 @@ HK_INLINE void prefetch_heads(const Neighborhood& a, uint64_t i, uint64_t end) {
   }
 }
 
+// relation_sums: of this range, or null.
 template <class S>
-HK_INLINE void neighborhood_range(const Neighborhood& a, uint64_t begin, uint64_t end) {
+HK_INLINE void neighborhood_range(const Neighborhood& a, double* relation_sums, uint64_t begin, uint64_t end) {
   thread_local Block block;
+  block.relation_sums = relation_sums;
   for (uint64_t i = begin; i < end;) {
     i = take_heads(a, i, end, block);
     prefetch_heads(a, i, end);
     if (block.heads.count > 0) work_on<S>(a, block);
   }
 }
-HK_DISPATCH(heads, neighborhood_range, (const Neighborhood& a, uint64_t begin, uint64_t end), (a, begin, end))
+HK_DISPATCH(heads, neighborhood_range, (const Neighborhood& a, double* relation_sums, uint64_t begin, uint64_t end),
+            (a, relation_sums, begin, end))
 
 }  // namespace
 
 void CpuBackend::neighborhood(const Neighborhood& a) {
-  pool_.run(*a.head_count, 8 * kBlockHeads, [&](uint64_t begin, uint64_t end, int) { heads(a, begin, end); });
+  const uint64_t count = *a.head_count;
+  if (a.sums.rows == nullptr)  // no gradients, or none of relations
+    return pool_.run(count, 8 * kBlockHeads, [&](uint64_t begin, uint64_t end, int) { heads(a, nullptr, begin, end); });
+  pool_.run(a.sums.count, 1, [&](uint64_t begin, uint64_t end, int) {
+    for (uint64_t sum = begin; sum < end; ++sum) {
+      const size_t size = size_t{a.sums.relations} * a.dim;
+      double* const rows = a.sums.rows + sum * size;
+      std::fill_n(rows, size, 0.0);
+      heads(a, rows, count * sum / a.sums.count, count * (sum + 1) / a.sums.count);
+    }
+  });
 }
 
 }  // namespace hk

@@ -2,6 +2,7 @@
 // Scratch of neighborhood.cc: a few heads that are worked on together, with their triples and relation groups, an array of scalars each.
 #include <array>
 #include <cstdint>
+#include <type_traits>
 #include <vector>
 
 #include "../ball.h"
@@ -31,13 +32,14 @@ struct BlockTriples {
 struct BlockGroups {
   uint32_t count = 0, padded = 0;
   uint32_t *begin, *end;  // places of its triples
+  uint32_t* relation;
   const float **v, **r;
-  double *v_gap, *r_gap, *r_sqnorm, *sum_sqnorm, *on_v, *on_r, *gap, *denominator, *dot_v, *dot_r, *v_on_g, *v_on_v, *v_on_r, *r_on_g, *r_on_v,
-      *r_on_r;
-  static constexpr size_t kArrays = 16;
+  double *v_gap, *r_gap, *r_sqnorm, *sum_sqnorm, *on_v, *on_r, *gap, *denominator, *sqnorm, *dot_v, *dot_r, *v_on_g, *v_on_v, *v_on_r, *r_on_g,
+      *r_on_v, *r_on_r;
+  static constexpr size_t kArrays = 17;
 
   std::array<double**, kArrays> arrays() {
-    return {&v_gap, &r_gap, &r_sqnorm, &sum_sqnorm, &on_v,   &on_r,   &gap,    &denominator,
+    return {&v_gap, &r_gap, &r_sqnorm, &sum_sqnorm, &on_v,   &on_r,   &gap,    &denominator, &sqnorm,
             &dot_v, &dot_r, &v_on_g,   &v_on_v,     &v_on_r, &r_on_g, &r_on_v, &r_on_r};
   }
 };
@@ -62,14 +64,15 @@ class NeighborhoodBlock {
   void shape(uint32_t places, uint32_t groups, uint32_t dim) {
     triples.padded = padded_to_eight(places), this->groups.count = groups, this->groups.padded = padded_to_eight(groups);
     const size_t triple_places = triples.padded, group_places = this->groups.padded;
-    grow(pointers_, triple_places + 2 * group_places), grow(indices_, triple_places + 2 * group_places);
+    grow(pointers_, triple_places + 2 * group_places), grow(indices_, triple_places + 3 * group_places);
     grow(scalars_, BlockTriples::kArrays * triple_places + BlockGroups::kArrays * group_places);
-    grow(rows_, (kHeadRows * kBlockHeads + group_places) * dim);
+    grow(rows_, (kHeadRows * kBlockHeads + group_places) * dim), grow(single_rows_, (kSingleRows * kBlockHeads + group_places) * dim);
     double* at = scalars_.data();
     for (double** array : triples.arrays()) *array = at, at += triple_places;
     for (double** array : this->groups.arrays()) *array = at, at += group_places;
     triples.tail = pointers_.data(), this->groups.v = triples.tail + triple_places, this->groups.r = this->groups.v + group_places;
     triples.group = indices_.data(), this->groups.begin = triples.group + triple_places, this->groups.end = this->groups.begin + group_places;
+    this->groups.relation = this->groups.end + group_places;
     dim_ = dim;
   }
 
@@ -80,14 +83,46 @@ class NeighborhoodBlock {
   double* g_m(uint32_t h) { return row(kHeadRows * h + 3); }
   double* g_x(uint32_t h) { return row(kHeadRows * h + 4); }
   double* g_v(uint32_t h) { return row(kHeadRows * h + 5); }
-  double* x(uint32_t group) { return row(kHeadRows * kBlockHeads + group); }  // v ⊕ r, later the gradient on it
+
+  // In the precision of the passes over triples and groups, double or float: x = v ⊕ r of a group, later the gradient on it; and for a head the sum
+  // over its tails that becomes m′, the gradient g_m′, and what its groups add to g_v. In float64 these are the rows above, or parts of them.
+  template <class T>
+  T* x(uint32_t group) {
+    if constexpr (std::is_same_v<T, double>)
+      return row(kHeadRows * kBlockHeads + group);
+    else
+      return single_row(kSingleRows * kBlockHeads + group);
+  }
+  template <class T>
+  T* sum_of_tails(uint32_t h) {
+    if constexpr (std::is_same_v<T, double>)
+      return m(h);
+    else
+      return single_row(kSingleRows * h);
+  }
+  template <class T>
+  T* gradient_on_sum(uint32_t h) {
+    if constexpr (std::is_same_v<T, double>)
+      return g_m(h);
+    else
+      return single_row(kSingleRows * h + 1);
+  }
+  template <class T>
+  T* gradient_of_groups(uint32_t h) {
+    if constexpr (std::is_same_v<T, double>)
+      return g_v(h);
+    else
+      return single_row(kSingleRows * h + 2);
+  }
 
   BlockHeads heads;
   BlockTriples triples;
   BlockGroups groups;
+  bool single = false;              // passes over triples and groups are made in float32
+  double* relation_sums = nullptr;  // [relations, dim], where there is a tape
 
  private:
-  static constexpr uint32_t kHeadRows = 6;
+  static constexpr uint32_t kHeadRows = 6, kSingleRows = 3;
 
   static uint32_t padded_to_eight(uint32_t n) { return (n + 7) / 8 * 8; }
   template <class T>
@@ -95,11 +130,13 @@ class NeighborhoodBlock {
     if (values.size() < size) values.resize(size);
   }
   double* row(uint32_t i) { return rows_.data() + size_t{i} * dim_; }
+  float* single_row(uint32_t i) { return single_rows_.data() + size_t{i} * dim_; }
 
   uint32_t dim_ = 0;
   std::vector<const float*> pointers_;
   std::vector<uint32_t> indices_;
   std::vector<double> rows_, scalars_;
+  std::vector<float> single_rows_;
 };
 
 }  // namespace hk

@@ -17,6 +17,23 @@ struct Columns {  // [k, k + S::kD)
   HK_INLINE void store(X* row, typename S::D value) const {
     hk::store<S>(row + k, value);
   }
+  HK_INLINE void add(double* row, typename S::D value) const { hk::store<S>(row + k, load<S>(row + k) + value); }
+};
+
+template <class S>
+struct SingleColumns {  // [k, k + S::kF)
+  uint32_t k;
+
+  HK_INLINE typename S::F operator()(const float* row) const { return *reinterpret_cast<const typename S::F*>(row + k); }
+  HK_INLINE void store(float* row, typename S::F value) const { *reinterpret_cast<typename S::F*>(row + k) = value; }
+  HK_INLINE void add(double* row, typename S::F value) const {
+    float values[S::kF];
+    *reinterpret_cast<typename S::F*>(values) = value;
+    for (uint32_t half = 0; half < 2; ++half) {
+      double* const to = row + k + half * S::kD;
+      hk::store<S>(to, load<S>(to) + load<S>(values + half * S::kD));
+    }
+  }
 };
 
 struct Column {
@@ -30,6 +47,25 @@ struct Column {
   HK_INLINE void store(X* row, double value) const {
     row[k] = static_cast<X>(value);
   }
+  HK_INLINE void add(double* row, double value) const { row[k] += value; }
+};
+
+// The precision of a pass: of the rows that it writes, and of its products and sums until these are stored.
+template <class S>
+struct InDouble {
+  using Set = S;
+  using Row = double;
+  using Vector = typename S::D;
+  using Columns = hk::Columns<S>;
+  static constexpr uint32_t kLanes = S::kD;
+};
+template <class S>
+struct InSingle {
+  using Set = S;
+  using Row = float;
+  using Vector = typename S::F;
+  using Columns = SingleColumns<S>;
+  static constexpr uint32_t kLanes = S::kF;
 };
 
 // The sums of four vectors: by halves, then across.
@@ -53,30 +89,44 @@ HK_INLINE void store_sums(double* out, typename S::D a, typename S::D b, typenam
   }
 }
 
+template <class S>
+HK_INLINE void store_sums(double* out, typename S::F a, typename S::F b, typename S::F c, typename S::F d) {
+  using F4 = typename Isa<16>::F;
+  using F8 = typename Isa<32>::F;
+  const auto four = [](typename S::F v) __attribute__((always_inline)) -> F4 {
+    const auto halved = [](F8 eight) __attribute__((always_inline)) -> F4 {
+      return __builtin_shufflevector(eight, eight, 0, 1, 2, 3) + __builtin_shufflevector(eight, eight, 4, 5, 6, 7);
+    };
+    if constexpr (S::kF == 16)
+      return halved(__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) + __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15));
+    else if constexpr (S::kF == 8)
+      return halved(v);
+    else
+      return v;
+  };
+  const F4 a4 = four(a), b4 = four(b), c4 = four(c), d4 = four(d);
+  const F4 ab = __builtin_shufflevector(a4, b4, 0, 4, 2, 6) + __builtin_shufflevector(a4, b4, 1, 5, 3, 7);
+  const F4 cd = __builtin_shufflevector(c4, d4, 0, 4, 2, 6) + __builtin_shufflevector(c4, d4, 1, 5, 3, 7);
+  const F4 sums = __builtin_shufflevector(ab, cd, 0, 1, 4, 5) + __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+  for (int i = 0; i < 4; ++i) out[i] = sums[i];
+}
+
 // body(at) at every place.
-template <class S, class Body>
+template <class P, class Body>
 HK_INLINE void for_columns(uint32_t dim, const Body& body) {
   uint32_t k = 0;
-  for (; k + S::kD <= dim; k += S::kD) body(Columns<S>{k});
+  for (; k + P::kLanes <= dim; k += P::kLanes) body(typename P::Columns{k});
   for (; k < dim; ++k) body(Column{k});
 }
 
 // out[i] = Σ over the columns of what body(at, s) adds to s[i], i < kSums, a multiple of 4.
-template <class S, int kSums = 4, class Body>
+template <class P, int kSums = 4, class Body>
 HK_INLINE void sums_of_columns(uint32_t dim, double* out, const Body& body) {
-  typename S::D s[kSums] = {};
+  typename P::Vector s[kSums] = {};
   uint32_t k = 0;
-  for (; k + S::kD <= dim; k += S::kD) body(Columns<S>{k}, s);
-  for (int i = 0; i < kSums; i += 4) store_sums<S>(out + i, s[i], s[i + 1], s[i + 2], s[i + 3]);
+  for (; k + P::kLanes <= dim; k += P::kLanes) body(typename P::Columns{k}, s);
+  for (int i = 0; i < kSums; i += 4) store_sums<typename P::Set>(out + i, s[i], s[i + 1], s[i + 2], s[i + 3]);
   for (; k < dim; ++k) body(Column{k}, out);
-}
-
-// Σ values[0 … n), n a whole number of eights.
-template <class S>
-HK_INLINE double sum_of_lanes(const double* values, uint32_t n) {
-  typename S::D s{};
-  for (uint32_t k = 0; k < n; k += S::kD) s += load<S>(values + k);
-  return sum<S>(s);
 }
 
 }  // namespace hk
