@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 import { loadEmbedding, saveEmbedding } from './artifact.ts';
 import { show } from './check.ts';
 import type { Graph, Id, Interactions } from './data/csr.ts';
