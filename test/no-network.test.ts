@@ -78,6 +78,7 @@ watched('import, load, train, evaluate, save, load, recommend, explain: 0 connec
   assert.is(status, 0, output);
   assert.equal(network, []);
   assert.equal(programs, []);
+  console.log(`strace: ${network.length} calls about sockets, ${programs.length} programs started`);
 });
 
 for (const [label, line, where, expected] of [

@@ -45,6 +45,28 @@ function differences(found: readonly string[], listed: readonly string[]): strin
 const listed = text('test/package-files.txt').trimEnd().split('\n');
 const { paths, size } = packed();
 
+packaging('dependencies at run time are these eight; those that any program loads bring nothing with them', () => {
+  const loaded = ['commander', 'csv-parse', 'hyparquet', 'hyparquet-writer', 'node-gyp-build', 'zod'];
+  assert.equal(Object.keys(manifest.dependencies).sort(), [...loaded, 'cmake-js', 'node-addon-api'].sort());
+  const lock = JSON.parse(text('package-lock.json'));
+  for (const name of loaded) {
+    const { dependencies = {}, hasInstallScript = false } = lock.packages[`node_modules/${name}`];
+    assert.equal(
+      Object.keys(dependencies).filter((other) => !loaded.includes(other)),
+      [],
+      name,
+    );
+    assert.is(hasInstallScript, false, name);
+  }
+});
+
+packaging('SECURITY.md says how to report, what counts and which versions are supported', () => {
+  const security = text('SECURITY.md');
+  for (const heading of ['How to report', 'What counts', 'Supported versions', 'What is promised, and what is not kept'])
+    assert.match(security, new RegExp(`^## ${heading}$`, 'm'));
+  assert.match(security, /any crash is a vulnerability/);
+});
+
 packaging('the tarball holds what test/package-files.txt lists and nothing else', () => {
   assert.equal(differences(listOf(paths), listed), [], 'if that is meant: node --import tsx scripts/package-files.ts --write');
   for (const path of paths.filter((path) => path.startsWith('prebuilds/')))
@@ -57,6 +79,7 @@ packaging('the tarball holds what test/package-files.txt lists and nothing else'
     'tests, data sets, hidden files and what tools leave are not published',
   );
   assert.ok(size < 5_000_000, `${size} bytes packed`);
+  console.log(`package: ${paths.length} files, ${(size / 1000).toFixed(0)} kB packed`);
 });
 
 packaging('planted: a file that is packed but not listed, one that is listed but not packed, one of the four compiled ones', () => {

@@ -60,10 +60,18 @@ served('an honest server: the files, verified, and where they are from; a second
 served(`a server that lies is refused within 30 s, and nothing is left behind: ${lies.length} ways`, async () => {
   const outcomes = await Promise.all(
     lies.map(([label, handler, expected]) =>
-      against(handler, async (server) => faultsOf(await attempt(server), expected).map((fault) => `${label}: ${fault}`)),
+      against(handler, async (server) => {
+        const outcome = await attempt(server);
+        return { seconds: outcome.seconds, faults: faultsOf(outcome, expected).map((fault) => `${label}: ${fault}`) };
+      }),
     ),
   );
-  assert.equal(outcomes.flat(), []);
+  assert.equal(
+    outcomes.flatMap(({ faults }) => faults),
+    [],
+  );
+  const slowest = Math.max(...outcomes.map(({ seconds }) => seconds));
+  console.log(`downloads: ${lies.length} of ${lies.length} lies refused, the slowest after ${slowest.toFixed(1)} s`);
 });
 
 served('a certificate that nobody vouches for is refused', () =>
@@ -93,6 +101,7 @@ served(`a hostile archive is refused and leaves no trace: ${archives.length} kin
       faults.push(...faultsOf(await attempt(server), expected).map((fault) => `${label}: ${fault}`));
     });
   assert.equal(faults, []);
+  console.log(`downloads: ${archives.length} of ${archives.length} hostile archives refused`);
   await against(files({ ...honest, 'kg_final.txt.zip': zipWith(ofUnix(0o100000)) }), async (server) =>
     assert.is((await attempt(server)).error, undefined, 'a plain file with the attributes of Unix'),
   );
