@@ -160,6 +160,14 @@ install(
   },
 );
 
+(process.platform === 'linux' ? install : install.skip)('the prebuild needs no library of CUDA: what it has of it is inside', async () => {
+  const folder = await installed('npm');
+  if (folder === undefined) return;
+  const { status, output } = await run('ldd', [join(folder, 'node_modules', 'hyper-know', prebuildPath())], folder);
+  assert.is(status, 0, output);
+  assert.not.match(output, /libcuda|libnv|not found/);
+});
+
 install('npm publish --dry-run has nothing to remark', async () => {
   const { status, output } = await run(npm, ['publish', '--dry-run', '--ignore-scripts'], root);
   if (status !== 0 && isOffline(output)) return console.log('skipped: npm cannot reach its registry');

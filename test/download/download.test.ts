@@ -145,6 +145,19 @@ served('an interrupted run leaves what it has; the next one fetches the rest', a
   });
 });
 
+served('so does one that was killed while it wrote its notes', async () => {
+  const parent = await interrupted();
+  for (const note of ['.test.txt.from', '.train.txt.done']) writeFileSync(join(parent, '.data.partial', note), '{"url":"htt');
+  await against(files(honest), async (server) => {
+    const { error } = await attempt(server, { parent });
+    assert.is(error, undefined, error?.stack);
+    assert.equal(
+      server.requests.map(({ range }) => range),
+      [undefined, undefined, undefined],
+    );
+  });
+});
+
 served('what has changed since on the server or on the disk is fetched anew or refused, never mixed', async () => {
   for (const [label, spoil] of [
     ['another version there', () => {}],

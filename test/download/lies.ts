@@ -64,6 +64,11 @@ export const lies: readonly [label: string, handler: Handler, expected: RegExp][
     /redirects more than 5 times/,
   ],
   [
+    'a redirect after every three seconds',
+    but('test.txt', (_, response) => void setTimeout(() => response.writeHead(307, { location: '/data/test.txt' }).end(), 3000)),
+    /no answer within 8 s/,
+  ],
+  [
     'a redirect to http',
     but('test.txt', (_, response) => void response.writeHead(301, { location: 'http://localhost/test.txt' }).end()),
     /redirects to "http:\/\/localhost\/test\.txt", which is not https/,

@@ -1,12 +1,12 @@
 // A published data set in a folder: what is there is verified, what is not is fetched, and the folder appears when all of it is right.
-import { mkdir, open, readdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { type Dataset, loadDataset } from '../../../lib/data/dataset.ts';
 import { HyperKnowError } from '../../../lib/errors.ts';
 import { exists, syncFolder } from '../../../lib/whole-folder.ts';
 import { checkArchive } from './archive.ts';
 import { DownloadError } from './download-error.ts';
-import { type Fetched, fetchFile } from './fetch-file.ts';
+import { type Fetched, fetchFile, readNote } from './fetch-file.ts';
 import { type PublishedDataset, publishedDataset } from './published-files.ts';
 
 export interface FetchOptions {
@@ -93,8 +93,8 @@ async function isFilled(folder: string): Promise<boolean> {
 
 /** What an earlier run has fetched of a file, if that is all of it. */
 async function isThere(partial: string, name: string): Promise<Fetched | undefined> {
-  const done = await readFile(join(partial, `.${name}.done`), 'utf8').catch(() => undefined);
-  return done !== undefined && (await exists(join(partial, name))) ? (JSON.parse(done) as Fetched) : undefined;
+  const done = await readNote<Fetched>(join(partial, `.${name}.done`));
+  return done !== undefined && (await exists(join(partial, name))) ? done : undefined;
 }
 
 async function writeRecord(path: string, content: object): Promise<void> {
@@ -114,12 +114,12 @@ async function verified(dataset: PublishedDataset, folder: string, reason: 'refu
     const how = reason === 'folder' ? `\n${byHand(dataset, folder)}` : '';
     throw new DownloadError(reason, `${counts.name}: ${error.message}${how}`, error);
   });
-  const record = JSON.parse(await readFile(join(folder, RECORD), 'utf8').catch(() => '{"files":[]}')) as { files: Fetched[] };
+  const record = (await readNote<{ files?: Fetched[] }>(join(folder, RECORD)))?.files ?? [];
   const done = await Promise.all(dataset.files.map(({ name }) => isThere(folder, name)));
   const faults: string[] = [];
   for (const { name, sha256 } of found.report.files) {
     const pinned = dataset.files.find((file) => file.name === name)?.sha256;
-    const noted = [...record.files, ...done].find((file) => file?.name === name)?.sha256;
+    const noted = [...record, ...done].find((file) => file?.name === name)?.sha256;
     if (pinned !== undefined && sha256 !== pinned) faults.push(`the sha-256 of ${name} is ${sha256}, published is ${pinned}`);
     else if (noted !== undefined && sha256 !== noted) faults.push(`the sha-256 of ${name} is ${sha256}, fetched was ${noted}`);
   }

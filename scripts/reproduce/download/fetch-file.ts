@@ -59,13 +59,22 @@ export async function fetchFile(base: string, file: PublishedFile, folder: strin
   }
 }
 
+/** A note of an earlier run; undefined if there is none, or none that was written to its end. */
+export async function readNote<T extends object>(path: string): Promise<T | undefined> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8')) as T;
+  } catch {
+    return undefined;
+  }
+}
+
 /** What a part is of: the server's word for one version of the file, which it must be able to tell from others byte by byte. */
 function versionOf({ headers: { etag } }: Answer): string | undefined {
   return etag !== undefined && /^"[^"]*"$/.test(etag) ? etag : undefined;
 }
 
 async function receive(url: string, file: PublishedFile, handle: FileHandle, from: string, options: GetOptions): Promise<void> {
-  const known = JSON.parse(await readFile(from, 'utf8').catch(() => '{}')) as { url?: string; version?: string };
+  const known = (await readNote<{ url?: string; version?: string }>(from)) ?? {};
   let begin = known.url === url && known.version !== undefined ? (await handle.stat()).size : 0;
   if (begin > file.mostBytes) begin = 0;
   const range: Record<string, string> = begin > 0 ? { range: `bytes=${begin}-`, 'if-range': known.version! } : {};

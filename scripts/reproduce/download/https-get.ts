@@ -4,7 +4,7 @@ import { request } from 'node:https';
 import { DownloadError } from './download-error.ts';
 
 const MOST_REDIRECTS = 5;
-/** Until the head of an answer is there, one redirect at a time. */
+/** Until the head of an answer is there, redirects included. */
 const HEAD_SECONDS = 8;
 /** In every such span of time, a body brings at least so much. */
 const SPAN = { seconds: 8, bytes: 1 << 13 };
@@ -26,16 +26,18 @@ export interface Answer {
 /** What the system says where there is no way to the server, or no name for it. */
 const NO_WAY = ['ENOTFOUND', 'EAI_AGAIN', 'ECONNREFUSED', 'ENETUNREACH', 'EHOSTUNREACH', 'ENETDOWN', 'EADDRNOTAVAIL'];
 
+/** And where a connection ended before it was done, the last in the words of Node. */
+const CUT = ['ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ECONNABORTED', 'ERR_STREAM_PREMATURE_CLOSE'];
+
 function failure(url: URL, error: unknown, isConnected: boolean): Error {
   if (error instanceof DownloadError || (error as Error).name === 'AbortError') return error as Error;
   const { code = '', message } = error as NodeJS.ErrnoException;
   const where = `${url.host}: ${message}`;
   if (NO_WAY.includes(code)) return new DownloadError('unreachable', where, error);
-  const isCut = ['ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ECONNABORTED'].includes(code);
-  return new DownloadError(isCut ? (isConnected ? 'interrupted' : 'unreachable') : 'refused', where, error);
+  return new DownloadError(CUT.includes(code) ? (isConnected ? 'interrupted' : 'unreachable') : 'refused', where, error);
 }
 
-function head(url: URL, headers: Record<string, string>, { ca, signal }: GetOptions): Promise<IncomingMessage> {
+function head(url: URL, headers: Record<string, string>, deadline: number, { ca, signal }: GetOptions): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     let isConnected = false;
     // No agent: no connection is kept, so that nothing outlives the download. identity: a limit is one of what arrives.
@@ -48,7 +50,7 @@ function head(url: URL, headers: Record<string, string>, { ca, signal }: GetOpti
     const call = request(url, options, resolve);
     const late = setTimeout(
       () => call.destroy(new DownloadError(isConnected ? 'refused' : 'unreachable', `${url.host}: no answer within ${HEAD_SECONDS} s`)),
-      HEAD_SECONDS * 1000,
+      deadline - performance.now(),
     );
     call.on('socket', (socket) => socket.on('secureConnect', () => (isConnected = true)));
     call.on('response', () => clearTimeout(late));
@@ -74,8 +76,9 @@ function secure(target: string, base?: URL): URL {
 /** The answer to a GET, whatever its status, after at most five redirects, each to https. */
 export async function httpsGet(target: string, headers: Record<string, string>, options: GetOptions): Promise<Answer> {
   let url = secure(target);
+  const deadline = performance.now() + HEAD_SECONDS * 1000;
   for (let redirects = 0; ; ++redirects) {
-    const message = await head(url, headers, options);
+    const message = await head(url, headers, deadline, options);
     const status = message.statusCode ?? 0;
     const { location } = message.headers;
     if (![301, 302, 303, 307, 308].includes(status) || location === undefined)
