@@ -134,6 +134,14 @@ for (const manager of ['npm', 'pnpm'] as const)
     for (const outcome of compiled) assert.equal(outcome, { status: 0, output: '' });
   });
 
+(process.platform === 'linux' ? install : install.skip)('the prebuild needs no library of CUDA: what it has of it is inside', async () => {
+  const folder = await installed('npm');
+  if (folder === undefined) return;
+  const { status, output } = await run('ldd', [join(folder, 'node_modules', 'hyper-know', prebuildPath())], folder);
+  assert.is(status, 0, output);
+  assert.not.match(output, /libcuda|libnv|not found/);
+});
+
 install('the install step keeps a prebuild that loads, and builds nothing', async () => {
   const folder = await installed('npm');
   if (folder === undefined) return;
@@ -159,14 +167,6 @@ install(
     assert.match(output, /npm rebuild hyper-know/);
   },
 );
-
-(process.platform === 'linux' ? install : install.skip)('the prebuild needs no library of CUDA: what it has of it is inside', async () => {
-  const folder = await installed('npm');
-  if (folder === undefined) return;
-  const { status, output } = await run('ldd', [join(folder, 'node_modules', 'hyper-know', prebuildPath())], folder);
-  assert.is(status, 0, output);
-  assert.not.match(output, /libcuda|libnv|not found/);
-});
 
 install('npm publish --dry-run has nothing to remark', async () => {
   const { status, output } = await run(npm, ['publish', '--dry-run', '--ignore-scripts'], root);
