@@ -22,7 +22,9 @@ export interface Outcome {
 export function foreignEnvironment(extra: Record<string, string> = {}): NodeJS.ProcessEnv {
   const kept = /^npm_config_(registry|cache|userconfig|globalconfig|cafile|ca|proxy|https_proxy|noproxy)$/i;
   const own = Object.entries(process.env).filter(([name]) => kept.test(name) || !/^(npm_|HYPER_KNOW_|NODE_OPTIONS$|INIT_CWD$)/i.test(name));
-  return { ...Object.fromEntries(own), ...extra };
+  // A registry that does not answer is given up on in seconds; npm would try for minutes.
+  const patience = { npm_config_fetch_retries: '1', npm_config_fetch_retry_mintimeout: '1000', npm_config_fetch_timeout: '30000' };
+  return { ...Object.fromEntries(own), ...patience, ...extra };
 }
 
 /** Runs a program to its end, a `.js` or `.cjs` file with this Node. Never rejects: the caller looks at the status. */
@@ -74,8 +76,8 @@ export async function tarball({ prebuild }: { prebuild: boolean }): Promise<stri
   return join(out, name);
 }
 
-/** Whether an installation failed because no registry could be reached, which is no fault of the package. */
+/** Whether an installation failed because no registry could be reached or it would not serve, which is no fault of the package. */
 export const isOffline = (output: string): boolean =>
-  /\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ENOTCACHED|ERR_SOCKET_TIMEOUT|ERR_PNPM_META_FETCH_FAIL)\b/.test(
+  /\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ENOTCACHED|ERR_SOCKET_TIMEOUT|ERR_PNPM_META_FETCH_FAIL|E403|E5\d\d)\b/.test(
     output,
   );
