@@ -2,6 +2,7 @@
 // against. The registry must be within reach for the dependencies; where it is not, these tests say so and skip.
 //   HYPER_KNOW_FROM_SOURCE=1   also installs it where no prebuild fits, with CMake and with node-gyp: 5 minutes on two cores
 import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
@@ -46,9 +47,16 @@ const consumer = {
   `,
 };
 
+const folders: string[] = [];
+// Thousands of files each: left to the end of the process, it would take so long over them that it seemed to hang.
+install.after(async () => {
+  await Promise.all(folders.map((folder) => rm(folder, { recursive: true, force: true })));
+});
+
 /** A folder with a program in it and nothing else. */
 function emptyFolder(): string {
   const folder = temporaryFolder();
+  folders.push(folder);
   for (const [name, content] of Object.entries(consumer)) writeFileSync(join(folder, name), content);
   return folder;
 }
