@@ -3,6 +3,7 @@
 //   npm run reproduce                                  the synthetic world, 3 seeds: under 2 minutes on 2 cores
 //   npm run reproduce -- --data FOLDER [--variants hyper-know,bpr-h] [--seeds 5] [--epochs 60] [--batch-size 4096] [--preset paper]
 //                       [--options '{"loss":"sampled-softmax"}'] [--backend auto|cpu|cuda] [--threads N] [--out runs] [--no-controls]
+//   npm run reproduce -- --dataset amazon-book|last-fm|yelp2018 [--accept-terms]   the published files, fetched into data/ and verified
 //   npm run reproduce -- --ablate [--data FOLDER]…     every extension turned the other way, one at a time; a FOLDER may hold several data sets
 //
 // Expected: a table on standard output (mean ± sd over the seeds, paired t-test against Hyper-Know over users), and under --out one file per
@@ -10,6 +11,13 @@
 import { ablate } from './reproduce/ablate.ts';
 import { parseCommand } from './reproduce/command.ts';
 import { compare } from './reproduce/compare.ts';
+import { DownloadError } from './reproduce/download/download-error.ts';
 
 const command = parseCommand(process.argv.slice(2));
-await (command.ablate ? ablate(command) : compare(command));
+try {
+  await (command.ablate ? ablate(command) : compare(command));
+} catch (error) {
+  if (!(error instanceof DownloadError)) throw error;
+  console.error(error.message);
+  process.exitCode = 1;
+}

@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import type { TrainOptions } from '../../lib/train.ts';
 import { VARIANTS } from '../../lib/variants.ts';
 import { type Source, SYNTHETIC, sourcesIn } from './data.ts';
+import { publishedSource } from './download/published-source.ts';
 
 /** What is small enough for two minutes: batches of 1024 give the synthetic world's 6,000 interactions a few steps an epoch. */
 const SYNTHETIC_DEFAULTS = { batchSize: 1024, epochs: 100, evaluateEvery: 10 } as const;
@@ -33,6 +34,8 @@ export function parseCommand(argv: readonly string[]): Command {
     options: {
       ablate: { type: 'boolean', default: false },
       data: { type: 'string', multiple: true },
+      dataset: { type: 'string' },
+      'accept-terms': { type: 'boolean', default: false },
       variants: { type: 'string' },
       seeds: { type: 'string', default: '3' },
       epochs: { type: 'string' },
@@ -49,11 +52,13 @@ export function parseCommand(argv: readonly string[]): Command {
   for (const name of names)
     if (!VARIANTS.some((variant) => variant.name === name))
       throw new RangeError(`--variants: ${JSON.stringify(name)} is not one of ${VARIANTS.map((v) => v.name).join(', ')}`);
-  const sources = values.data?.flatMap(sourcesIn) ?? [SYNTHETIC];
+  const published = values.dataset === undefined ? [] : [publishedSource(values.dataset, values['accept-terms'])];
+  const given = [...published, ...(values.data ?? []).flatMap(sourcesIn)];
+  const sources = given.length > 0 ? given : [SYNTHETIC];
   if (sources.length > 1 && !values.ablate)
     throw new RangeError(`--data: one data set, or --ablate, got ${sources.map(({ name }) => name).join(', ')}`);
   const options: TrainOptions = {
-    ...(values.data === undefined ? SYNTHETIC_DEFAULTS : {}),
+    ...(given.length === 0 ? SYNTHETIC_DEFAULTS : {}),
     ...(values.options === undefined ? {} : (JSON.parse(values.options) as TrainOptions)),
     backend: values.backend as 'auto' | 'cpu' | 'cuda',
   };
