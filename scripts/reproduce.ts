@@ -10,6 +10,10 @@
 import { ablate } from './reproduce/ablate.ts';
 import { parseCommand } from './reproduce/command.ts';
 import { compare } from './reproduce/compare.ts';
+import { goOnLater } from './reproduce/signals.ts';
+import { verify } from './reproduce/verify.ts';
 
+goOnLater();
 const command = parseCommand(process.argv.slice(2));
-await (command.ablate ? ablate(command) : compare(command));
+if (command.verify) process.exitCode = await verify(command);
+else await (command.ablate ? ablate(command) : compare(command));

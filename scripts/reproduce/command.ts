@@ -2,20 +2,38 @@
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { TrainOptions } from '../../lib/train.ts';
+import { PRESETS, type PresetName } from '../../lib/presets.ts';
 import { VARIANTS } from '../../lib/variants.ts';
 import { type Source, SYNTHETIC, sourcesIn } from './data.ts';
+import type { Shard } from './work.ts';
 
 /** What is small enough for two minutes: batches of 1024 give the synthetic world's 6,000 interactions a few steps an epoch. */
 const SYNTHETIC_DEFAULTS = { batchSize: 1024, epochs: 100, evaluateEvery: 10 } as const;
 
+export const TABLES = [2, 3, 4] as const;
+export type TableNumber = (typeof TABLES)[number];
+
 export interface Command {
   ablate: boolean;
+  /** Recompute what is there instead of making anything. */
+  verify: boolean;
+  /** Say what would be made, and make nothing. */
+  dryRun: boolean;
+  /** Of the paper, to be written; none: the comparison alone. */
+  tables: TableNumber[];
+  presets: PresetName[];
+  shard: Shard | null;
+  /** Folders whose finished runs are taken over. */
+  from: string[];
+  keepModels: boolean;
   sources: Source[];
   variants: typeof VARIANTS;
   /** Of the models. */
   seeds: number[];
   /** Of `train`, for every model. */
   options: TrainOptions;
+  /** As given; `sources` without any is the synthetic world. */
+  data: string[];
   controls: boolean;
   out: string;
 }
@@ -24,6 +42,28 @@ function positive(name: string, text: string): number {
   const value = Number(text);
   if (!Number.isInteger(value) || value < 1) throw new RangeError(`--${name}: must be a positive integer, got ${JSON.stringify(text)}`);
   return value;
+}
+
+function tablesOf(text: string): TableNumber[] {
+  return [...new Set(text.split(','))].sort().map((name) => {
+    const table = TABLES.find((number) => String(number) === name);
+    if (table === undefined) throw new RangeError(`--tables: ${JSON.stringify(name)} is not one of ${TABLES.join(', ')}`);
+    return table;
+  });
+}
+
+function presetsOf(text: string | undefined): PresetName[] {
+  if (text === 'both') return ['tuned', 'paper'];
+  if (text !== undefined && !Object.hasOwn(PRESETS, text))
+    throw new RangeError(`--preset: ${JSON.stringify(text)} is not one of tuned, paper, both`);
+  return [(text ?? 'tuned') as PresetName];
+}
+
+/** `i/n`, from 1. */
+export function parseShard(text: string): Shard {
+  const [, index = 0, count = 0] = (/^([1-9]\d{0,5})\/([1-9]\d{0,5})$/.exec(text) ?? []).map(Number);
+  if (!(index >= 1 && index <= count)) throw new RangeError(`--shard: must be i/n with 1 ≤ i ≤ n, got ${JSON.stringify(text)}`);
+  return { index, count };
 }
 
 /** @throws {TypeError, RangeError, SyntaxError} for what cannot be meant; the options of `train` are checked by `train` */
@@ -42,13 +82,25 @@ export function parseCommand(argv: readonly string[]): Command {
       backend: { type: 'string', default: 'auto' },
       threads: { type: 'string' },
       out: { type: 'string' },
+      from: { type: 'string', multiple: true },
+      tables: { type: 'string' },
+      shard: { type: 'string' },
+      verify: { type: 'boolean', default: false },
+      'dry-run': { type: 'boolean', default: false },
       'no-controls': { type: 'boolean', default: false },
+      'no-models': { type: 'boolean', default: false },
     },
   });
-  const names = values.variants?.split(',') ?? VARIANTS.map(({ name }) => name);
+  const tables = values.tables === undefined ? [] : tablesOf(values.tables);
+  const presets = presetsOf(values.preset);
+  if (values.ablate && (tables.length > 0 || presets.length > 1))
+    throw new RangeError('--ablate: goes with one preset, and without --tables');
+  const all = VARIANTS.map(({ name }) => name as string);
+  const names = values.variants?.split(',') ?? (tables.length > 0 && !tables.includes(3) ? ['hyper-know'] : all);
   for (const name of names)
     if (!VARIANTS.some((variant) => variant.name === name))
       throw new RangeError(`--variants: ${JSON.stringify(name)} is not one of ${VARIANTS.map((v) => v.name).join(', ')}`);
+  if (tables.length > 0 && !names.includes('hyper-know')) names.push('hyper-know');
   const sources = values.data?.flatMap(sourcesIn) ?? [SYNTHETIC];
   if (sources.length > 1 && !values.ablate)
     throw new RangeError(`--data: one data set, or --ablate, got ${sources.map(({ name }) => name).join(', ')}`);
@@ -60,14 +112,18 @@ export function parseCommand(argv: readonly string[]): Command {
   if (values.epochs !== undefined) options.epochs = positive('epochs', values.epochs);
   if (values['batch-size'] !== undefined) options.batchSize = positive('batch-size', values['batch-size']);
   if (values.threads !== undefined) options.threads = positive('threads', values.threads);
-  if (values.preset !== undefined) options.preset = values.preset as 'tuned' | 'paper';
+  if (values.preset !== undefined && presets.length === 1) options.preset = presets[0]!;
   return {
-    ablate: values.ablate,
+    ...{ ablate: values.ablate, verify: values.verify, dryRun: values['dry-run'], tables, presets },
+    shard: values.shard === undefined ? null : parseShard(values.shard),
+    from: (values.from ?? []).map((folder) => resolve(folder)),
+    keepModels: !values['no-models'],
+    data: values.data ?? [],
     sources,
     variants: VARIANTS.filter(({ name }) => names.includes(name)),
     seeds: Array.from({ length: positive('seeds', values.seeds) }, (_, i) => i + 1),
     options,
-    controls: !values['no-controls'],
+    controls: !values['no-controls'] && (tables.length === 0 || tables.includes(2)),
     out: resolve(values.out ?? 'runs'),
   };
 }
