@@ -100,7 +100,9 @@ const bad = (path: string, what: string): HyperKnowError =>
 function verdictOf(what: string, error: unknown): Verdict {
   if (!(error instanceof HyperKnowError)) throw error;
   const isMissing = (error.cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT';
-  return { what, status: isMissing ? 'missing' : 'different', remarks: [error.message] };
+  return isMissing
+    ? { what, status: 'missing', remarks: [`${error.file} is not there`] }
+    : { what, status: 'different', remarks: [error.message] };
 }
 
 interface Context {
