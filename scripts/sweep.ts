@@ -11,13 +11,12 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { dataKeyOf } from '../lib/report/data-key.ts';
 import { type RunRecord, runName, writeText } from '../lib/report/run-folder.ts';
-import type { TrainOptions } from '../lib/train.ts';
-import { parseShard } from './reproduce/command.ts';
+import { fromFolders, optionsOf, parseShard, positive } from './reproduce/command.ts';
 import { sizesOf, sourcesIn } from './reproduce/data.ts';
 import { dryRun } from './reproduce/dry-run.ts';
 import { type PlannedRun, plannedRun, VERSION } from './reproduce/methods.ts';
 import { hostOf } from './reproduce/protocol.ts';
-import { goOnLater } from './reproduce/signals.ts';
+import { goOnLater, main } from './reproduce/process.ts';
 import { distinctRuns, OpenDatasets, shardOf, workOff } from './reproduce/work.ts';
 import { checkSettings, distinct, readSpace, settingsOf } from './sweep/space.ts';
 import { sweepCsv, sweepRows, sweepTable } from './sweep/table.ts';
@@ -25,93 +24,104 @@ import { sweepCsv, sweepRows, sweepTable } from './sweep/table.ts';
 const SPLIT_SEED = 1;
 
 goOnLater();
-const { values, positionals } = parseArgs({
-  options: {
-    data: { type: 'string', multiple: true },
-    space: { type: 'string' },
-    base: { type: 'string', default: '{}' },
-    seeds: { type: 'string', default: '1' },
-    threads: { type: 'string' },
-    backend: { type: 'string', default: 'auto' },
-    out: { type: 'string', default: 'runs/sweep' },
-    from: { type: 'string', multiple: true },
-    shard: { type: 'string' },
-    models: { type: 'boolean', default: false },
-    'dry-run': { type: 'boolean', default: false },
-  },
-  allowPositionals: true,
-});
-if (values.data === undefined) throw new TypeError('--data: a folder is needed');
-const count = (name: string, text: string): number => {
-  if (!/^[1-9]\d{0,5}$/.test(text)) throw new RangeError(`--${name}: must be a positive integer, got ${JSON.stringify(text)}`);
-  return Number(text);
-};
-const seeds = Array.from({ length: count('seeds', values.seeds) }, (_, i) => i + 1);
-const threads = values.threads === undefined ? undefined : count('threads', values.threads);
-const shard = values.shard === undefined ? null : parseShard(values.shard);
-const out = resolve(values.out);
-const space = values.space === undefined ? null : readSpace(values.space);
-if (space && positionals.length > 0) throw new RangeError('--space: goes without settings of their own');
-const base = JSON.parse(values.base) as TrainOptions;
-const backend = values.backend as 'auto' | 'cpu' | 'cuda';
-const own = space ? settingsOf(space) : (positionals.length > 0 ? positionals : ['{}']).map((text) => JSON.parse(text) as TrainOptions);
-const settings = distinct(own.map((setting) => ({ ...base, ...setting })));
-checkSettings(settings);
-
-const datasets = new OpenDatasets();
-const sources = values.data.flatMap(sourcesIn);
-const names = sources.map(({ name }) => name);
-const planned: PlannedRun[][][] = settings.map(() => []); // [setting][data set]
-for (const [i, source] of sources.entries()) {
-  const dataset = await datasets.open(source, SPLIT_SEED);
-  process.stderr.write(`${source.name}: ${sizesOf(dataset)}\n`);
-  if (dataset.validation.items.length === 0) throw new RangeError(`--data: ${source.name} has no validation split to choose by`);
-  const data = dataKeyOf(dataset);
-  for (const [s, setting] of settings.entries())
-    planned[s]![i] = seeds.map((seed) => {
-      const options = { ...setting, backend, ...(threads === undefined ? {} : { threads }) };
-      const method = { name: 'sweep', label: JSON.stringify(setting), kind: 'model' as const, options };
-      return plannedRun(method, { source, data, seed, splitSeed: SPLIT_SEED, judged: 'validation' });
-    });
-}
-// Data set by data set, so that each is opened once.
-const all = distinctRuns(sources.flatMap((_, i) => planned.flatMap((bySet) => bySet[i]!)));
-const ours = shard ? shardOf(all, shard) : all;
-if (values['dry-run']) await dryRun(ours, { out, datasets });
-else {
-  const records = new Map<string, Omit<RunRecord, 'perUser'>>();
+await main('sweep', async () => {
+  const command = parseSweep(process.argv.slice(2));
+  const datasets = new OpenDatasets();
+  const planned = await plan(command, datasets);
+  // Data set by data set, so that each is opened once.
+  const all = distinctRuns(command.sources.flatMap((_, i) => planned.flatMap((bySet) => bySet[i]!)));
+  const { out, shard, from, threads, keepModels } = command;
+  const ours = shard ? shardOf(all, shard) : all;
+  if (command.dryRun) {
+    await dryRun(ours, { out, datasets });
+    return 0;
+  }
+  const records = new Map<string, SweptRun>();
   const work = {
-    ...{ out, datasets, threads, keepModel: values.models, from: (values.from ?? []).map((folder) => resolve(folder)) },
+    ...{ out, from, datasets, threads, keepModel: keepModels },
     describe: ({ metrics, bestEpoch, epochs }: RunRecord) =>
       `Recall@20 ${metrics['recall@20']!.toFixed(4)}  NDCG@20 ${metrics['ndcg@20']!.toFixed(4)}  epoch ${bestEpoch} of ${epochs}`,
   };
   await workOff(ours, work, ({ key }, { perUser: _perUser, ...record }) => void records.set(runName(key), record));
   if (shard)
     process.stderr.write(`${ours.length} of ${all.length} runs are in ${out}; the same command without --shard puts them together\n`);
-  else await conclude(records);
+  else await conclude(command, planned, records);
+  return 0;
+});
+
+function parseSweep(argv: readonly string[]) {
+  const { values, positionals } = parseArgs({
+    args: [...argv],
+    options: {
+      data: { type: 'string', multiple: true },
+      space: { type: 'string' },
+      base: { type: 'string', default: '{}' },
+      seeds: { type: 'string', default: '1' },
+      threads: { type: 'string' },
+      backend: { type: 'string', default: 'auto' },
+      out: { type: 'string', default: 'runs/sweep' },
+      from: { type: 'string', multiple: true },
+      shard: { type: 'string' },
+      models: { type: 'boolean', default: false },
+      'dry-run': { type: 'boolean', default: false },
+    },
+    allowPositionals: true,
+  });
+  if (values.data === undefined) throw new TypeError('--data: a folder is needed');
+  const space = values.space === undefined ? null : readSpace(values.space);
+  if (space && positionals.length > 0) throw new RangeError('--space: goes without settings of their own');
+  const base = optionsOf('--base', values.base);
+  const given = positionals.length > 0 ? positionals : ['{}'];
+  const settings = distinct(
+    (space ? settingsOf(space) : given.map((text) => optionsOf('--', text))).map((setting) => ({ ...base, ...setting })),
+  );
+  checkSettings(settings);
+  return {
+    ...{ space: space ?? { base, settings }, settings, sources: values.data.flatMap(sourcesIn), keepModels: values.models },
+    ...{ backend: values.backend as 'auto' | 'cpu' | 'cuda', out: resolve(values.out), from: fromFolders(values.from ?? []) },
+    seeds: Array.from({ length: positive('seeds', values.seeds) }, (_, i) => i + 1),
+    threads: values.threads === undefined ? undefined : positive('threads', values.threads),
+    shard: values.shard === undefined ? null : parseShard(values.shard),
+    dryRun: values['dry-run'],
+  };
 }
 
-async function conclude(records: ReadonlyMap<string, Omit<RunRecord, 'perUser'>>): Promise<void> {
+type Sweep = ReturnType<typeof parseSweep>;
+type SweptRun = Omit<RunRecord, 'perUser'>;
+
+/** The runs of every setting on every data set: [setting][data set][seed]. */
+async function plan({ settings, sources, seeds, backend, threads }: Sweep, datasets: OpenDatasets): Promise<PlannedRun[][][]> {
+  const planned: PlannedRun[][][] = settings.map(() => []);
+  for (const [i, source] of sources.entries()) {
+    const dataset = await datasets.open(source, SPLIT_SEED);
+    process.stderr.write(`${source.name}: ${sizesOf(dataset)}\n`);
+    if (dataset.validation.items.length === 0) throw new RangeError(`--data: ${source.name} has no validation split to choose by`);
+    const data = dataKeyOf(dataset);
+    for (const [s, setting] of settings.entries())
+      planned[s]![i] = seeds.map((seed) => {
+        const options = { ...setting, backend, ...(threads === undefined ? {} : { threads }) };
+        const method = { name: 'sweep', label: JSON.stringify(setting), kind: 'model' as const, options };
+        return plannedRun(method, { source, data, seed, splitSeed: SPLIT_SEED, judged: 'validation' });
+      });
+  }
+  return planned;
+}
+
+async function conclude(command: Sweep, planned: readonly PlannedRun[][][], records: ReadonlyMap<string, SweptRun>): Promise<void> {
+  const { space, settings, seeds, threads, sources, out } = command;
+  const names = sources.map(({ name }) => name);
   const results = planned.map((bySet) => bySet.map((runs) => runs.map(({ key }) => records.get(runName(key))!)));
   const rows = sweepRows(settings, names, results);
   const table = sweepTable(rows, names);
   console.log(table);
   const selection = 'validation recall@20; the test split was not looked at';
   const document = {
-    ...{ schema: 'hyper-know/sweep/1', version: VERSION, space: space ?? { base, settings: own }, selection },
+    ...{ schema: 'hyper-know/sweep/1', version: VERSION, space, selection },
     ...{ seeds, splitSeed: SPLIT_SEED, data: names, host: hostOf(threads), rows },
     runs: [...records].map(([name, { history: _history, ledger: _ledger, ...rest }]) => ({ folder: `runs/${name}`, ...rest })),
   };
-  const declared = space ? `Of the space \`${JSON.stringify(space)}\`.` : '';
-  const text = [
-    '# Sweep',
-    '',
-    `${seeds.length} seed${seeds.length > 1 ? 's' : ''}, one split; ${selection}. ${declared}`.trim(),
-    '',
-    table,
-    '',
-  ];
-  await writeText(join(out, 'sweep.md'), text.join('\n'));
+  const about = `${seeds.length} seed${seeds.length > 1 ? 's' : ''}, one split; ${selection}. Of \`${JSON.stringify(space)}\`.`;
+  await writeText(join(out, 'sweep.md'), ['# Sweep', '', about, '', table, ''].join('\n'));
   await writeText(join(out, 'sweep.csv'), sweepCsv(rows));
   await writeText(join(out, 'sweep.json'), `${JSON.stringify(document, undefined, 2)}\n`);
   process.stderr.write(`wrote ${join(out, 'sweep.md')}, sweep.csv and sweep.json\n`);

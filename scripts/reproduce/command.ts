@@ -1,5 +1,6 @@
 // The command line of `npm run reproduce`.
-import { resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { TrainOptions } from '../../lib/train.ts';
 import { PRESETS, type PresetName } from '../../lib/presets.ts';
@@ -38,7 +39,7 @@ export interface Command {
   out: string;
 }
 
-function positive(name: string, text: string): number {
+export function positive(name: string, text: string): number {
   const value = Number(text);
   if (!Number.isInteger(value) || value < 1) throw new RangeError(`--${name}: must be a positive integer, got ${JSON.stringify(text)}`);
   return value;
@@ -57,6 +58,26 @@ function presetsOf(text: string | undefined): PresetName[] {
   if (text !== undefined && !Object.hasOwn(PRESETS, text))
     throw new RangeError(`--preset: ${JSON.stringify(text)} is not one of tuned, paper, both`);
   return [(text ?? 'tuned') as PresetName];
+}
+
+/** Options of `train` as JSON; what they may be is checked by `train`. */
+export function optionsOf(where: string, text: string): TrainOptions {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new SyntaxError(`${where}: is not JSON (${(error as Error).message.slice(0, 100)})`);
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new TypeError(`${where}: must be an object, got ${text}`);
+  return value as TrainOptions;
+}
+
+/** Folders that hold finished runs. */
+export function fromFolders(folders: readonly string[]): string[] {
+  return folders.map((folder) => {
+    if (!existsSync(join(folder, 'runs'))) throw new RangeError(`--from: ${folder} holds no runs`);
+    return resolve(folder);
+  });
 }
 
 /** `i/n`, from 1. */
@@ -106,7 +127,7 @@ export function parseCommand(argv: readonly string[]): Command {
     throw new RangeError(`--data: one data set, or --ablate, got ${sources.map(({ name }) => name).join(', ')}`);
   const options: TrainOptions = {
     ...(values.data === undefined ? SYNTHETIC_DEFAULTS : {}),
-    ...(values.options === undefined ? {} : (JSON.parse(values.options) as TrainOptions)),
+    ...(values.options === undefined ? {} : optionsOf('--options', values.options)),
     backend: values.backend as 'auto' | 'cpu' | 'cuda',
   };
   if (values.epochs !== undefined) options.epochs = positive('epochs', values.epochs);
@@ -116,7 +137,7 @@ export function parseCommand(argv: readonly string[]): Command {
   return {
     ...{ ablate: values.ablate, verify: values.verify, dryRun: values['dry-run'], tables, presets },
     shard: values.shard === undefined ? null : parseShard(values.shard),
-    from: (values.from ?? []).map((folder) => resolve(folder)),
+    from: fromFolders(values.from ?? []),
     keepModels: !values['no-models'],
     data: values.data ?? [],
     sources,

@@ -3,6 +3,7 @@ import { readdirSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { type Dataset, loadDataset } from '../../lib/data/dataset.ts';
 import { formats } from '../../lib/data/formats/index.ts';
+import { HyperKnowError } from '../../lib/errors.ts';
 import { syntheticWorld } from '../../lib/report/data-key.ts';
 
 export interface Source {
@@ -17,8 +18,21 @@ export const SYNTHETIC: Source = { name: 'synthetic world', folder: null, open: 
 
 const isDataFolder = (path: string): boolean => Object.values(formats).some(({ claims }) => claims(readdirSync(path)));
 
-/** A folder of data, or those in a folder that holds some. */
+/**
+ * A folder of data, or those in a folder that holds some.
+ *
+ * @throws {HyperKnowError} ERR_HK_IO if there is none
+ */
 export function sourcesIn(path: string): Source[] {
+  try {
+    readdirSync(path);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    throw new HyperKnowError('ERR_HK_IO', `${basename(path)}: cannot be read as a folder of data (${code})`, {
+      file: basename(path),
+      cause,
+    });
+  }
   const sourceOf = (folder: string): Source => ({
     name: basename(resolve(folder)),
     folder: resolve(folder),

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { Random } from '../../lib/data/random.ts';
+import { HyperKnowError } from '../../lib/errors.ts';
 import { resolveOptions } from '../../lib/options.ts';
 import type { TrainOptions } from '../../lib/train.ts';
 
@@ -29,7 +30,7 @@ const DRAWS = ['uniform', 'log', 'integer', 'logInteger'] as const;
 /** @throws {TypeError, RangeError, SyntaxError} with the file's name and the place in it */
 export function readSpace(path: string): Space {
   const file = basename(path);
-  const value = JSON.parse(readFileSync(path, 'utf8')) as Partial<Space>;
+  const value = contentOf(path, file) as Partial<Space>;
   const isObject = (part: unknown): part is Record<string, unknown> => typeof part === 'object' && part !== null && !Array.isArray(part);
   if (!isObject(value) || !isObject(value.space)) throw new TypeError(`${file}: must be an object with "space"`);
   for (const name of Object.keys(value))
@@ -44,6 +45,21 @@ export function readSpace(path: string): Space {
       throw new TypeError(`${file}: search must be "grid" or { "random": how many, "seed": an integer }`);
   }
   return { base, space, search };
+}
+
+function contentOf(path: string, file: string): unknown {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    throw new HyperKnowError('ERR_HK_IO', `${file}: cannot be read (${code})`, { file, cause });
+  }
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new SyntaxError(`${file}: is not JSON (${(error as Error).message.slice(0, 100)})`);
+  }
 }
 
 function checkDimension(where: string, dimension: unknown, isGrid: boolean): void {
