@@ -33,7 +33,7 @@ await main('sweep', async () => {
   const { out, shard, from, threads, keepModels } = command;
   const ours = shard ? shardOf(all, shard) : all;
   if (command.dryRun) {
-    await dryRun(ours, { out, datasets });
+    await dryRun(ours, { out, datasets, keepModel: keepModels });
     return 0;
   }
   const records = new Map<string, SweptRun>();

@@ -12,6 +12,7 @@ import { claim } from '../scripts/reproduce/claim.ts';
 import { type PlannedRun, plannedRun } from '../scripts/reproduce/methods.ts';
 import { trainKept } from '../scripts/reproduce/train-run.ts';
 import { distinctRuns, shardOf } from '../scripts/reproduce/work.ts';
+import { hyperKnow } from './cli/spawn.ts';
 import { temporaryFolder } from './helpers.ts';
 import { SMALL, script, worldFolder } from './reproducing.ts';
 
@@ -154,9 +155,24 @@ runs('two shards at once in one folder, and in two that are put together, are th
     ...(await both([shared, shared])),
     ...(await both([left, right])),
   ];
-  for (const { status, stderr } of parts) assert.is(status, 0, stderr);
+  for (const { status, stderr } of [single!, ...parts]) assert.is(status, 0, stderr);
   assert.equal([finishedIn(shared), [...finishedIn(left), ...finishedIn(right)].sort()], [finishedIn(one), finishedIn(one)]);
   assert.ok(finishedIn(left).length === 2 && !existsSync(join(left, 'results.json')) && !existsSync(join(shared, 'results.json')));
+  const reports = await Promise.all([[one], [shared], [left, right]].map((outs) => hyperKnow(['report', ...outs, '--json'])));
+  const [all, ...others] = reports.map(({ status, stdout, stderr }) => {
+    assert.is(status, 0, stderr);
+    const { rows } = JSON.parse(stdout) as { rows: { method: string; runs: number; metrics: object }[] };
+    const of = rows.map(({ method, runs: count, metrics }) => [method, count, metrics] as const);
+    return of.sort(([a], [b]) => (a < b ? -1 : 1));
+  });
+  for (const other of others) assert.equal(other, all, '`hyper-know report` lists what is finished, wherever it is');
+  assert.equal(
+    all!.map(([method, count]) => [method, count]),
+    [
+      ['bpr-h', 2],
+      ['hyper-know', 2],
+    ],
+  );
   for (const [out, also] of [
     [shared, []],
     [left, ['--from', right]],

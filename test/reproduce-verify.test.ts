@@ -252,4 +252,17 @@ verify('a control is recomputed from its setting; planted: another setting', asy
   assert.equal([found!.what, found!.status], [blend, 'different']);
 });
 
+verify('what keeps no model is not called ok; who wants models makes them', async () => {
+  const out = temporaryFolder();
+  const command = ['--data', data, '--variants', 'bpr-h', '--seeds', '1', '--epochs', '2', ...SMALL, '--out', out];
+  assert.is((await script('reproduce', [...command, '--no-models'])).status, 0);
+  const { status, stdout } = await script('reproduce', ['--verify', '--out', out]);
+  assert.is(status, 0);
+  assert.match(stdout, /^unchecked +bpr-h-seed1-\w+: no model was kept/);
+  assert.match((await script('reproduce', [...command, '--no-models'])).stderr, /finished before/);
+  const again = await script('reproduce', command);
+  assert.not.match(again.stderr, /finished before/);
+  assert.equal(await faults(out), []);
+});
+
 verify.run();

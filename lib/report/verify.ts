@@ -88,7 +88,7 @@ async function listedIn(path: string): Promise<{ document: Json; folders: string
   if (!isObject(document) || !/^hyper-know\/(results|ablation|sweep)\//.test(String(document.schema)) || !Array.isArray(document.runs))
     throw bad(path, 'is no results of `reproduce`');
   const folders = document.runs.map((run: unknown) => (isObject(run) ? run.folder : undefined));
-  if (!folders.every((folder) => typeof folder === 'string' && /^runs\/[^/\\]+$/.test(folder)))
+  if (!folders.every((folder) => typeof folder === 'string' && /^runs\/[^/\\.][^/\\]*$/.test(folder)))
     throw bad(path, 'does not say where its runs are: it was written by an older release, which kept no embeddings');
   return { document, folders: folders as string[] };
 }

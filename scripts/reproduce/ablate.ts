@@ -184,7 +184,7 @@ export async function ablate(command: Command): Promise<void> {
   if (command.dryRun)
     return dryRun(
       all.filter(({ key }) => ours.has(runName(key))),
-      { out, datasets },
+      { out, datasets, keepModel: command.keepModels },
     );
 
   const work = {

@@ -8,7 +8,7 @@ import type { Command } from './command.ts';
 import { controlsFor } from './controls.ts';
 import { sizesOf } from './data.ts';
 import { dryRun } from './dry-run.ts';
-import { METRICS, type Method, type PlannedRun, plannedRun, VERSION } from './methods.ts';
+import { finishedRun, METRICS, type Method, type PlannedRun, plannedRun, VERSION } from './methods.ts';
 import { protocolOf } from './protocol.ts';
 import { remarksOf, tableOf } from './table.ts';
 import { paperTables } from './tables/paper-tables.ts';
@@ -58,7 +58,7 @@ export async function compare(command: Command): Promise<void> {
   }
   const all = distinctRuns(planned);
   const ours = shard ? shardOf(all, shard) : all;
-  if (command.dryRun) return dryRun(ours, { out, datasets });
+  if (command.dryRun) return dryRun(ours, { out, datasets, keepModel: command.keepModels });
 
   const records = new Map<string, RunRecord>();
   await workOff(ours, workOf(command, datasets), (run, record) => void records.set(runName(run.key), record));
@@ -101,7 +101,16 @@ export async function compare(command: Command): Promise<void> {
   await writeText(join(out, 'results.json'), `${JSON.stringify(document, undefined, 2)}\n`);
   process.stderr.write(`wrote ${join(out, 'results.json')}\n`);
   if (tables.length === 0) return;
-  const made = paperTables(tables, { name: source.name, report: first.report, users: first.users, items: first.items, rows, records });
+  const elsewhere = await ofOtherBackends(groups, [out, ...command.from]);
+  const made = paperTables(tables, {
+    elsewhere,
+    name: source.name,
+    report: first.report,
+    users: first.users,
+    items: first.items,
+    rows,
+    records,
+  });
   await writeTables(made, out, { protocol: document.protocol, ledgers: document.ledgers });
 }
 
@@ -110,6 +119,21 @@ export function workOf({ out, from, keepModels, options }: Command, datasets: Op
     ...{ out, from, datasets, keepModel: keepModels, threads: options.threads },
     describe: ({ metrics }) => METRICS.map(({ name, title }) => `${title} ${metrics[name]!.toFixed(4)}`).join('  '),
   };
+}
+
+/** Finished runs of the same models on other backends, for their times: `METHOD PRESET` → runs. */
+async function ofOtherBackends(groups: readonly Group[], outs: readonly string[]): Promise<Map<string, RunRecord[]>> {
+  const found = new Map<string, RunRecord[]>();
+  for (const { preset, runs } of groups)
+    for (const [name, own] of runs)
+      for (const { key } of own.filter((run) => run.method.kind === 'model'))
+        for (const backend of ['cpu', 'cuda'].filter((other) => other !== key.options.backend)) {
+          const other = { ...key, options: { ...key.options, backend } };
+          const records = await Promise.all(outs.map((out) => finishedRun(out, other, false)));
+          const record = records.find((one) => one !== undefined);
+          if (record) found.set(`${name} ${preset}`, [...(found.get(`${name} ${preset}`) ?? []), record]);
+        }
+  return found;
 }
 
 /** The ledger of each preset: that of Hyper-Know, or of what is there in its place. */

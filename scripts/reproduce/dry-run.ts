@@ -14,10 +14,13 @@ import type { OpenDatasets } from './work.ts';
  */
 const SAMPLES_PER_SECOND = { cpu: 180_000, cuda: 20_000_000 } as const;
 
-export async function dryRun(runs: readonly PlannedRun[], { out, datasets }: { out: string; datasets: OpenDatasets }): Promise<void> {
+export async function dryRun(
+  runs: readonly PlannedRun[],
+  { out, datasets, keepModel }: { out: string; datasets: OpenDatasets; keepModel: boolean },
+): Promise<void> {
   const finished = new Map<PlannedRun, RunRecord>();
   for (const run of runs) {
-    const record = await finishedRun(out, run.key);
+    const record = await finishedRun(out, run.key, keepModel);
     if (record) finished.set(run, record);
   }
   /** Of the same method and options with another seed, on this machine or another. */

@@ -69,13 +69,17 @@ export const finishedFolder = (out: string, key: RunKey): string => join(runsFol
 /** What there is of a run that is not: its checkpoint, the epochs so far, and who is at it. */
 export const partialFolder = (out: string, key: RunKey): string => join(runsFolder(out), `.${runName(key)}.partial`);
 
-/** The run that is finished, or undefined. One whose folder is damaged, as far as can be told without reading its model, counts as none. */
-export async function finishedRun(out: string, key: RunKey): Promise<RunRecord | undefined> {
+/**
+ * The run that is finished, or undefined. One whose folder is damaged, as far as can be told without reading its model, counts as none, and so does one
+ * of a model that was not kept, if that `wantsModel`.
+ */
+export async function finishedRun(out: string, key: RunKey, wantsModel: boolean): Promise<RunRecord | undefined> {
   const folder = finishedFolder(out, key);
   try {
     const record = await readRun(folder);
     if (JSON.stringify(record.key) !== JSON.stringify(key)) return undefined;
-    return record.model === undefined || statSync(join(folder, record.model.file)).size === record.model.bytes ? record : undefined;
+    if (record.model === undefined) return wantsModel && key.seed !== null ? undefined : record;
+    return statSync(join(folder, record.model.file)).size === record.model.bytes ? record : undefined;
   } catch {
     return undefined;
   }

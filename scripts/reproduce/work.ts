@@ -56,19 +56,25 @@ export async function workOff(runs: readonly PlannedRun[], work: Work, take: (ru
     take(run, record);
   };
   let open = [...runs];
+  let waiting = false;
   while (open.length > 0) {
     const later: PlannedRun[] = [];
     for (const run of open) {
-      const before = await finishedRun(work.out, run.key);
+      const before = await finishedRun(work.out, run.key, work.keepModel);
       if (before) done(run, before, 'finished before');
-      else if (await takeOver(run, work)) done(run, (await finishedRun(work.out, run.key))!, 'taken over');
+      else if (await takeOver(run, work)) done(run, (await finishedRun(work.out, run.key, work.keepModel))!, 'taken over');
       else {
         const record = await claimed(run, work, progress);
         if (record) done(run, record);
         else later.push(run);
       }
     }
-    if (later.length === open.length) await sleep(1000); // all that is left is being made by others
+    if (later.length === open.length) {
+      // All that is left is being made by others.
+      if (!waiting) process.stderr.write(`waiting for ${later.length} runs that other processes are at\n`);
+      waiting = true;
+      await sleep(1000);
+    }
     open = later;
   }
 }
@@ -83,7 +89,7 @@ async function claimed(run: PlannedRun, work: Work, progress: Progress): Promise
     return undefined;
   }
   try {
-    const before = await finishedRun(out, run.key); // since it was looked for
+    const before = await finishedRun(out, run.key, keepModel); // since it was looked for
     const record =
       before ??
       (await makeRun(run, await datasets.open(run.source, run.splitSeed), {
@@ -103,9 +109,9 @@ function removeLeavings(out: string, { key }: PlannedRun): void {
     if (name.startsWith(`.${runName(key)}.`)) rmSync(join(runsFolder(out), name), { recursive: true, force: true });
 }
 
-async function takeOver({ key }: PlannedRun, { from, out }: Work): Promise<boolean> {
+async function takeOver({ key }: PlannedRun, { from, out, keepModel }: Work): Promise<boolean> {
   for (const folder of from)
-    if (await finishedRun(folder, key)) {
+    if (await finishedRun(folder, key, keepModel)) {
       await copyRun(finishedFolder(folder, key), folder, out);
       return true;
     }

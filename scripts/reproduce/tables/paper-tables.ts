@@ -18,6 +18,8 @@ export interface Measured {
   rows: readonly (Row & { preset: string; runs: readonly string[] })[];
   /** Name of the folder → run. */
   records: ReadonlyMap<string, RunRecord>;
+  /** `METHOD PRESET` → runs of it on other backends, for their times alone. */
+  elsewhere?: ReadonlyMap<string, readonly RunRecord[]>;
 }
 
 export function paperTables(numbers: readonly TableNumber[], measured: Measured): PaperTable[] {
@@ -179,17 +181,19 @@ function table4(measured: Measured): PaperTable {
   const made: TableRow[] = measured.rows
     .filter(({ method }) => !method.startsWith('control:'))
     .flatMap((row) =>
-      byHardware(runsOf(measured, row)).map(({ backend, hardware, runs }) => {
-        const seconds = runs.flatMap(({ history }) => history!.map((epoch) => epoch.seconds));
-        return {
-          quoted: false,
-          cells: {
-            ...{ data, method: row.label, source: ours(row), backend, hardware },
-            ...{ mean: mean(seconds), median: quantile(seconds, 0.5), p10: quantile(seconds, 0.1), p90: quantile(seconds, 0.9) },
-            epochs: seconds.length,
-          },
-        };
-      }),
+      byHardware([...runsOf(measured, row), ...(measured.elsewhere?.get(`${row.method} ${row.preset}`) ?? [])]).map(
+        ({ backend, hardware, runs }) => {
+          const seconds = runs.flatMap(({ history }) => history!.map((epoch) => epoch.seconds));
+          return {
+            quoted: false,
+            cells: {
+              ...{ data, method: row.label, source: ours(row), backend, hardware },
+              ...{ mean: mean(seconds), median: quantile(seconds, 0.5), p10: quantile(seconds, 0.1), p90: quantile(seconds, 0.9) },
+              epochs: seconds.length,
+            },
+          };
+        },
+      ),
     );
   const column = (name: string, title: string): Column => ({ name, title, significant: 3 });
   return {
