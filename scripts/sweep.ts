@@ -44,7 +44,9 @@ await main('sweep', async () => {
   };
   await workOff(ours, work, ({ key }, { perUser: _perUser, ...record }) => void records.set(runName(key), record));
   if (shard)
-    process.stderr.write(`${ours.length} of ${all.length} runs are in ${out}; the same command without --shard puts them together\n`);
+    process.stderr.write(
+      `the ${ours.length} runs of this shard, of ${all.length}, are in ${out}; the same command without --shard puts them together\n`,
+    );
   else await conclude(command, planned, records);
   return 0;
 });

@@ -215,7 +215,9 @@ export async function ablate(command: Command): Promise<void> {
     console.log(`${part.join('\n')}\n`);
   }
   if (shard) {
-    process.stderr.write(`${ours.size} of ${all.length} runs are in ${out}; the same command without --shard puts them together\n`);
+    process.stderr.write(
+      `the ${ours.size} runs of this shard, of ${all.length}, are in ${out}; the same command without --shard puts them together\n`,
+    );
     return;
   }
   const overview = overviewTable(sets);

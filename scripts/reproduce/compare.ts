@@ -64,7 +64,7 @@ export async function compare(command: Command): Promise<void> {
   await workOff(ours, workOf(command, datasets), (run, record) => void records.set(runName(run.key), record));
   if (shard) {
     process.stderr.write(
-      `${ours.length} of ${all.length} runs are in ${out}; the same command without --shard puts them together, with --from those of other folders\n`,
+      `the ${ours.length} runs of this shard, of ${all.length}, are in ${out}; the same command without --shard puts them together, with --from those of other folders\n`,
     );
     return;
   }
