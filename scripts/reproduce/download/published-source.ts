@@ -1,6 +1,6 @@
 // A published data set as the source of a command: fetched when it is first opened, after whoever runs the command has seen its terms.
 import { createInterface } from 'node:readline/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { loadDataset } from '../../../lib/data/dataset.ts';
 import type { Source } from '../data.ts';
@@ -24,6 +24,7 @@ export function publishedSource(name: string, acceptTerms: boolean, folder: stri
   let fetching: Promise<void> | undefined;
   return {
     name,
+    folder: resolve(folder),
     open: async (seed) => {
       fetching ??= fetchDataset(name, folder, {
         acceptTerms: (terms) => ask(terms, acceptTerms),
