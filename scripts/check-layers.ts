@@ -98,7 +98,7 @@ const libGroups: readonly (readonly string[])[] = [
   ['lib/evaluate.ts'],
   ['lib/controls.ts', 'lib/checkpoint.ts', 'lib/options.ts'],
   ['lib/trainer-config.ts', 'lib/warm-start.ts', 'lib/inner-products.ts'],
-  ['lib/train.ts', 'lib/memory.ts'],
+  ['lib/train.ts', 'lib/memory.ts', 'lib/symmetric-eigen.ts'],
   ['lib/linear-controls.ts', 'lib/bpr-mf.ts'],
   ['lib/export/encoding.ts', 'lib/export/folder.ts', 'lib/export/text.ts'],
   ['lib/report/runs.ts', 'lib/report/data-key.ts', 'lib/report/control-scorers.ts', 'lib/report/judge.ts', 'lib/report/comparison.ts'],
