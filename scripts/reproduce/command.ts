@@ -4,12 +4,15 @@ import { parseArgs } from 'node:util';
 import type { TrainOptions } from '../../lib/train.ts';
 import { VARIANTS } from '../../lib/variants.ts';
 import { type Source, SYNTHETIC, sourcesIn } from './data.ts';
+import { FIGURE_FLAGS, type FigureRequest, figureRequest } from './figures/request.ts';
 
 /** What is small enough for two minutes: batches of 1024 give the synthetic world's 6,000 interactions a few steps an epoch. */
 const SYNTHETIC_DEFAULTS = { batchSize: 1024, epochs: 100, evaluateEvery: 10 } as const;
 
 export interface Command {
   ablate: boolean;
+  /** Null: none is asked for. */
+  figures: FigureRequest | null;
   sources: Source[];
   variants: typeof VARIANTS;
   /** Of the models. */
@@ -43,6 +46,7 @@ export function parseCommand(argv: readonly string[]): Command {
       threads: { type: 'string' },
       out: { type: 'string' },
       'no-controls': { type: 'boolean', default: false },
+      ...FIGURE_FLAGS,
     },
   });
   const names = values.variants?.split(',') ?? VARIANTS.map(({ name }) => name);
@@ -61,8 +65,11 @@ export function parseCommand(argv: readonly string[]): Command {
   if (values['batch-size'] !== undefined) options.batchSize = positive('batch-size', values['batch-size']);
   if (values.threads !== undefined) options.threads = positive('threads', values.threads);
   if (values.preset !== undefined) options.preset = values.preset as 'tuned' | 'paper';
+  const figures = figureRequest(values);
+  if (figures && values.ablate) throw new RangeError('--figures: goes without --ablate');
   return {
     ablate: values.ablate,
+    figures,
     sources,
     variants: VARIANTS.filter(({ name }) => names.includes(name)),
     seeds: Array.from({ length: positive('seeds', values.seeds) }, (_, i) => i + 1),
