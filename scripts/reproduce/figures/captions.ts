@@ -107,16 +107,16 @@ export function placementNote({ kgHeads }: Disk, { nodes }: DiskNeighborhood): s
   if (never + after === 0) return '';
   const who =
     center!.placed === 'trained'
-      ? `${never + after} of the ${nodes.length} nodes are in no item’s neighbourhood`
+      ? `${never + after} of the ${nodes.length} nodes ${never + after === 1 ? 'is' : 'are'} in no item’s neighbourhood`
       : `${center!.label} is in no item’s neighbourhood, as are ${never + after - 1} of the ${nodes.length - 1} others`;
-  const literally = 'the method as written, which sums L_K over items, never trains them';
+  const literally = 'L_K as the paper writes it is summed over items, and never trains such entities';
   if (kgHeads === 'items')
-    return `${who}: ${literally}, and they stand where they were initialised (hollow). --kg-heads all places them by their triples.`;
+    return `${who}. ${literally}: they stand where they were initialised (hollow). --kg-heads all places them by their triples.`;
   const rest =
     never > 0
       ? ` ${never} of them ${never === 1 ? 'has' : 'have'} no triple to go by and ${never === 1 ? 'stands' : 'stand'} where initialised (hollow).`
       : '';
-  return `${who}: ${literally}. Here they were placed after training by L_K of the heads that are no items, everything else held still.${rest}`;
+  return `${who}. ${literally}. Here they were placed after training by L_K of the heads that are no items, everything else held still.${rest}`;
 }
 
 export function captionOf(data: FigureData): string {

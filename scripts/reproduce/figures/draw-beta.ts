@@ -106,12 +106,9 @@ export function trajectoryPanels({ start, runs, popularity, degree, items }: Bet
   const first = runs[0]!;
   const last = Math.max(...runs.map(({ epochs }) => epochs.at(-1)!));
   const x = epochAxis(last);
-  const y = {
-    label: 'σ(β)',
-    scale: scaleLinear([0, 1], Y_RANGE),
-    ticks: [0, 0.2, 0.4, 0.6, 0.8, 1],
-    format: (value: number) => value.toFixed(1),
-  };
+  const shown = [...first.all.map(({ p95 }) => p95), ...[...first.popularity, ...first.degree].flat().map(({ p75 }) => p75)];
+  const scale = scaleLinear([0, Math.min(1, 1.05 * Math.max(start, ...shown))], Y_RANGE).nice(5);
+  const y = { label: 'σ(β)', scale, ticks: scale.ticks(5), format: scale.tickFormat(5) };
   const withStart = (run: TrajectoryRun, values: readonly Percentiles[]): [number, Percentiles][] => [
     [0, { p5: start, p25: start, p50: start, p75: start, p95: start }],
     ...run.epochs.map((epoch, i): [number, Percentiles] => [epoch, values[i]!]),
@@ -142,6 +139,7 @@ export function trajectoryPanels({ start, runs, popularity, degree, items }: Bet
     description: `Median σ(β) goes from ${start} to ${decimals(first.all.at(-1)!.p50)}, 5 % to 95 % of the items lie between ${decimals(first.all.at(-1)!.p5)} and ${decimals(first.all.at(-1)!.p95)} at the end.`,
     x,
     y,
+    legendRows: 2,
     legend: [
       { label: 'median', color: 'ink', kind: 'line' },
       { label: '25–75 %, 5–95 %', color: 'c0', kind: 'band' },
@@ -155,6 +153,7 @@ export function trajectoryPanels({ start, runs, popularity, degree, items }: Bet
       description: groups.map(({ label }, i) => `${label}: median ${decimals(values[i]!.at(-1)!.p50)} at the end`).join('; '),
       x,
       y,
+      legendRows: 2,
       legend: groups.map(({ label, items: count }, i) => ({
         label: `${label} (${count.toLocaleString('en')})`,
         color: SERIES[i]!,

@@ -1,7 +1,8 @@
 // Figure 3 on paper: the disk as it was trained, and the same with the entity in the middle.
 import { geodesicPath, type Point, recenter } from './disk-geometry.ts';
+import { type Label, placeLabels } from './label-placement.ts';
 import type { Panel } from './plot.ts';
-import { type Attributes, hint, round, tag, text, textWidth } from './svg.ts';
+import { type Attributes, hint, round, tag, text } from './svg.ts';
 import { type Color, DASHES, mark, OTHER, paint, SERIES } from './theme.ts';
 import type { Disk, DiskNeighborhood, DiskNode } from './types.ts';
 
@@ -14,36 +15,98 @@ const LABEL = 10;
 export const relationColor = (relation: number): Color => SERIES[relation] ?? OTHER;
 export const relationDash = (relation: number): string | undefined => (relation < SERIES.length ? DASHES[relation] : '1 1.5');
 
+/** One look at the disk: where the nodes are in it, and how many units of the page its radius is. */
+interface View {
+  title: string;
+  seen: Point[];
+  background: Point[];
+  scale: number;
+}
+
+/** Enlarged where that shows a third more at least; so far that the outermost node is still inside. */
+function enlargement(seen: readonly Point[]): number {
+  const zoom = Math.min(20, 0.92 / Math.max(...seen.map((point) => Math.hypot(...point))));
+  return zoom >= 1.33 ? Math.floor(10 * zoom) / 10 : 1;
+}
+
 export function diskPanels(disk: Disk, { nodes, edges }: DiskNeighborhood): Panel[] {
   const points = nodes.map(({ x, y }): Point => [x, y]);
-  const name = nodes[0]!.label;
-  const views: [string, Point][] = [
-    [`${name} and its two-hop neighbours`, [0, 0]],
-    [`the same, ${name} moved to the centre`, points[0]!],
+  const { label, x, y } = nodes[0]!;
+  const moved = points.map((point) => recenter([x, y], point));
+  const zoom = enlargement(moved);
+  const name = shortened(label, 24);
+  const views: View[] = [
+    {
+      title: `${name} and its two-hop neighbours`,
+      seen: points,
+      background: disk.background.map(([a, b]): Point => [a, b]),
+      scale: RADIUS,
+    },
+    {
+      title: `${name} in the centre${zoom > 1 ? `, ${zoom} times enlarged` : ''}`,
+      seen: moved,
+      background: disk.background.map((point) => recenter([x, y], point)),
+      scale: zoom * RADIUS,
+    },
   ];
-  return views.map(([title, center], i) => {
-    const seen = points.map((point) => recenter(center, point));
-    const background = disk.background.map((point) => recenter(center, point));
-    const body = [
-      text({ x: 4, y: 15, 'font-size': 12, 'font-weight': 'bold', ...paint({ fill: 'ink' }) }, shortened(title, 52)),
+  const rows = Math.max(legendHeight(disk, edges), 3);
+  return views.map((view, i) => ({
+    ...{ width: 360, height: TOP + 2 * RADIUS + 16 + rows * 15 + 6, title: view.title, description: describe(nodes, edges.length) },
+    body: drawView(disk, nodes, edges, view) + (i === 0 ? legend(disk, edges) : shapes(nodes)),
+  }));
+}
+
+function drawView({ curvature }: Disk, nodes: readonly DiskNode[], edges: DiskNeighborhood['edges'], view: View): string {
+  const { title, seen, background, scale } = view;
+  const isWhole = scale === RADIUS;
+  const dots = background.filter((point) => Math.hypot(...point) * scale <= RADIUS);
+  return [
+    text({ x: 4, y: 15, 'font-size': 12, 'font-weight': 'bold', ...paint({ fill: 'ink' }) }, title),
+    tag(
+      'g',
+      { transform: `translate(${CENTER} ${TOP + RADIUS})` },
+      isWhole ? tag('circle', { cx: 0, cy: 0, r: RADIUS, 'stroke-width': 1.2, ...paint({ fill: 'paper', stroke: 'ink' }) }) : '',
+      rings(curvature, view),
       tag(
         'g',
-        { transform: `translate(${CENTER} ${TOP + RADIUS})` },
-        tag('circle', { cx: 0, cy: 0, r: RADIUS, 'stroke-width': 1, ...paint({ fill: 'paper', stroke: 'muted' }) }),
-        tag(
-          'g',
-          { 'fill-opacity': 0.25, ...paint({ fill: 'muted' }) },
-          ...background.map(([x, y]) => tag('circle', { cx: RADIUS * x, cy: -RADIUS * y, r: 0.8 })),
-        ),
-        tag('g', { 'stroke-opacity': 0.75, fill: 'none' }, ...edges.map((edge) => drawEdge(seen, edge))),
-        ...drawOrder(nodes).map((node) => drawNode(nodes[node]!, seen[node]!)),
-        ...labels(nodes, seen),
+        { 'fill-opacity': 0.25, ...paint({ fill: 'muted' }) },
+        ...dots.map(([x, y]) => tag('circle', { cx: scale * x, cy: -scale * y, r: 0.8 })),
       ),
-      i === 0 ? legend(disk, nodes, edges) : shapes(nodes),
-    ].join('');
-    const rows = Math.max(legendHeight(disk, edges), 3);
-    return { width: 360, height: TOP + 2 * RADIUS + 16 + rows * 15 + 6, title, description: describe(nodes, edges.length), body };
-  });
+      tag('g', { 'stroke-opacity': 0.75, fill: 'none' }, ...edges.map((edge) => drawEdge(view, edge))),
+      ...drawOrder(nodes).map((node) => drawNode(nodes[node]!, seen[node]!, scale)),
+      ...labels(nodes, view),
+    ),
+  ].join('');
+}
+
+/** Circles at round distances from the centre, up to five: what the ball does to lengths. Their names stand where fewest points are. */
+function rings(curvature: number, { seen, background, scale }: View): string {
+  const root = Math.sqrt(curvature);
+  const radiusAt = (distance: number): number => scale * Math.tanh(0.5 * root * distance);
+  const outermost = Math.min(RADIUS, 0.97 * scale);
+  const step = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100].find((one) => radiusAt(6 * one) > outermost) ?? 100;
+  const distances = [1, 2, 3, 4, 5].map((i) => Number((i * step).toPrecision(3))).filter((distance) => radiusAt(distance) <= outermost);
+  const named = distances.filter((distance, i) => radiusAt(distance) - (i === 0 ? 0 : radiusAt(distances[i - 1]!)) >= 14);
+  const crowd = (angle: number): number => {
+    const places = named.map((distance): Point => [radiusAt(distance) * Math.cos(angle), radiusAt(distance) * Math.sin(angle)]);
+    const near = (points: readonly Point[], weight: number) =>
+      points.filter(([x, y]) => places.some(([a, b]) => Math.hypot(scale * x - a, scale * y - b) < 24)).length * weight;
+    return near(seen, 4) + near(background, 1);
+  };
+  const angles = Array.from({ length: 16 }, (_, i) => (-(i + 4) * Math.PI) / 8);
+  const angle = angles.reduce((best, one) => (crowd(one) < crowd(best) ? one : best));
+  return distances
+    .map((distance) => {
+      const radius = radiusAt(distance);
+      const ring = tag('circle', { cx: 0, cy: 0, r: radius, 'stroke-width': 0.7, ...paint({ stroke: 'grid' }) });
+      if (!named.includes(distance)) return ring;
+      const [x, y] = [radius * Math.cos(angle), -radius * Math.sin(angle) + 3];
+      return (
+        ring +
+        text({ x, y, 'text-anchor': 'middle', 'font-size': 9, ...HALO, ...paint({ fill: 'muted', stroke: 'paper' }) }, `d = ${distance}`)
+      );
+    })
+    .join('');
 }
 
 const describe = (nodes: readonly DiskNode[], edges: number): string => {
@@ -54,79 +117,49 @@ const describe = (nodes: readonly DiskNode[], edges: number): string => {
 const shortened = (label: string, most: number): string =>
   [...label].length <= most ? label : `${[...label].slice(0, most - 1).join('')}…`;
 
-function drawEdge(seen: readonly Point[], { source, target, relation }: DiskNeighborhood['edges'][number]): string {
+function drawEdge({ seen, scale }: View, { source, target, relation }: DiskNeighborhood['edges'][number]): string {
   const color = paint({ stroke: relationColor(relation) });
-  const d = geodesicPath(seen[source]!, seen[target]!, RADIUS, round);
+  const d = geodesicPath(seen[source]!, seen[target]!, scale, round);
   return tag('path', { d, 'stroke-width': source === 0 ? 1.3 : 0.7, 'stroke-dasharray': relationDash(relation), ...color });
 }
 
 /** Far ones first, so that the entity itself is on top. */
 const drawOrder = (nodes: readonly DiskNode[]): number[] => nodes.map((_, i) => i).sort((a, b) => nodes[b]!.hop - nodes[a]!.hop || a - b);
 
-function drawNode({ hop, kind, label, degree, placed }: DiskNode, [x, y]: Point): string {
+function drawNode({ hop, kind, label, degree, placed }: DiskNode, [x, y]: Point, scale: number): string {
   // Never trained: hollow.
   const colors = placed === 'never' ? paint({ fill: 'paper', stroke: 'ink' }) : paint({ fill: hop === 0 ? 'c1' : 'ink', stroke: 'paper' });
   const attributes: Attributes = { 'stroke-width': placed === 'never' ? 1.2 : 0.7, ...colors };
-  return mark(kind === 'item' ? 0 : 1, RADIUS * x, -RADIUS * y, SIZES[hop], attributes, hint(`${label} (${kind}, ${degree} triples)`));
+  return mark(kind === 'item' ? 0 : 1, scale * x, -scale * y, SIZES[hop], attributes, hint(`${label} (${kind}, ${degree} triples)`));
 }
 
-interface Box {
-  left: number;
-  right: number;
-  top: number;
-  bottom: number;
-}
-
-const meets = (a: Box, b: Box): boolean => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
-
-/** Names of the entity and of neighbours where there is room, right or left of their marks; those of more triples first. */
-function labels(nodes: readonly DiskNode[], seen: readonly Point[]): string[] {
-  const marks = seen.map(([x, y], i): Box => {
-    const size = SIZES[nodes[i]!.hop] * (nodes[i]!.hop === 2 ? 0.6 : 1);
-    return { left: RADIUS * x - size, right: RADIUS * x + size, top: -RADIUS * y - size, bottom: -RADIUS * y + size };
-  });
-  const taken: Box[] = marks.filter((_, i) => nodes[i]!.hop < 2);
+/** Names of the entity and of neighbours where there is room, those of more triples first. */
+function labels(nodes: readonly DiskNode[], { seen, scale }: View): string[] {
+  // Names may touch the small marks of the second hop, not cover them.
+  const marks = seen.map(([x, y], i) => ({ x: scale * x, y: -scale * y, size: SIZES[nodes[i]!.hop] * (nodes[i]!.hop === 2 ? 0.5 : 1) }));
   const order = nodes.map((_, i) => i).filter((i) => nodes[i]!.hop < 2);
   order.sort((a, b) => nodes[a]!.hop - nodes[b]!.hop || nodes[b]!.degree - nodes[a]!.degree || a - b);
-  return order.flatMap((i) => {
-    const [x, y] = [RADIUS * seen[i]![0], -RADIUS * seen[i]![1]];
-    const { hop, label } = nodes[i]!;
-    const name = shortened(label, 22);
-    const size = hop === 0 ? LABEL + 1 : LABEL;
-    const [gap, wide] = [SIZES[hop] + 3, textWidth(name, size)];
-    const places: [anchor: string, x: number, y: number][] = [
-      ['start', x + gap, y + 3.5],
-      ['end', x - gap, y + 3.5],
-      ['middle', x, y - gap - 1],
-      ['middle', x, y + gap + 8],
-    ];
-    for (const [anchor, at, base] of places) {
-      const left = anchor === 'start' ? at : anchor === 'end' ? at - wide : at - wide / 2;
-      const box = { left, right: left + wide, top: base - size * 0.8, bottom: base + 2 };
-      const own = marks[i]!;
-      const isFree = !taken.some((other) => other !== own && meets(box, other));
-      const isInside = left > -CENTER + 2 && left + wide < CENTER - 2 && box.top > -RADIUS - 8 && box.bottom < RADIUS + 8;
-      if (!isInside || (!isFree && hop !== 0)) continue;
-      taken.push(box);
-      const halo = { 'paint-order': 'stroke', 'stroke-width': 3, 'stroke-linejoin': 'round', 'stroke-opacity': 0.85 };
-      return [
-        text(
-          {
-            x: at,
-            y: base,
-            'text-anchor': anchor,
-            'font-size': size,
-            ...(hop === 0 ? { 'font-weight': 'bold' } : {}),
-            ...halo,
-            ...paint({ fill: 'ink', stroke: 'paper' }),
-          },
-          name,
-        ),
-      ];
-    }
-    return [];
+  const wanted = order.map((mark): Label => {
+    const { label, hop } = nodes[mark]!;
+    return { mark, text: shortened(label, 22), size: hop === 0 ? LABEL + 1 : LABEL, always: hop === 0 };
   });
+  return placeLabels(marks, wanted, [CENTER - 2, RADIUS + 8]).map(({ label: { text: name, size, always }, anchor, x, y }) =>
+    text(
+      {
+        x,
+        y,
+        'text-anchor': anchor,
+        'font-size': size,
+        ...(always ? { 'font-weight': 'bold' } : {}),
+        ...HALO,
+        ...paint({ fill: 'ink', stroke: 'paper' }),
+      },
+      name,
+    ),
+  );
 }
+
+const HALO: Attributes = { 'paint-order': 'stroke', 'stroke-width': 3, 'stroke-linejoin': 'round', 'stroke-opacity': 0.85 };
 
 function relationEntries(disk: Disk, edges: DiskNeighborhood['edges']): { label: string; relation: number }[] {
   const counts = new Map<number, number>();
@@ -150,7 +183,7 @@ function relationEntries(disk: Disk, edges: DiskNeighborhood['edges']): { label:
 const legendHeight = (disk: Disk, edges: DiskNeighborhood['edges']): number => Math.ceil(relationEntries(disk, edges).length / 2) + 1;
 
 /** Relations, in two columns. */
-function legend(disk: Disk, _nodes: readonly DiskNode[], edges: DiskNeighborhood['edges']): string {
+function legend(disk: Disk, edges: DiskNeighborhood['edges']): string {
   const top = TOP + 2 * RADIUS + 16;
   const title = text({ x: 6, y: top + 4, 'font-size': 11, ...paint({ fill: 'muted' }) }, 'relations (edges)');
   const entries = relationEntries(disk, edges).map(({ label, relation }, i) => {

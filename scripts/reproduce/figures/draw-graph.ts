@@ -12,12 +12,15 @@ const POWERS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4
 const inThousands = (value: number): string => (value >= 1e6 ? `${value / 1e6}M` : value >= 1000 ? `${value / 1000}k` : String(value));
 
 export function radiusPanels({ groups }: RadiusDegree): Panel[] {
-  const all = groups.flatMap(({ bins }) => bins.flatMap(({ distance }) => [distance.p5, distance.p95]));
+  const all = groups.flatMap(({ bins, sample }) => [
+    ...bins.flatMap(({ distance }) => [distance.p5, distance.p95]),
+    ...sample.map(([, distance]) => distance),
+  ]);
+  const y = axisFrom('distance from the origin', all, Y_RANGE);
   return groups.map(({ name, rows, spearman, bins, sample }) => {
     const most = Math.max(2, bins.at(-1)!.to);
-    const x = scaleLog([0.8, most * 1.25], X_RANGE);
-    const ticks = most > 200 ? POWERS.filter((value) => /^10*$/.test(String(value))) : POWERS;
-    const y = axisFrom('distance from the origin', [...all, ...sample.map(([, distance]) => distance)], Y_RANGE);
+    const x = scaleLog([0.8 * bins[0]!.from, 1.25 * most], X_RANGE);
+    const ticks = most > 200 * bins[0]!.from ? POWERS.filter((value) => /^10*$/.test(String(value))) : POWERS;
     const middle = ({ from, to }: { from: number; to: number }) => Math.sqrt(from * to);
     const dots = sample.map(([degree, distance]) => tag('circle', { cx: x(degree), cy: y.scale(distance), r: 1.2 })).join('');
     const boxes = bins.map((bin) => {
@@ -49,7 +52,7 @@ export function radiusPanels({ groups }: RadiusDegree): Panel[] {
       x: {
         label: 'degree: triples with it as head or tail (log)',
         scale: x,
-        ticks: ticks.filter((value) => value <= most),
+        ticks: ticks.filter((value) => value >= 0.8 * bins[0]!.from && value <= 1.25 * most),
         format: inThousands,
       },
       y,
@@ -106,7 +109,8 @@ const oneOrTwo = (value: number): string => String(Math.round(value * 100) / 100
 
 function byDegreePanel(groups: AttentionEntropy['byDegree'], label: string): Panel {
   const low = Math.min(...groups.map(({ entropy }) => entropy.p5));
-  const y = axisFrom(label, [Math.max(0, low), 1], Y_RANGE);
+  const scale = scaleLinear([Math.max(0, Math.min(0.9, Math.floor(10 * low) / 10)), 1], Y_RANGE);
+  const y = { label, scale, ticks: scale.ticks(5), format: scale.tickFormat(5) };
   const x = scaleLinear([-0.6, groups.length - 0.4], X_RANGE);
   const box = ({ p5, p25, p50, p75, p95 }: Percentiles, i: number, name: string, count: number) =>
     tag(

@@ -1,6 +1,6 @@
 // A panel: one pair of axes with a title and a legend. Figures are made of panels, side by side on paper and as they fit on a page.
 import type { ScaleContinuousNumeric } from 'd3-scale';
-import { type Attributes, escapeText, hint, round, tag, text, textWidth } from './svg.ts';
+import { type Attributes, escapeText, hint, mathText, round, tag, text, textWidth } from './svg.ts';
 import { type Color, DASHES, FONT, mark, paint } from './theme.ts';
 
 export type Scale = ScaleContinuousNumeric<number, number>;
@@ -32,7 +32,7 @@ export interface LegendEntry {
 }
 
 const WIDTH = 360;
-export const PLOT: Readonly<{ left: number; right: number; height: number }> = { left: 54, right: 348, height: 176 };
+export const PLOT: Readonly<{ left: number; right: number; height: number }> = { left: 54, right: 342, height: 176 };
 const TITLE = 24;
 const LEGEND_ROW = 15;
 const BELOW = 44;
@@ -48,14 +48,16 @@ export interface PanelOptions {
   x: Axis;
   y: Axis;
   legend?: readonly LegendEntry[];
+  /** So that the axes of panels side by side are at one height. */
+  legendRows?: number;
   content: string;
 }
 
-export function panel({ title, description, x, y, legend = [], content }: PanelOptions): Panel {
+export function panel({ title, description, x, y, legend = [], legendRows: least = 0, content }: PanelOptions): Panel {
   const rows = legendRows(legend);
-  const top = TITLE + LEGEND_ROW * rows.length + 8;
+  const top = TITLE + LEGEND_ROW * Math.max(rows.length, least) + 8;
   const body = [
-    text({ x: 4, y: 15, 'font-size': 12, 'font-weight': 'bold', ...paint({ fill: 'ink' }) }, title),
+    mathText({ x: 4, y: 15, 'font-size': 12, 'font-weight': 'bold', ...paint({ fill: 'ink' }) }, title),
     ...rows.map((entries, row) => legendRow(entries, TITLE + LEGEND_ROW * row + 8)),
     tag('g', { transform: `translate(0 ${round(top)})` }, axes(x, y), content),
   ].join('');
@@ -79,8 +81,8 @@ function axes(x: Axis, y: Axis): string {
       return tick + text({ x: at, y: height + 16, 'text-anchor': 'middle', ...number }, x.format(value));
     }),
     tag('path', { d: `M${left} 0V${height}H${right}`, ...line }),
-    text({ x: 0.5 * (left + right), y: height + 34, 'text-anchor': 'middle', ...label }, x.label),
-    text({ transform: `translate(12 ${round(0.5 * height)}) rotate(-90)`, 'text-anchor': 'middle', ...label }, y.label),
+    mathText({ x: 0.5 * (left + right), y: height + 34, 'text-anchor': 'middle', ...label }, x.label),
+    mathText({ transform: `translate(12 ${round(0.5 * height)}) rotate(-90)`, 'text-anchor': 'middle', ...label }, y.label),
   ].join('');
 }
 
@@ -106,7 +108,7 @@ function legendRow(entries: readonly LegendEntry[], y: number): string {
     .map((entry) => {
       const at = left;
       left += entryWidth(entry);
-      const label = text({ x: at + 22, y: y + 4, 'font-size': SMALL, ...paint({ fill: 'ink' }) }, entry.label);
+      const label = mathText({ x: at + 22, y: y + 4, 'font-size': SMALL, ...paint({ fill: 'ink' }) }, entry.label);
       return tag('g', entry.series === undefined ? {} : { 'data-key': entry.series }, legendKey(entry, at, y) + label);
     })
     .join('');

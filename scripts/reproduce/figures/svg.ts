@@ -26,6 +26,17 @@ export function tag(name: string, attributes: Attributes, ...children: string[])
 
 export const text = (attributes: Attributes, content: string): string => tag('text', attributes, escapeText(content));
 
+/** The same with `L_K` and the like set with a subscript. */
+export const mathText = (attributes: Attributes, content: string): string =>
+  tag(
+    'text',
+    attributes,
+    escapeText(content).replace(/([A-Z])_([A-Z])(.?)/gu, (_, base: string, below: string, next: string) => {
+      const back = next === '' ? '' : `<tspan dy="-2.5">${next}</tspan>`;
+      return `<tspan font-style="italic">${base}</tspan><tspan dy="2.5" font-size="8">${below}</tspan>${back}`;
+    }),
+  );
+
 /** On a shape: shown where the pointer rests on it. */
 export const hint = (content: string): string => tag('title', {}, escapeText(content));
 
