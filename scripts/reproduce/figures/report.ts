@@ -15,9 +15,10 @@ export function figuresIn(folder: string): FigureData[] {
   });
 }
 
-/** Returns the path. */
+/** Returns the path. The comparison and the paper's tables are in it where they were made. */
 export async function writeReport(out: string): Promise<string> {
   const path = join(out, 'report.html');
-  await writeText(path, await pageOf(figuresIn(join(out, 'figures')), readJson(join(out, 'results.json'))));
+  const tables = [2, 3, 4].flatMap((number) => readJson(join(out, 'tables', `table${number}.json`)) ?? []);
+  await writeText(path, await pageOf({ figures: figuresIn(join(out, 'figures')), results: readJson(join(out, 'results.json')), tables }));
   return path;
 }
