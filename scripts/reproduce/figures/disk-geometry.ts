@@ -60,3 +60,14 @@ export function geodesicPath(a: Point, b: Point, scale: number, round: (value: n
   // Turned upside down, what is counterclockwise in the disk stays so on the page as seen; SVG calls clockwise-as-seen sweep 1.
   return `M${at(a)}A${radius} ${radius} 0 0 ${line.counterclockwise ? 0 : 1} ${at(b)}`;
 }
+
+/** Up to five round distances, and how far from the centre their circles are at `scale` units a radius: all within `outermost`. */
+export function roundDistances(curvature: number, scale: number, outermost: number): { distance: number; radius: number }[] {
+  const radiusAt = (distance: number): number => scale * Math.tanh(0.5 * Math.sqrt(curvature) * distance);
+  const reach = Math.min(outermost, 0.97 * scale);
+  const step = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100].find((one) => radiusAt(6 * one) > reach) ?? 100;
+  return [1, 2, 3, 4, 5]
+    .map((i) => Number((i * step).toPrecision(3)))
+    .map((distance) => ({ distance, radius: radiusAt(distance) }))
+    .filter(({ radius }) => radius <= reach);
+}

@@ -1,5 +1,5 @@
 // Figure 3 on paper: the disk as it was trained, and the same with the entity in the middle.
-import { geodesicPath, type Point, recenter } from './disk-geometry.ts';
+import { geodesicPath, type Point, recenter, roundDistances } from './disk-geometry.ts';
 import { type Label, placeLabels } from './label-placement.ts';
 import type { Panel } from './plot.ts';
 import { type Attributes, hint, round, tag, text } from './svg.ts';
@@ -81,25 +81,21 @@ function drawView({ curvature }: Disk, nodes: readonly DiskNode[], edges: DiskNe
 
 /** Circles at round distances from the centre, up to five: what the ball does to lengths. Their names stand where fewest points are. */
 function rings(curvature: number, { seen, background, scale }: View): string {
-  const root = Math.sqrt(curvature);
-  const radiusAt = (distance: number): number => scale * Math.tanh(0.5 * root * distance);
-  const outermost = Math.min(RADIUS, 0.97 * scale);
-  const step = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100].find((one) => radiusAt(6 * one) > outermost) ?? 100;
-  const distances = [1, 2, 3, 4, 5].map((i) => Number((i * step).toPrecision(3))).filter((distance) => radiusAt(distance) <= outermost);
-  const named = distances.filter((distance, i) => radiusAt(distance) - (i === 0 ? 0 : radiusAt(distances[i - 1]!)) >= 14);
+  const circles = roundDistances(curvature, scale, RADIUS);
+  const named = circles.filter(({ radius }, i) => radius - (i === 0 ? 0 : circles[i - 1]!.radius) >= 14);
   const crowd = (angle: number): number => {
-    const places = named.map((distance): Point => [radiusAt(distance) * Math.cos(angle), radiusAt(distance) * Math.sin(angle)]);
+    const places = named.map(({ radius }): Point => [radius * Math.cos(angle), radius * Math.sin(angle)]);
     const near = (points: readonly Point[], weight: number) =>
       points.filter(([x, y]) => places.some(([a, b]) => Math.hypot(scale * x - a, scale * y - b) < 24)).length * weight;
     return near(seen, 4) + near(background, 1);
   };
   const angles = Array.from({ length: 16 }, (_, i) => (-(i + 4) * Math.PI) / 8);
   const angle = angles.reduce((best, one) => (crowd(one) < crowd(best) ? one : best));
-  return distances
-    .map((distance) => {
-      const radius = radiusAt(distance);
+  return circles
+    .map((circle) => {
+      const { distance, radius } = circle;
       const ring = tag('circle', { cx: 0, cy: 0, r: radius, 'stroke-width': 0.7, ...paint({ stroke: 'grid' }) });
-      if (!named.includes(distance)) return ring;
+      if (!named.includes(circle)) return ring;
       const [x, y] = [radius * Math.cos(angle), -radius * Math.sin(angle) + 3];
       return (
         ring +

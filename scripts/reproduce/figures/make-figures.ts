@@ -58,10 +58,10 @@ export async function makeFigures({ request, source, seeds, options, out }: Figu
       own.push((await trainedRun(`fixed-${weight}`, { ...options, beta: weight, seed }, context(dataset))).run);
   }
   const { users, items, entities, relations, triples } = first;
-  const provenance = (used: readonly number[], run: { backend: string; device: string }, given: TrainOptions): Provenance => {
+  const provenance = (used: readonly number[], run: TrainedRun, given: TrainOptions): Provenance => {
     const { threads: _threads, preset = 'tuned', ...own } = given;
     const sizes = { users, items, entities, relations, triples: triples.heads.length };
-    const { backend, device } = run;
+    const { backend, device, host } = run;
     return {
       version: VERSION,
       data: source.name,
@@ -71,6 +71,7 @@ export async function makeFigures({ request, source, seeds, options, out }: Figu
       seeds: [...used],
       backend,
       device,
+      host,
     };
   };
   if (wantsSweep) {

@@ -105,7 +105,7 @@ function chartFigure(file: string, data: FigureData): string {
   const panels = panelsOf(data).map((one, i) => panelElement(`${file}-${i}`, one).replace('<svg ', '<svg class="chart" '));
   const numbers = numbersOf(data).map(tableOf).join('');
   return (
-    `<figure><div class="panels">${panels.join('')}</div><figcaption>${escapeText(captionOf(data))}</figcaption></figure>` +
+    `<figure><div class="panels${panels.length === 3 ? ' three' : ''}">${panels.join('')}</div><figcaption>${escapeText(captionOf(data))}</figcaption></figure>` +
     `<details><summary>The numbers</summary>${numbers}</details>`
   );
 }
@@ -117,11 +117,14 @@ function diskFigure(disk: Disk): string {
   const limit = disk.entities[0]!.hubDegree;
   return `<figure>
 <div id="disk-view" hidden>
+<div>
 <svg viewBox="-208 -208 416 416" role="group" aria-label="Poincaré disk of the entity and its neighbours" aria-describedby="disk-help"></svg>
+<p role="status"></p>
+</div>
 <form aria-label="What the disk shows">
 <label class="name">Entity <select name="entity">${options}</select></label>
 <div class="buttons">
-<button type="button" data-action="entity">Entity to the centre</button>
+<button type="button" data-action="entity">Centre entity</button>
 <button type="button" data-action="trained">As trained</button>
 <button type="button" data-action="in" aria-label="Enlarge">+</button>
 <button type="button" data-action="out" aria-label="Make smaller">−</button>
@@ -129,8 +132,7 @@ function diskFigure(disk: Disk): string {
 <label><input type="checkbox" name="names" checked> names of neighbours</label>
 <label><input type="checkbox" name="hubs"> hide hubs: more than <input type="number" name="limit" min="1" value="${limit}" aria-label="Most triples of an entity that is no hub"> triples</label>
 <fieldset><legend>Relations (edges)</legend></fieldset>
-<p role="status"></p>
-<p id="disk-help">Click a point to move it to the centre, which keeps all distances. By keyboard: arrows go from point to point, Enter moves to the centre, Escape goes back to how it was trained. Circles are items, squares other entities, the orange one the entity itself; size tells the hop, hollow means never trained; grey dots are a sample of the other items.</p>
+<p id="disk-help">Click a point to move it to the centre, which keeps all distances. By keyboard: arrows go from point to point, Enter moves to the centre, Escape goes back to how it was trained. Circles are items, squares other entities, the orange one the entity itself; size tells the hop, hollow means never trained; grey dots are a sample of the other items. Rings stand at round distances from the centre.</p>
 </form>
 </div>
 <noscript><p>The disk needs JavaScript; the same is in figures/figure3-….svg.</p></noscript>
@@ -170,7 +172,7 @@ function protocolSections(figures: readonly FigureData[], results: unknown): Sec
     );
   if (parts.length > 0) sections.push({ id: 'protocol', title: 'Protocol', body: parts.join('') });
   const host = isObject(results) && isObject(results.protocol) ? results.protocol.host : undefined;
-  const devices = [...new Set(figures.map(({ backend, device }) => `${backend}: ${device}`))];
+  const devices = [...new Set(figures.map(({ backend, device, host }) => `${backend} (${device}) on ${host}`))];
   if (host !== undefined || devices.length > 0)
     sections.push({
       id: 'hardware',

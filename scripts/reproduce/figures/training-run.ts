@@ -1,4 +1,5 @@
 // One training as the figures need it: its course, the test metrics of what it kept, and where asked for the model.
+import { cpus } from 'node:os';
 import type { Dataset } from '../../../lib/data/dataset.ts';
 import { splitDigest } from '../../../lib/data/digest.ts';
 import { finishInTurns } from '../../../lib/data/steps.ts';
@@ -32,6 +33,8 @@ export interface TrainedRun {
   startWeight: number;
   backend: string;
   device: string;
+  /** Where it was trained. */
+  host: string;
   /** With evaluation. */
   seconds: number;
 }
@@ -133,7 +136,12 @@ async function trainOnce(dataset: Dataset, options: TrainOptions & { seed: numbe
   const run: TrainedRun = {
     ...{ seed: options.seed, selectedEpoch: model.training.epoch, metrics, ...course },
     startWeight: model.training.options.knowledgeWeight,
-    ...{ backend, device, seconds: (performance.now() - started) / 1000 },
+    ...{
+      backend,
+      device,
+      host: `${cpus()[0]?.model ?? 'unknown processor'}, Node ${process.version}`,
+      seconds: (performance.now() - started) / 1000,
+    },
   };
   return { run, model };
 }

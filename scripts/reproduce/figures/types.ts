@@ -21,8 +21,10 @@ export interface Provenance {
   preset: string;
   seeds: number[];
   backend: string;
-  /** Processor or card. */
+  /** What ran the kernels. */
   device: string;
+  /** Where the first of the runs was trained. */
+  host: string;
 }
 
 /** Figure 2: a fixed weight of L_K against one that is learned for every item. */

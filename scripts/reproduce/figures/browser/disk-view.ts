@@ -1,8 +1,10 @@
 // The disk: click or press Enter on a node to move it to the centre; names on hover and focus; hubs and relations can be hidden.
-import { along, diskDistance, geodesicPath, type Point, recenter } from '../disk-geometry.ts';
+import { along, geodesicPath, type Point, recenter, roundDistances } from '../disk-geometry.ts';
 import { type Label, type Mark, placeLabels } from '../label-placement.ts';
 import type { Disk, DiskNeighborhood } from '../types.ts';
+import { describeNode } from './describe.ts';
 import { round, svgElement } from './dom.ts';
+import { relationFields, relationStroke } from './relation-fields.ts';
 import { tooltip } from './tooltip.ts';
 
 const RADIUS = 200;
@@ -10,10 +12,6 @@ const HALF = 208;
 const SIZES = [9, 5.5, 3.4] as const;
 const DURATION = 650;
 const ORIGIN: Point = [0, 0];
-/** Relations with a colour and dashes of their own. */
-const COLORS = ['c0', 'c1', 'c2', 'c3', 'c4', 'c5'];
-const DASHES = ['', '6 3', '2 2.5', '8 3 2 3', '4 2', '1 2.5'];
-
 export class DiskView {
   readonly #disk: Disk & { captions: string[] };
   readonly #svg: SVGSVGElement;
@@ -29,6 +27,7 @@ export class DiskView {
   #edges: SVGPathElement[] = [];
   #dots: SVGCircleElement[] = [];
   #boundary!: SVGCircleElement;
+  #rings!: SVGGElement;
   #names!: SVGGElement;
   #animation = 0;
   #seen: Point[] = [];
@@ -73,7 +72,11 @@ export class DiskView {
     this.#focused = 0;
     this.#hiddenRelations.clear();
     this.#build();
-    this.#relationFields();
+    relationFields(this.#controls.querySelector('fieldset')!, this.#disk, this.#neighborhood, (relation, isShown) => {
+      if (isShown) this.#hiddenRelations.delete(relation);
+      else this.#hiddenRelations.add(relation);
+      this.#update();
+    });
     this.#controls.closest('figure')!.querySelector('[data-caption]')!.textContent = this.#disk.captions[which]!;
     this.#update();
   }
@@ -81,16 +84,16 @@ export class DiskView {
   #build(): void {
     const { nodes, edges } = this.#neighborhood;
     this.#boundary = svgElement('circle', { class: 'boundary fill-paper stroke-ink', cx: 0, cy: 0, r: RADIUS });
+    this.#rings = svgElement('g', { class: 'rings', 'aria-hidden': 'true' });
     const background = svgElement('g', { class: 'fill-muted', 'fill-opacity': 0.3, 'aria-hidden': 'true' });
     this.#dots = this.#disk.background.map(() => background.appendChild(svgElement('circle', { r: 1 })));
     const lines = svgElement('g', { class: 'edges', 'aria-hidden': 'true' });
     this.#edges = edges.map(({ relation, source }) =>
       lines.appendChild(
         svgElement('path', {
-          class: `stroke-${COLORS[relation] ?? 'cx'}`,
+          ...relationStroke(relation),
           fill: 'none',
           'stroke-width': source === 0 ? 1.6 : 0.9,
-          'stroke-dasharray': DASHES[relation] ?? '1 1.5',
         }),
       ),
     );
@@ -102,7 +105,7 @@ export class DiskView {
         role: 'button',
         tabindex: -1,
       });
-      group.setAttribute('aria-label', this.#describe(i));
+      group.setAttribute('aria-label', describeNode(this.#disk, this.#neighborhood, i));
       // A finger needs more room than a dot has.
       group.append(svgElement('circle', { class: 'target', r: Math.max(9, size + 3) }));
       group.append(
@@ -123,48 +126,7 @@ export class DiskView {
     // The far ones first, so that the entity is on top; in the page's order for those who go through by keyboard, by hop.
     marks.append(...this.#nodes.toReversed());
     this.#names = svgElement('g', { class: 'names', 'aria-hidden': 'true' });
-    this.#svg.replaceChildren(this.#boundary, background, lines, marks, this.#names);
-  }
-
-  /** Colour, dashes, name and a box to tick, for each relation that has an edge here. */
-  #relationFields(): void {
-    const fieldset = this.#controls.querySelector<HTMLFieldSetElement>('fieldset')!;
-    const counts = new Map<number, number>();
-    for (const { relation } of this.#neighborhood.edges) counts.set(relation, (counts.get(relation) ?? 0) + 1);
-    const entries = [...counts].sort(([a], [b]) => a - b);
-    const labels = entries.map(([relation, count]) => {
-      const label = document.createElement('label');
-      const box = Object.assign(document.createElement('input'), { type: 'checkbox', checked: true });
-      box.addEventListener('change', () => {
-        if (box.checked) this.#hiddenRelations.delete(relation);
-        else this.#hiddenRelations.add(relation);
-        this.#update();
-      });
-      const key = svgElement('svg', { class: 'key', viewBox: '0 0 24 6', width: 24, height: 6, 'aria-hidden': 'true' });
-      key.append(
-        svgElement('path', {
-          d: 'M0 3H24',
-          class: `stroke-${COLORS[relation] ?? 'cx'}`,
-          'stroke-width': 2.4,
-          'stroke-dasharray': DASHES[relation] ?? '1 1.5',
-        }),
-      );
-      label.append(box, key, `${this.#disk.relations[relation]} (${count})`);
-      return label;
-    });
-    fieldset.replaceChildren(fieldset.querySelector('legend')!, ...labels);
-  }
-
-  #describe(i: number): string {
-    const { nodes, edges } = this.#neighborhood;
-    const { label, kind, hop, degree, placed, x, y } = nodes[i]!;
-    const relations = [
-      ...new Set(edges.filter(({ source, target }) => source === i || target === i).map(({ relation }) => this.#disk.relations[relation]!)),
-    ];
-    const distance = diskDistance([nodes[0]!.x, nodes[0]!.y], [x, y]) / Math.sqrt(this.#disk.curvature);
-    const where = hop === 0 ? 'the entity itself' : `${hop === 1 ? 'one hop' : 'two hops'} away, d = ${distance.toFixed(2)}`;
-    const how = placed === 'trained' ? '' : placed === 'never' ? '; never trained' : '; placed by its triples';
-    return `${label}: ${kind}, ${where}, ${degree} ${degree === 1 ? 'triple' : 'triples'}${how}. ${relations.join(', ')}`;
+    this.#svg.replaceChildren(this.#boundary, this.#rings, background, lines, marks, this.#names);
   }
 
   /** Which nodes and edges are shown: not hubs, if these are hidden, not what only they or a hidden relation lead to. */
@@ -210,7 +172,21 @@ export class DiskView {
       node.setAttribute('transform', `translate(${round(scale * this.#seen[i]![0])} ${round(-scale * this.#seen[i]![1])})`);
       node.setAttribute('tabindex', i === this.#focused ? '0' : '-1');
     });
+    this.#drawRings(scale);
     this.#drawNames(scale);
+  }
+
+  #drawRings(scale: number): void {
+    let last = 0;
+    const rings = roundDistances(this.#disk.curvature, scale, RADIUS).flatMap(({ distance, radius }) => {
+      const ring = svgElement('circle', { r: round(radius) });
+      if (radius - last < 18) return [ring];
+      last = radius;
+      const text = svgElement('text', { x: 0, y: round(radius + 3), 'text-anchor': 'middle' });
+      text.textContent = `d = ${distance}`;
+      return [ring, text];
+    });
+    this.#rings.replaceChildren(...rings);
   }
 
   #drawNames(scale: number): void {
@@ -251,7 +227,7 @@ export class DiskView {
     this.#svg.classList.toggle('highlighting', i !== null);
     for (const [edge, { source, target }] of edges.entries()) this.#edges[edge]!.classList.toggle('lit', source === i || target === i);
     if (i === null) tooltip.hide();
-    else tooltip.show(this.#describe(i), this.#nodes[i]!);
+    else tooltip.show(describeNode(this.#disk, this.#neighborhood, i), this.#nodes[i]!);
   }
 
   #centerOn(i: number): void {
