@@ -3,7 +3,7 @@ import { scaleLinear, scaleLog } from 'd3-scale';
 import { line } from 'd3-shape';
 import { axisFrom, decimals } from './axes.ts';
 import { curve, PLOT, type Panel, panel, X_RANGE, Y_RANGE } from './plot.ts';
-import { hint, tag } from './svg.ts';
+import { type Attributes, hint, tag } from './svg.ts';
 import { paint } from './theme.ts';
 import type { AttentionEntropy, Percentiles, RadiusDegree } from './types.ts';
 
@@ -78,7 +78,7 @@ export function attentionPanels({ histogram, items, percentiles, byDegree }: Att
     const bar = { x: x(from) + 0.5, width: Math.max(0.5, x(to) - x(from) - 1), y: top, height: PLOT.height - top };
     return tag(
       'rect',
-      { class: 'mark', ...bar, ...barPaint },
+      { ...bar, ...barPaint, class: `mark ${barPaint.class}` },
       hint(`${oneOrTwo(from)} to ${oneOrTwo(to)}: ${count.toLocaleString('en')} items`),
     );
   });
@@ -104,7 +104,7 @@ export function attentionPanels({ histogram, items, percentiles, byDegree }: Att
   return [distribution, byDegreePanel(byDegree, label)];
 }
 
-const barPaint = { 'fill-opacity': 0.75, ...paint({ fill: 'c0' }) };
+const barPaint: Attributes = { 'fill-opacity': 0.75, ...paint({ fill: 'c0' }) };
 const oneOrTwo = (value: number): string => String(Math.round(value * 100) / 100);
 
 function byDegreePanel(groups: AttentionEntropy['byDegree'], label: string): Panel {
