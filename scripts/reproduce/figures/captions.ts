@@ -56,6 +56,7 @@ function curves(data: LearningCurves): string {
 
 function radius({ data, dim, curvature, groups, untrained }: RadiusDegree): string {
   const verdicts = groups.map(({ name, spearman }) => {
+    if (spearman === null) return `${name.toLowerCase()}: all of one degree`;
     const strength =
       Math.abs(spearman) < 0.1
         ? 'no order to speak of'

@@ -18,6 +18,7 @@ export function radiusPanels({ groups }: RadiusDegree): Panel[] {
   ]);
   const y = axisFrom('distance from the origin', all, Y_RANGE);
   return groups.map(({ name, rows, spearman, bins, sample }) => {
+    const rho = spearman === null ? 'all of one degree' : `Spearman’s ρ = ${decimals(spearman, 3)}`;
     const most = Math.max(2, bins.at(-1)!.to);
     const x = scaleLog([0.8 * bins[0]!.from, 1.25 * most], X_RANGE);
     const ticks = most > 200 * bins[0]!.from ? POWERS.filter((value) => /^10*$/.test(String(value))) : POWERS;
@@ -47,8 +48,8 @@ export function radiusPanels({ groups }: RadiusDegree): Panel[] {
       (bin) => y.scale(bin.distance.p50),
     )(bins);
     return panel({
-      title: `${name}: Spearman’s ρ = ${decimals(spearman, 3)} (n = ${rows.toLocaleString('en')})`,
-      description: `Distance from the origin against the number of triples of ${rows} ${name.toLowerCase()}; Spearman’s rho ${decimals(spearman, 3)}.`,
+      title: `${name}: ${rho} (n = ${rows.toLocaleString('en')})`,
+      description: `Distance from the origin against the number of triples of ${rows} ${name.toLowerCase()}; ${rho}.`,
       x: {
         label: 'degree: triples with it as head or tail (log)',
         scale: x,

@@ -9,7 +9,7 @@ import { captionOf } from './captions.ts';
 import { drawingsOf, FIGURES } from './draw.ts';
 import { attentionEntropy, diskOf, radiusDegree } from './model-data.ts';
 import { placeUntrained, trainedRows } from './place-untrained.ts';
-import { writeReport } from './report.ts';
+import { figuresIn, writeReport } from './report.ts';
 import type { FigureRequest } from './request.ts';
 import { Store, writeJson, writeText } from './store.ts';
 import { itemGroups, METRICS, type TrainedRun, type TrainingContext, trainedRun } from './training-run.ts';
@@ -36,6 +36,9 @@ export async function makeFigures({ request, source, seeds, options, out }: Figu
   const runs =
     (wantsSeeds ? seeds.length : Number(wantsModel)) + (wantsSweep ? betas.length * seeds.length : 0) + Number(figures.includes('3'));
 
+  if (wantsSweep && first.test.items.length === 0)
+    throw new RangeError('--figures: 2 compares metrics of the test split, and the data have none');
+  checkFolder(out, source.name, first);
   const store = new Store(out);
   const progress = new Progress(runs);
   const context = (dataset: Dataset): TrainingContext => ({
@@ -77,9 +80,7 @@ export async function makeFigures({ request, source, seeds, options, out }: Figu
   if (wantsSweep) {
     const origin = provenance(seeds, adaptive[0]!, options);
     made.push(sweepOf(origin, fixed, adaptive));
-    const course = trajectoryOf(origin, first, adaptive);
-    if (course) made.push(course);
-    else process.stderr.write('figure 2: no epoch was evaluated, so that there is no course of σ(β) to draw: see evaluateEvery\n');
+    made.push(trajectoryOf(origin, first, adaptive));
   }
   if (figures.includes('curves')) made.push(curvesOf(provenance(seeds, adaptive[0]!, options), adaptive));
   if (model) {
@@ -105,13 +106,45 @@ export async function makeFigures({ request, source, seeds, options, out }: Figu
     made.push({ figure: 'disk', ...provenance(seeds.slice(0, 1), run, planar), ...disk });
   }
 
-  for (const data of made) {
+  for (const found of made) {
+    const data = JSON.parse(JSON.stringify(found)) as FigureData; // drawn from what the file says
     const { file, title } = FIGURES[data.figure];
+    const nothing = whatIsMissing(data);
+    if (nothing) {
+      console.log(`${title}\nNot drawn: ${nothing}.\n`);
+      continue;
+    }
     await writeJson(join(store.folder, `${file}.json`), data);
     for (const [name, svg] of drawingsOf(data)) await writeText(join(store.folder, name), svg);
     console.log(`${title}\n${captionOf(data)}\n`);
   }
   process.stderr.write(`wrote ${store.folder} and ${await writeReport(out)}\n`);
+}
+
+/** Why there is nothing to draw, if there is not. */
+function whatIsMissing(data: FigureData): string | undefined {
+  switch (data.figure) {
+    case 'beta-trajectory':
+      if (data.items === 0) return 'no item has a triple, so that there is no β';
+      return data.runs.some(({ epochs }) => epochs.length === 0)
+        ? 'no epoch was evaluated: there is no validation split, or evaluateEvery is more than the epochs'
+        : undefined;
+    case 'radius-degree':
+      return data.groups.length === 0 ? 'no two entities have a triple' : undefined;
+    case 'attention-entropy':
+      return data.items === 0 ? 'no item has two triples, so that there is nothing to choose from' : undefined;
+    case 'disk':
+      return data.entities.length === 0 ? 'no entity has three triples; --entity ID takes one that has fewer' : undefined;
+    default:
+      return undefined;
+  }
+}
+
+/** Figures of different data on one page would pass for one. @throws {RangeError} where the folder holds some of others */
+function checkFolder(out: string, name: string, { users, items, entities }: Dataset): void {
+  for (const { data, sizes } of figuresIn(join(out, 'figures')))
+    if (data !== name || sizes.users !== users || sizes.items !== items || sizes.entities !== entities)
+      throw new RangeError(`--out: ${out} holds figures of ${data}; give those of ${name} another folder`);
 }
 
 /**
@@ -151,9 +184,8 @@ function sweepOf(origin: Provenance, fixed: { weight: number; runs: TrainedRun[]
   };
 }
 
-/** Null where nothing was evaluated. The groups are those of the first seed's split; other splits differ by what they hold out. */
-function trajectoryOf(origin: Provenance, dataset: Dataset, adaptive: readonly TrainedRun[]): BetaTrajectory | null {
-  if (adaptive.some(({ weights }) => weights.length === 0)) return null;
+/** The groups are those of the first seed's split; other splits differ by what they hold out. */
+function trajectoryOf(origin: Provenance, dataset: Dataset, adaptive: readonly TrainedRun[]): BetaTrajectory {
   const groups = itemGroups(dataset);
   return {
     figure: 'beta-trajectory',

@@ -33,7 +33,7 @@ export function radiusDegree(
   const group = (name: string, own: Uint32Array) => ({
     name,
     rows: own.length,
-    spearman: spearman(
+    spearman: correlation(
       Float64Array.from(own, (row) => degrees[row]!),
       Float64Array.from(own, (row) => distances[row]!),
     ),
@@ -52,6 +52,11 @@ export function radiusDegree(
     ),
   ];
   return { dim: model.dim, curvature: model.curvature, untrained, groups: parts.filter((part) => part.rows > 1) };
+}
+
+function correlation(a: Float64Array, b: Float64Array): number | null {
+  const rho = spearman(a, b);
+  return Number.isNaN(rho) ? null : rho;
 }
 
 /** Bins of doubling width; those of fewer rows than a percentile needs go together with the next. */

@@ -86,8 +86,8 @@ export interface RadiusDegree extends Provenance {
   groups: {
     name: string;
     rows: number;
-    /** Of degree and distance. */
-    spearman: number;
+    /** Of degree and distance; null where all degrees are one. */
+    spearman: number | null;
     /** Degrees from `from` to `to`, both included. */
     bins: { from: number; to: number; rows: number; distance: Percentiles }[];
     /** Some of the rows: degree, distance. */
