@@ -87,6 +87,15 @@ figures('one entity, with a name, in the plane; an entity that the data do not h
   assert.is(made.status, 0, made.stderr);
   assert.match(made.stdout, /^A <name> with \d+ neighbours/m);
   assert.ok(readFileSync(join(out, 'figures', 'figure3-3.svg'), 'utf8').includes('A &lt;name&gt; and its two-hop neighbours'));
+  const next = run('reproduce.ts', '--figures', '3', '--entity', '5,6', ...OPTIONS, '--out', out);
+  assert.is(next.status, 0, next.stderr);
+  assert.match(next.stderr, /finished before/);
+  assert.equal(
+    readdirSync(join(out, 'figures'))
+      .filter((name) => name.startsWith('figure3-'))
+      .sort(),
+    ['figure3-5.svg', 'figure3-6.svg'],
+  );
   const mixed = run('reproduce.ts', '--figures', 'radius', '--epochs', '1', '--backend', 'cpu', '--out', out);
   assert.match(mixed.stderr, /--out: .* holds figures of kgat; give those of synthetic world another folder/);
   const other = temporaryFolder();
@@ -94,6 +103,13 @@ figures('one entity, with a name, in the plane; an entity that the data do not h
   assert.is.not(missing.status, 0);
   assert.match(missing.stderr, /--entity: the data have no entity "nobody"/);
   assert.ok(!existsSync(join(other, 'figures')));
+  const untested = temporaryFolder();
+  writeFileSync(join(untested, 'train.txt'), '0 0 1 2\n1 1 2 3\n2 0 3 4\n');
+  writeFileSync(join(untested, 'kg_final.txt'), '0 0 5\n1 0 5\n2 1 5\n3 0 6\n4 0 6\n0 1 6\n');
+  const alone = (...args: string[]) =>
+    run('reproduce.ts', ...args, '--data', untested, '--epochs', '2', '--backend', 'cpu', '--out', other);
+  assert.match(alone('--figures', '2').stderr, /--figures: 2 compares metrics of the test split, and the data have none/);
+  for (const _ of ['trained', 'found']) assert.is(alone('--figures', '3,radius', '--entity', '5').status, 0);
   assert.throws(() => parseCommand(['--figures', '2', '--ablate']), /^--figures: goes without --ablate$/);
 });
 

@@ -170,6 +170,7 @@ page_test('a click moves a point to the centre, keeps all distances and can be t
     assert.ok(Math.hypot(...(await placeOf(page, 3))) < 0.6);
     for (const [pair, distance] of (await distances(page)).entries())
       assert.ok(Math.abs(distance - before[pair]!) <= 0.02 * distance, `${distance}, ${before[pair]} before`);
+    await page.locator('#disk-view').scrollIntoViewIfNeeded();
     await picture(page, 'disk-after-click');
     await page.getByRole('button', { name: 'As trained' }).click();
     await page.locator('#disk-view [role=status]', { hasText: 'as trained' }).waitFor();

@@ -6,12 +6,12 @@ import type { TrainOptions } from '../../../lib/train.ts';
 import { VERSION } from '../../../lib/version.ts';
 import { Progress } from '../progress.ts';
 import { captionOf } from './captions.ts';
-import { drawingsOf, FIGURES } from './draw.ts';
+import { FIGURES } from './draw.ts';
 import { attentionEntropy, diskOf, radiusDegree } from './model-data.ts';
 import { placeUntrained, trainedRows } from './place-untrained.ts';
-import { figuresIn, writeReport } from './report.ts';
+import { figuresIn, writeDrawings, writeReport } from './report.ts';
 import type { FigureRequest } from './request.ts';
-import { Store, writeJson, writeText } from './store.ts';
+import { Store, writeJson } from './store.ts';
 import { itemGroups, METRICS, type TrainedRun, type TrainingContext, trainedRun } from './training-run.ts';
 import { chosenEntities, Incidence } from './two-hop.ts';
 import type { BetaSweep, BetaTrajectory, FigureData, LearningCurves, Provenance } from './types.ts';
@@ -24,7 +24,8 @@ export interface FigureJob {
   out: string;
 }
 
-export async function makeFigures({ request, source, seeds, options, out }: FigureJob): Promise<void> {
+export async function makeFigures({ request, source, seeds, options: given, out }: FigureJob): Promise<void> {
+  const options: TrainOptions = { ...given, variant: 'hyper-know' };
   const { figures, betas } = request;
   const first = await source.open(seeds[0]!);
   const limits = { hubDegree: request.hubDegree, perNode: [24, 8] } as const;
@@ -61,8 +62,8 @@ export async function makeFigures({ request, source, seeds, options, out }: Figu
       own.push((await trainedRun(`fixed-${weight}`, { ...options, beta: weight, seed }, context(dataset))).run);
   }
   const { users, items, entities, relations, triples } = first;
-  const provenance = (used: readonly number[], run: TrainedRun, given: TrainOptions): Provenance => {
-    const { threads: _threads, preset = 'tuned', ...own } = given;
+  const provenance = (trained: readonly number[], run: TrainedRun, used: TrainOptions): Provenance => {
+    const { threads: _threads, variant: _variant, preset = 'tuned', ...own } = used;
     const sizes = { users, items, entities, relations, triples: triples.heads.length };
     const { backend, device, host } = run;
     return {
@@ -71,7 +72,7 @@ export async function makeFigures({ request, source, seeds, options, out }: Figu
       sizes,
       options: own as Record<string, unknown>,
       preset,
-      seeds: [...used],
+      seeds: [...trained],
       backend,
       device,
       host,
@@ -108,14 +109,14 @@ export async function makeFigures({ request, source, seeds, options, out }: Figu
 
   for (const found of made) {
     const data = JSON.parse(JSON.stringify(found)) as FigureData; // drawn from what the file says
-    const { file, title } = FIGURES[data.figure];
+    const { title } = FIGURES[data.figure];
     const nothing = whatIsMissing(data);
     if (nothing) {
       console.log(`${title}\nNot drawn: ${nothing}.\n`);
       continue;
     }
-    await writeJson(join(store.folder, `${file}.json`), data);
-    for (const [name, svg] of drawingsOf(data)) await writeText(join(store.folder, name), svg);
+    await writeJson(join(store.folder, `${FIGURES[data.figure].file}.json`), data);
+    await writeDrawings(store.folder, data);
     console.log(`${title}\n${captionOf(data)}\n`);
   }
   process.stderr.write(`wrote ${store.folder} and ${await writeReport(out)}\n`);
@@ -152,7 +153,7 @@ function checkFolder(out: string, name: string, { users, items, entities }: Data
  * everything so near to the origin that the disk is as good as flat.
  */
 function planarOptions(options: TrainOptions): TrainOptions {
-  return { curvature: 1, ...options, dim: 2, variant: 'hyper-know' };
+  return { curvature: 1, ...options, dim: 2 };
 }
 
 /** @throws {RangeError} for an id that the data do not have */

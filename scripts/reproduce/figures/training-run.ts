@@ -22,8 +22,8 @@ export interface WeightRecord {
 export interface TrainedRun {
   seed: number;
   selectedEpoch: number;
-  /** Metric → mean over the users of the test split. */
-  metrics: Record<string, number>;
+  /** Metric → mean over the users of the test split; null where there is none. */
+  metrics: Record<string, number | null>;
   rankingLoss: number[];
   knowledgeLoss: number[];
   validation: { epoch: number; recall: number; ndcg: number }[];
@@ -98,7 +98,7 @@ export async function trainedRun(
   };
   // The run may be known while its model is not: trained again it comes out the same.
   const { value: run, isNew } = await store.run(name, key, make, wantsModel && model === undefined);
-  const found = METRICS.map((metric) => `${metric.title} ${run.metrics[metric.name]!.toFixed(4)}`).join('  ');
+  const found = METRICS.map((metric) => `${metric.title} ${run.metrics[metric.name] ? run.metrics[metric.name]!.toFixed(4) : '–'}`).join('  ');
   finish(`${name}, seed ${options.seed}: ${found}${isNew ? `  (${run.seconds.toFixed(1)} s)` : '  (finished before)'}`, isNew);
   return model ? { run, model } : { run };
 }
