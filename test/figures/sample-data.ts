@@ -121,7 +121,7 @@ export function diskOf(first = 8): Disk {
   return {
     figure: 'disk',
     ...origin,
-    ...{ curvature: 1, kgHeads: 'items' },
+    ...{ curvature: 1, kgHeads: 'items', recall: 0.05, epoch: 7 },
     relations: Array.from({ length: 8 }, (_, i) => `relation ${i}`),
     background: Array.from({ length: 50 }, () => {
       const { x, y } = point(0.9);

@@ -87,7 +87,8 @@ export function diskCaption(disk: Disk, neighborhood: DiskNeighborhood): string 
   const hubs = nodes.filter(({ hop, degree }) => hop === 1 && degree > hubDegree).length;
   return [
     `${nodes[0]!.label} with ${count(hops(1))} neighbours and ${count(hops(2))} of theirs on ${disk.data}, trained in two dimensions with c = ${Number(disk.curvature.toPrecision(4))} ` +
-      '(seed 1). Edges are triples either way, drawn as geodesics; size tells the hop.',
+      `(seed 1, epoch ${disk.epoch}${disk.recall === null ? '' : `, recall@20 ${decimals(disk.recall)} on the test split`}). ` +
+      'Edges are triples either way, drawn as geodesics; size tells the hop.',
     hubs > 0
       ? `${hubs} ${hubs === 1 ? 'neighbour is a hub' : 'neighbours are hubs'} (more than ${count(hubDegree)} triples) and not followed: ${count(omitted.ofHubs)} entities behind are not shown.`
       : `No neighbour is a hub (more than ${count(hubDegree)} triples).`,

@@ -124,8 +124,11 @@ const drawOrder = (nodes: readonly DiskNode[]): number[] => nodes.map((_, i) => 
 
 function drawNode({ hop, kind, label, degree, placed }: DiskNode, [x, y]: Point, scale: number): string {
   // Never trained: hollow.
-  const colors = placed === 'never' ? paint({ fill: 'paper', stroke: 'ink' }) : paint({ fill: hop === 0 ? 'c1' : 'ink', stroke: 'paper' });
-  const attributes: Attributes = { 'stroke-width': placed === 'never' ? 1.2 : 0.7, ...colors };
+  const colors =
+    placed === 'never'
+      ? paint({ fill: 'paper', stroke: hop === 0 ? 'c1' : 'ink' })
+      : paint({ fill: hop === 0 ? 'c1' : 'ink', stroke: 'paper' });
+  const attributes: Attributes = { 'stroke-width': placed === 'never' ? (hop === 0 ? 2.4 : 1.2) : 0.7, ...colors };
   return mark(kind === 'item' ? 0 : 1, scale * x, -scale * y, SIZES[hop], attributes, hint(`${label} (${kind}, ${degree} triples)`));
 }
 

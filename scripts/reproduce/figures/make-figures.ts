@@ -104,7 +104,8 @@ export async function makeFigures({ request, source, seeds, options: given, out 
       return request.names.get(id) ?? (/^\d+$/.test(id) ? `${row < items ? 'item' : 'entity'} ${id}` : id);
     };
     const disk = diskOf({ model: flat!, dataset: first, incidence, centers, limits, nameOf, placement });
-    made.push({ figure: 'disk', ...provenance(seeds.slice(0, 1), run, planar), ...disk });
+    const found = { recall: run.metrics['recall@20'] ?? null, epoch: run.selectedEpoch };
+    made.push({ figure: 'disk', ...provenance(seeds.slice(0, 1), run, planar), ...disk, ...found });
   }
 
   for (const found of made) {

@@ -139,7 +139,7 @@ export function diskOf({
   limits,
   nameOf,
   placement,
-}: DiskInput): Omit<Disk, 'figure' | keyof Provenance> {
+}: DiskInput): Omit<Disk, 'figure' | 'recall' | 'epoch' | keyof Provenance> {
   if (model.dim !== 2) throw new RangeError(`figure 3: the model has ${model.dim} dimensions, and a disk two`);
   const { items, relationIds } = dataset;
   const entities = placement?.entities ?? model.entities;
@@ -177,8 +177,11 @@ export function diskOf({
   return {
     curvature: model.curvature,
     kgHeads: placement ? 'all' : 'items',
-    relations: relations.map((relation) => String(relationIds[relation])),
+    relations: relations.map((relation) => relationName(relationIds[relation]!)),
     background: evenly(all, BACKGROUND).map(at),
     entities: neighborhoods,
   };
 }
+
+/** A number alone would pass for a count. */
+const relationName = (id: string | number): string => (/^\^*\d+$/.test(String(id)) ? `relation ${id}` : String(id));

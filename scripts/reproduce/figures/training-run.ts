@@ -98,10 +98,12 @@ export async function trainedRun(
   };
   // The run may be known while its model is not: trained again it comes out the same.
   const { value: run, isNew } = await store.run(name, key, make, wantsModel && model === undefined);
-  const found = METRICS.map((metric) => `${metric.title} ${run.metrics[metric.name] ? run.metrics[metric.name]!.toFixed(4) : '–'}`).join('  ');
+  const found = METRICS.map((metric) => `${metric.title} ${shown(run.metrics[metric.name])}`).join('  ');
   finish(`${name}, seed ${options.seed}: ${found}${isNew ? `  (${run.seconds.toFixed(1)} s)` : '  (finished before)'}`, isNew);
   return model ? { run, model } : { run };
 }
+
+const shown = (value: number | null | undefined): string => (Number.isFinite(value) ? value!.toFixed(4) : '–');
 
 async function trainOnce(dataset: Dataset, options: TrainOptions & { seed: number }, show: (text: string) => void) {
   const started = performance.now();

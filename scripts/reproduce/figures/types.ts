@@ -113,6 +113,9 @@ export interface Disk extends Provenance {
   curvature: number;
   /** 'items': as the paper has it; 'all': the other heads were placed by their triples afterwards. */
   kgHeads: 'items' | 'all';
+  /** Of the model in the plane, on the test split; null where there is none. */
+  recall: number | null;
+  epoch: number;
   /** Names of the relations that edges have, most frequent first. */
   relations: string[];
   /** Some of the items, in the unit disk: where the others are. */
