@@ -42,7 +42,7 @@ function trajectory({ data, start, runs, items, itemsWithoutTriples }: BetaTraje
     `σ(β), the learned weight of L_K, over the epochs on ${data}: percentiles over the ${count(items)} items with a triple` +
     `${itemsWithoutTriples > 0 ? ` (${count(itemsWithoutTriples)} without have no L_K and are left out)` : ''}. It starts at ${start} for all; at the end of seed ` +
     `${first.seed} the median is ${decimals(end.p50, 3)}, the middle half lies between ${decimals(end.p25, 3)} and ${decimals(end.p75, 3)}. Groups are quartiles ` +
-    '(equal counts stay together), lines their medians, shades the middle half. “kept” marks the epoch that validation chose.'
+    '(equal counts stay together; the β of an item that nobody has in training never moves), lines their medians, shades the middle half. “kept” marks the epoch that validation chose.'
   );
 }
 
@@ -87,7 +87,7 @@ export function diskCaption(disk: Disk, neighborhood: DiskNeighborhood): string 
   const hubs = nodes.filter(({ hop, degree }) => hop === 1 && degree > hubDegree).length;
   return [
     `${nodes[0]!.label} with ${count(hops(1))} neighbours and ${count(hops(2))} of theirs on ${disk.data}, trained in two dimensions with c = ${Number(disk.curvature.toPrecision(4))} ` +
-      `(seed 1, epoch ${disk.epoch}${disk.recall === null ? '' : `, recall@20 ${decimals(disk.recall)} on the test split`}). ` +
+      `(seed ${disk.seeds[0]}, epoch ${disk.epoch}${disk.recall === null ? '' : `, recall@20 ${decimals(disk.recall)} on the test split`}). ` +
       'Edges are triples either way, drawn as geodesics; size tells the hop.',
     hubs > 0
       ? `${hubs} ${hubs === 1 ? 'neighbour is a hub' : 'neighbours are hubs'} (more than ${count(hubDegree)} triples) and not followed: ${count(omitted.ofHubs)} entities behind are not shown.`

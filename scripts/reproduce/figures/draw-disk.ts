@@ -1,6 +1,6 @@
 // Figure 3 on paper: the disk as it was trained, and the same with the entity in the middle.
 import { geodesicPath, type Point, recenter, roundDistances } from './disk-geometry.ts';
-import { type Label, placeLabels } from './label-placement.ts';
+import { type Label, type Mark, placeLabels } from './label-placement.ts';
 import type { Panel } from './plot.ts';
 import { type Attributes, hint, round, tag, text } from './svg.ts';
 import { type Color, DASHES, mark, OTHER, paint, SERIES } from './theme.ts';
@@ -59,6 +59,7 @@ export function diskPanels(disk: Disk, { nodes, edges }: DiskNeighborhood): Pane
 function drawView({ curvature }: Disk, nodes: readonly DiskNode[], edges: DiskNeighborhood['edges'], view: View): string {
   const { title, seen, background, scale } = view;
   const isWhole = scale === RADIUS;
+  const circles = rings(curvature, view);
   const dots = background.filter((point) => Math.hypot(...point) * scale <= RADIUS);
   return [
     text({ x: 4, y: 15, 'font-size': 12, 'font-weight': 'bold', ...paint({ fill: 'ink' }) }, title),
@@ -66,7 +67,7 @@ function drawView({ curvature }: Disk, nodes: readonly DiskNode[], edges: DiskNe
       'g',
       { transform: `translate(${CENTER} ${TOP + RADIUS})` },
       isWhole ? tag('circle', { cx: 0, cy: 0, r: RADIUS, 'stroke-width': 1.2, ...paint({ fill: 'paper', stroke: 'ink' }) }) : '',
-      rings(curvature, view),
+      circles.drawn,
       tag(
         'g',
         { 'fill-opacity': 0.25, ...paint({ fill: 'muted' }) },
@@ -74,13 +75,13 @@ function drawView({ curvature }: Disk, nodes: readonly DiskNode[], edges: DiskNe
       ),
       tag('g', { 'stroke-opacity': 0.75, fill: 'none' }, ...edges.map((edge) => drawEdge(view, edge))),
       ...drawOrder(nodes).map((node) => drawNode(nodes[node]!, seen[node]!, scale)),
-      ...labels(nodes, view),
+      ...labels(nodes, view, circles.marks),
     ),
   ].join('');
 }
 
 /** Circles at round distances from the centre, up to five: what the ball does to lengths. Their names stand where fewest points are. */
-function rings(curvature: number, { seen, background, scale }: View): string {
+function rings(curvature: number, { seen, background, scale }: View): { drawn: string; marks: Mark[] } {
   const circles = roundDistances(curvature, scale, RADIUS);
   const named = circles.filter(({ radius }, i) => radius - (i === 0 ? 0 : circles[i - 1]!.radius) >= 14);
   const crowd = (angle: number): number => {
@@ -91,18 +92,13 @@ function rings(curvature: number, { seen, background, scale }: View): string {
   };
   const angles = Array.from({ length: 16 }, (_, i) => (-(i + 4) * Math.PI) / 8);
   const angle = angles.reduce((best, one) => (crowd(one) < crowd(best) ? one : best));
-  return circles
-    .map((circle) => {
-      const { distance, radius } = circle;
-      const ring = tag('circle', { cx: 0, cy: 0, r: radius, 'stroke-width': 0.7, ...paint({ stroke: 'grid' }) });
-      if (!named.includes(circle)) return ring;
-      const [x, y] = [radius * Math.cos(angle), -radius * Math.sin(angle) + 3];
-      return (
-        ring +
-        text({ x, y, 'text-anchor': 'middle', 'font-size': 9, ...HALO, ...paint({ fill: 'muted', stroke: 'paper' }) }, `d = ${distance}`)
-      );
-    })
-    .join('');
+  const lines = circles.map(({ radius }) => tag('circle', { cx: 0, cy: 0, r: radius, 'stroke-width': 0.7, ...paint({ stroke: 'grid' }) }));
+  const marks = named.map(({ radius }): Mark => ({ x: radius * Math.cos(angle), y: -radius * Math.sin(angle), size: 11 }));
+  const names = named.map(({ distance }, i) => {
+    const attributes = { 'text-anchor': 'middle', 'font-size': 9, ...HALO, ...paint({ fill: 'muted', stroke: 'paper' }) };
+    return text({ x: marks[i]!.x, y: marks[i]!.y + 3, ...attributes }, `d = ${distance}`);
+  });
+  return { drawn: lines.join('') + names.join(''), marks };
 }
 
 const describe = (nodes: readonly DiskNode[], edges: number): string => {
@@ -133,7 +129,7 @@ function drawNode({ hop, kind, label, degree, placed }: DiskNode, [x, y]: Point,
 }
 
 /** Names of the entity and of neighbours where there is room, those of more triples first. */
-function labels(nodes: readonly DiskNode[], { seen, scale }: View): string[] {
+function labels(nodes: readonly DiskNode[], { seen, scale }: View, taken: readonly Mark[]): string[] {
   // Names may touch the small marks of the second hop, not cover them.
   const marks = seen.map(([x, y], i) => ({ x: scale * x, y: -scale * y, size: SIZES[nodes[i]!.hop] * (nodes[i]!.hop === 2 ? 0.5 : 1) }));
   const order = nodes.map((_, i) => i).filter((i) => nodes[i]!.hop < 2);
@@ -142,7 +138,7 @@ function labels(nodes: readonly DiskNode[], { seen, scale }: View): string[] {
     const { label, hop } = nodes[mark]!;
     return { mark, text: shortened(label, 22), size: hop === 0 ? LABEL + 1 : LABEL, always: hop === 0 };
   });
-  return placeLabels(marks, wanted, [CENTER - 2, RADIUS + 8]).map(({ label: { text: name, size, always }, anchor, x, y }) =>
+  return placeLabels([...marks, ...taken], wanted, [CENTER - 2, RADIUS + 8]).map(({ label: { text: name, size, always }, anchor, x, y }) =>
     text(
       {
         x,
@@ -171,7 +167,7 @@ function relationEntries(disk: Disk, edges: DiskNeighborhood['edges']): { label:
     ...(others.length > 0
       ? [
           {
-            label: `${others.length} other relations (${others.reduce((sum, relation) => sum + counts.get(relation)!, 0)})`,
+            label: `${others.length} other relation${others.length > 1 ? 's' : ''} (${others.reduce((sum, relation) => sum + counts.get(relation)!, 0)})`,
             relation: SERIES.length,
           },
         ]

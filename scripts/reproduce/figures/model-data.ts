@@ -167,7 +167,10 @@ export function diskOf({
           placed,
         };
       }),
-      edges: edges.map(({ source, target, relation }) => ({ source, target, relation: place.get(relation)! })),
+      // By relation: of parallel edges the one whose line is whole comes first, and dashes lie on it.
+      edges: edges
+        .map(({ source, target, relation }) => ({ source, target, relation: place.get(relation)! }))
+        .sort((a, b) => a.relation - b.relation),
       hubDegree: limits.hubDegree,
       perNode: [...limits.perNode] as [number, number],
       omitted: { ofHubs: omitted.ofHubs, abovePerNode: omitted.aboveLimit },
