@@ -27,6 +27,8 @@ export interface EpochEvent {
   device?: { busySeconds: number; memoryBytes: number };
   /** Validation metrics, in the epochs that were evaluated. */
   metrics?: Metrics;
+  /** Of the test split, in the same epochs; only with `monitorTest`. */
+  testMetrics?: Metrics;
   /** Quantiles of the weight σ(β_v) over the items, in the epochs that were evaluated; only where β is learned. */
   knowledgeWeight?: { p10: number; p50: number; p90: number };
   /** [items] σ(β_v) of every item, in the epochs that were evaluated; only where β is learned and the option `itemWeights` is true. */
@@ -105,6 +107,11 @@ export interface TrainOptions {
   /** Epochs between two validations. */
   evaluateEvery?: number;
   /**
+   * Also measures the test split where validation is measured, as `testMetrics` of the event, both definitions of NDCG. Nothing in training looks at it:
+   * it is for saying what selecting the epoch on the test split would have shown. Default false.
+   */
+  monitorTest?: boolean;
+  /**
    * Stop when validation recall@20 has not risen for `patience` steps, and keep the best epoch. Default true with the preset's patience;
    * false: all epochs are trained and the last is kept. Without a validation split it is always false.
    */
@@ -136,6 +143,7 @@ export interface ResolvedOptions {
   /** Where the curvature starts. */
   curvature: number;
   innerLearningRate: number;
+  monitorTest: boolean;
   earlyStopping: boolean;
   seed: number;
   backend: string;
@@ -176,6 +184,7 @@ const KNOWN = [
   'threads',
   'deterministic',
   'evaluateEvery',
+  'monitorTest',
   'earlyStopping',
   'checkpoint',
   'resume',
@@ -260,6 +269,7 @@ export function resolveOptions(options: TrainOptions | undefined, interactions: 
     },
     curvature: curvature === 'learned' ? learnedCurvatureStart : curvature,
     innerLearningRate: innerLearningRate === 'learningRate' ? learningRate : checkNumber('innerLearningRate', innerLearningRate, 0),
+    monitorTest: checkBoolean('monitorTest', given.monitorTest ?? false),
     earlyStopping: earlyStopping !== false && validated,
     seed: checkInteger('seed', given.seed ?? 1, 0),
     backend: checkBackend(given.backend ?? 'auto', ['cpu', 'cuda', 'auto']),

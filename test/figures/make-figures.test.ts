@@ -100,7 +100,7 @@ figures('one entity, with a name, in the plane; an entity that the data do not h
   assert.match(mixed.stderr, /--out: .* holds figures of kgat; give those of synthetic world another folder/);
   const other = temporaryFolder();
   const missing = run('reproduce.ts', '--figures', '3', '--entity', 'nobody', ...OPTIONS, '--out', other);
-  assert.is.not(missing.status, 0);
+  assert.is(missing.status, 2);
   assert.match(missing.stderr, /--entity: the data have no entity "nobody"/);
   assert.ok(!existsSync(join(other, 'figures')));
   const untested = temporaryFolder();
