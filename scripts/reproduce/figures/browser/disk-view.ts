@@ -256,7 +256,10 @@ export class DiskView {
       this.#zoom = fromZoom * (zoom / fromZoom) ** eased;
       this.#draw();
       if (share < 1) this.#animation = requestAnimationFrame(step);
-      else this.#say([said, this.#zoom > 1 ? `enlarged ${this.#zoom.toFixed(1)} times` : undefined].filter(Boolean).join(', ') || 'the whole disk');
+      else
+        this.#say(
+          [said, this.#zoom > 1 ? `enlarged ${this.#zoom.toFixed(1)} times` : undefined].filter(Boolean).join(', ') || 'the whole disk',
+        );
     };
     step(started);
   }
