@@ -21,8 +21,13 @@ const results = {
   schema: 'hyper-know/results/3',
   protocol: {
     dataset: { name: 'x', users: 3 },
+    controls: { gridsOfControls: { anotherItemKnn: { theShrinkages: { regularizations: { evenDeeperInside: { allTheWayDown: 0.5 } } } } } },
     seeds: [1, 2],
-    host: { cpu: 'a <processor>', threads: 2, backends: [{ name: 'cpu', memoryBytes: 7 }] },
+    host: {
+      cpu: 'a <processor>',
+      threads: 2,
+      backends: [{ name: 'cpu', device: 'with a name that is long', memoryBytes: 7, more: 'and_one_that_cannot_be_broken_anywhere' }],
+    },
   },
   ledgers: { paper: [{ topic: 'dim', paper: '64', here: '64' }] },
   rows: [
