@@ -31,6 +31,8 @@ export interface EpochEvent {
   testMetrics?: Metrics;
   /** Quantiles of the weight σ(β_v) over the items, in the epochs that were evaluated; only where β is learned. */
   knowledgeWeight?: { p10: number; p50: number; p90: number };
+  /** [items] σ(β_v) of every item, in the epochs that were evaluated; only where β is learned and the option `itemWeights` is true. */
+  itemWeights?: Float32Array;
 }
 
 /** Of `train`; what is left out comes from the preset. Names that are not known are refused. */
@@ -126,6 +128,8 @@ export interface TrainOptions {
    */
   warmStart?: Model | string;
   signal?: AbortSignal;
+  /** Whether events hold `itemWeights`: 4 bytes an item and evaluation, kept as long as the run. Default false. */
+  itemWeights?: boolean;
   /** Called after every epoch with what the iteration yields, and waited for; if it throws or rejects, training ends with that error. */
   onEpoch?: (event: EpochEvent) => unknown;
 }
@@ -148,6 +152,7 @@ export interface ResolvedOptions {
   resume?: string;
   warmStart?: Model | string;
   signal?: AbortSignal;
+  itemWeights: boolean;
   onEpoch?: (event: EpochEvent) => unknown;
 }
 
@@ -185,6 +190,7 @@ const KNOWN = [
   'resume',
   'warmStart',
   'signal',
+  'itemWeights',
   'onEpoch',
 ] as const;
 
@@ -268,6 +274,7 @@ export function resolveOptions(options: TrainOptions | undefined, interactions: 
     seed: checkInteger('seed', given.seed ?? 1, 0),
     backend: checkBackend(given.backend ?? 'auto', ['cpu', 'cuda', 'auto']),
     threads: checkInteger('threads', given.threads ?? availableParallelism(), 1, 1024),
+    itemWeights: checkBoolean('itemWeights', given.itemWeights ?? false),
   };
   if (given.checkpoint !== undefined) {
     const { path, every = 1 } = checkOptions('checkpoint', given.checkpoint, ['path', 'every']);

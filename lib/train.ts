@@ -216,7 +216,7 @@ class Training {
 
   /** Adds what validation finds to the event, and keeps the parameters if they are the best so far. */
   async #validate(event: EpochEvent): Promise<void> {
-    const { adaptive, earlyStopping, monitorTest, signal } = this.#options;
+    const { adaptive, earlyStopping, monitorTest, signal, itemWeights } = this.#options;
     if (this.#dataset.validation.items.length > 0) {
       const rank = async (users: Uint32Array, k: number, exclude: Interactions) =>
         (await cancellable(this.#trainer.topK(users, k, exclude.offsets, exclude.items), signal)).items;
@@ -233,6 +233,7 @@ class Training {
       if (adaptive) {
         const weights = Float64Array.from(parameters.beta, (beta) => 1 / (1 + Math.exp(-beta)));
         event.knowledgeWeight = { p10: quantile(weights, 0.1), p50: quantile(weights, 0.5), p90: quantile(weights, 0.9) };
+        if (itemWeights) event.itemWeights = Float32Array.from(weights);
       }
     }
   }

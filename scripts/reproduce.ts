@@ -6,6 +6,8 @@
 //                       [--no-controls] [--no-models] [--shard i/n] [--from OUT]… [--dry-run]
 //   npm run reproduce -- --dataset amazon-book|last-fm|yelp2018 [--accept-terms]   the published files, fetched into data/ and verified
 //   npm run reproduce -- --ablate [--data FOLDER]…     every extension turned the other way, one at a time; a FOLDER may hold several data sets
+//   npm run reproduce -- --figures 2,3,radius,curves,attention [--data FOLDER] [--entity ID]… [--kg-heads all] [--hub-degree 100] [--betas 0,.1,1]
+//                       [--names FILE]                 the paper's figures and three more, as SVG, and a report: OUT/figures, OUT/report.html
 //   npm run reproduce -- --verify [--out runs]         every metric of finished runs again, without training; status 5 if one differs
 //
 // Expected: a table on standard output (mean ± sd over the seeds, paired t-test against Hyper-Know over users), and under --out a folder per
@@ -14,6 +16,7 @@
 import { ablate } from './reproduce/ablate.ts';
 import { parseCommand } from './reproduce/command.ts';
 import { compare } from './reproduce/compare.ts';
+import { makeFigures } from './reproduce/figures/make-figures.ts';
 import { goOnLater, main } from './reproduce/process.ts';
 import { verify } from './reproduce/verify.ts';
 
@@ -21,6 +24,9 @@ goOnLater();
 await main('reproduce', async () => {
   const command = parseCommand(process.argv.slice(2));
   if (command.verify) return verify(command);
-  await (command.ablate ? ablate(command) : compare(command));
+  const { figures: request, tables, sources, seeds, options, out } = command;
+  if (command.ablate) await ablate(command);
+  else if (!request || tables.length > 0) await compare(command);
+  if (request) await makeFigures({ request, source: sources[0]!, seeds, options, out }); // last, so that its report has the tables
   return 0;
 });

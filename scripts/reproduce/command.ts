@@ -7,6 +7,7 @@ import { PRESETS, type PresetName } from '../../lib/presets.ts';
 import { VARIANTS } from '../../lib/variants.ts';
 import { type Source, SYNTHETIC, sourcesIn } from './data.ts';
 import { publishedSource } from './download/published-source.ts';
+import { FIGURE_FLAGS, type FigureRequest, figureRequest } from './figures/request.ts';
 import type { Shard } from './work.ts';
 
 /** What is small enough for two minutes: batches of 1024 give the synthetic world's 6,000 interactions a few steps an epoch. */
@@ -17,6 +18,8 @@ export type TableNumber = (typeof TABLES)[number];
 
 export interface Command {
   ablate: boolean;
+  /** Null: none is asked for. */
+  figures: FigureRequest | null;
   /** Recompute what is there instead of making anything. */
   verify: boolean;
   /** Say what would be made, and make nothing. */
@@ -112,6 +115,7 @@ export function parseCommand(argv: readonly string[]): Command {
       verify: { type: 'boolean', default: false },
       'dry-run': { type: 'boolean', default: false },
       'no-controls': { type: 'boolean', default: false },
+      ...FIGURE_FLAGS,
       'no-models': { type: 'boolean', default: false },
     },
   });
@@ -138,8 +142,12 @@ export function parseCommand(argv: readonly string[]): Command {
   if (values.epochs !== undefined) options.epochs = positive('epochs', values.epochs);
   if (values['batch-size'] !== undefined) options.batchSize = positive('batch-size', values['batch-size']);
   if (values.threads !== undefined) options.threads = positive('threads', values.threads);
+  const figures = figureRequest(values);
+  for (const name of ['ablate', 'verify', 'dry-run', 'shard'] as const)
+    if (figures && values[name]) throw new RangeError(`--figures: goes without --${name}`);
   if (values.preset !== undefined && presets.length === 1) options.preset = presets[0]!;
   return {
+    figures,
     ...{ ablate: values.ablate, verify: values.verify, dryRun: values['dry-run'], tables, presets },
     shard: values.shard === undefined ? null : parseShard(values.shard),
     from: fromFolders(values.from ?? []),
