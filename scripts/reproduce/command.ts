@@ -145,6 +145,7 @@ export function parseCommand(argv: readonly string[]): Command {
   const figures = figureRequest(values);
   for (const name of ['ablate', 'verify', 'dry-run', 'shard'] as const)
     if (figures && values[name]) throw new RangeError(`--figures: goes without --${name}`);
+  if (figures && presets.length > 1) throw new RangeError('--figures: goes with one preset');
   if (values.preset !== undefined && presets.length === 1) options.preset = presets[0]!;
   return {
     figures,

@@ -110,7 +110,89 @@ figures('one entity, with a name, in the plane; an entity that the data do not h
     run('reproduce.ts', ...args, '--data', untested, '--epochs', '2', '--backend', 'cpu', '--out', other);
   assert.match(alone('--figures', '2').stderr, /--figures: 2 compares metrics of the test split, and the data have none/);
   for (const _ of ['trained', 'found']) assert.is(alone('--figures', '3,radius', '--entity', '5').status, 0);
-  assert.throws(() => parseCommand(['--figures', '2', '--ablate']), /^--figures: goes without --ablate$/);
+  const unread = run('reproduce.ts', '--figures', '3', '--names', join(other, 'no-such.tsv'), '--out', other);
+  assert.is(unread.status, 3);
+  assert.is(unread.stderr, 'reproduce: --names: no-such.tsv cannot be read (ENOENT)\n');
+  for (const other of [['--ablate'], ['--verify'], ['--dry-run'], ['--shard', '1/2']])
+    assert.throws(() => parseCommand(['--figures', '2', ...other]), new RegExp(`^--figures: goes without ${other[0]}$`));
+  assert.throws(() => parseCommand(['--figures', '2', '--preset', 'both']), /^--figures: goes with one preset$/);
 });
+
+/** The cells of the tables of a page, line by line, by caption; a line that is marked as quoted begins with `quoted`. */
+function tablesIn(html: string): Map<string, string[][]> {
+  const textOf = (markup: string) =>
+    markup
+      .replace(/<[^>]+>/g, '')
+      .replaceAll('&lt;', '<')
+      .replaceAll('&gt;', '>')
+      .replaceAll('&amp;', '&');
+  const tables = [...html.matchAll(/<table><caption>(.*?)<\/caption>(.*?)<\/table>/g)];
+  return new Map(
+    tables.map(([, caption, body]) => [
+      textOf(caption!),
+      [...body!.matchAll(/<tr( class="quoted")?>(.*?)<\/tr>/g)].map(([, quoted, line]) => [
+        ...(quoted ? ['quoted'] : []),
+        ...[...line!.matchAll(/<t[hd][^>]*>(.*?)<\/t[hd]>/g)].map(([, cell]) => textOf(cell!)),
+      ]),
+    ]),
+  );
+}
+
+interface Spread {
+  mean: number;
+  sd: number | null;
+}
+const spread = ({ mean, sd }: Spread): string => (sd === null ? mean.toFixed(4) : `${mean.toFixed(4)} ± ${sd.toFixed(4)}`);
+
+/** Methods of results.json whose line in the report's comparison is missing or says something else. */
+function wrongLines(html: string, rows: { label: string; metrics: Record<string, Spread> }[]): string[] {
+  const lines = [...tablesIn(html)].find(([caption]) => caption.startsWith('Test split, mean'))?.[1] ?? [];
+  const columns = ['recall@20', 'ndcg@20', 'ndcgKgat@20'];
+  return rows
+    .filter(({ label, metrics }) => {
+      const cells = lines.find(([first]) => first === label)?.slice(1, 4);
+      return cells?.join('|') !== columns.map((name) => spread(metrics[name]!)).join('|');
+    })
+    .map(({ label }) => label);
+}
+
+figures(
+  'tables and figures in one command: the report has both, as results.json and the tables say; verify looks at neither figure nor page',
+  () => {
+    const out = temporaryFolder();
+    const made = run('reproduce.ts', '--tables', '2,3,4', '--figures', 'curves', ...OPTIONS, '--out', out);
+    assert.is(made.status, 0, made.stderr);
+    const html = readFileSync(join(out, 'report.html'), 'utf8');
+    const results = JSON.parse(readFileSync(join(out, 'results.json'), 'utf8'));
+    assert.equal([results.schema, results.rows.length], ['hyper-know/results/3', 13]);
+    assert.equal(wrongLines(html, results.rows), []);
+    results.rows[3].metrics['recall@20'].mean += 0.001;
+    results.rows[9].label = 'another';
+    assert.equal(wrongLines(html, results.rows), [results.rows[3].label, 'another'], 'what the page does not say is seen');
+
+    const shown = tablesIn(html);
+    for (const number of [2, 3, 4]) {
+      const { title, rows } = JSON.parse(readFileSync(join(out, 'tables', `table${number}.json`), 'utf8'));
+      const [, ...lines] = shown.get(`Table ${number}. ${title}`) ?? [];
+      assert.is(lines.length, rows.length, `lines of Table ${number}`);
+      rows.forEach(({ quoted, cells }: { quoted: boolean; cells: Record<string, unknown> }, i: number) => {
+        assert.is(lines[i]![0] === 'quoted', quoted);
+        assert.ok(lines[i]!.includes(String(cells.method)), `${lines[i]}: ${cells.method}`);
+      });
+      assert.ok(rows.some(({ quoted }: { quoted: boolean }) => quoted) && !rows.every(({ quoted }: { quoted: boolean }) => quoted));
+    }
+    for (const topic of results.ledgers.tuned.map((one: { topic: string }) => one.topic))
+      assert.ok(
+        [...shown].some(([caption, lines]) => caption.startsWith('Ledger, tuned') && lines.some((line) => line.includes(topic))),
+        topic,
+      );
+    assert.match(html, /<h2 id="learning-curves">/);
+    assert.not.match(html, /undefined|NaN|\[object/);
+
+    const verified = run('reproduce.ts', '--verify', '--out', out);
+    assert.is(verified.status, 0, verified.stdout);
+    assert.match(verified.stdout, /^\d+ ok, 0 different, 0 missing, 0 unchecked$/m);
+  },
+);
 
 figures.run();

@@ -1,5 +1,7 @@
 // What `--figures` and its companions on the command line ask for.
 import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import { HyperKnowError } from '../../../lib/errors.ts';
 
 export const FIGURE_NAMES = ['2', '3', 'radius', 'curves', 'attention'] as const;
 export type FigureName = (typeof FIGURE_NAMES)[number];
@@ -41,7 +43,7 @@ export interface FigureFlags {
 /**
  * What is asked for, or null where no figure is.
  *
- * @throws {RangeError} for what cannot be meant; {Error} for a file that cannot be read
+ * @throws {RangeError} for what cannot be meant; {HyperKnowError} ERR_HK_IO for a file that cannot be read
  */
 export function figureRequest(flags: FigureFlags): FigureRequest | null {
   const { figures, betas, entity = [], 'kg-heads': kgHeads = 'items', 'hub-degree': hubDegree = '100', names } = flags;
@@ -78,7 +80,7 @@ function betasOf(text: string): number[] {
 
 function namesIn(path: string): Map<string, string> {
   const names = new Map<string, string>();
-  const lines = readFileSync(path, 'utf8')
+  const lines = textOf(path)
     .replace(/^\ufeff/, '')
     .split(/\r?\n/);
   lines.forEach((line, i) => {
@@ -88,4 +90,13 @@ function namesIn(path: string): Map<string, string> {
     names.set(line.slice(0, tab), line.slice(tab + 1).trim());
   });
   return names;
+}
+
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    const file = basename(path);
+    throw new HyperKnowError('ERR_HK_IO', `--names: ${file} cannot be read (${(cause as NodeJS.ErrnoException).code})`, { file, cause });
+  }
 }
