@@ -8,6 +8,10 @@
     "cflags_cc!": ["-std=gnu++17", "-std=gnu++20", "-fno-rtti"],
     "cflags_cc": ["-std=c++20", "-O3", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-psabi", "-fno-math-errno", "-fno-trapping-math"],
     "xcode_settings": {"CLANG_CXX_LANGUAGE_STANDARD": "c++20", "GCC_SYMBOLS_PRIVATE_EXTERN": "YES", "GCC_OPTIMIZATION_LEVEL": "3", "OTHER_CPLUSPLUSFLAGS": ["-fno-math-errno", "-fno-trapping-math"]},
-    "conditions": [["OS=='linux'", {"ldflags": ["-Wl,-z,nodelete", "-Wl,-z,now", "-Wl,--exclude-libs,ALL"]}]]
+    "conditions": [
+      # The kernels are written with the vector types of GCC and Clang: on Windows the Clang that comes with Visual Studio.
+      ["OS=='win'", {"msbuild_toolset": "ClangCL", "msvs_settings": {"VCCLCompilerTool": {"AdditionalOptions": ["/std:c++20", "/clang:-O3", "/clang:-fno-math-errno", "/clang:-fno-trapping-math"]}}}],
+      ["OS=='linux'", {"ldflags": ["-Wl,-z,nodelete", "-Wl,-z,now", "-Wl,--exclude-libs,ALL"]}]
+    ]
   }]
 }

@@ -6,6 +6,7 @@ import { Random } from './data/random.ts';
 import { finishInTurns, type Steps } from './data/steps.ts';
 import { checkDataset } from './evaluate.ts';
 import { dot, type Factors, innerProducts } from './inner-products.ts';
+import { eigenOf } from './symmetric-eigen.ts';
 
 /** Controls that are linear in the user's interactions or in a table of factors: strong, and without the knowledge graph. */
 
@@ -103,50 +104,20 @@ function* gramOf(rows: Float64Array, dim: number, weight: number): Steps<Float64
   return gram;
 }
 
-/** Adds the lower triangle of Σ row·rowᵀ. */
+/** Adds the lower triangle of Σ row·rowᵀ; four rows at a time, so that an element is read and written once for them. */
 function addOuterProducts(gram: Float64Array, rows: Float64Array, dim: number): void {
-  for (let at = 0; at < rows.length; at += dim)
+  const four = 4 * dim;
+  let at = 0;
+  for (; at + four <= rows.length; at += four)
+    for (let i = 0; i < dim; ++i) {
+      const [w, x, y, z] = [rows[at + i]!, rows[at + dim + i]!, rows[at + 2 * dim + i]!, rows[at + 3 * dim + i]!];
+      for (let j = 0, from = at; j <= i; ++j, ++from)
+        gram[i * dim + j]! += w * rows[from]! + x * rows[from + dim]! + y * rows[from + 2 * dim]! + z * rows[from + 3 * dim]!;
+    }
+  for (; at < rows.length; at += dim)
     for (let i = 0; i < dim; ++i) {
       const x = rows[at + i]!;
       for (let j = 0; j <= i; ++j) gram[i * dim + j]! += x * rows[at + j]!;
-    }
-}
-
-/** Eigenvalues of a symmetric matrix, and its eigenvectors as rows, by Jacobi's rotations. The matrix is used up. */
-export function* eigenOf(matrix: Float64Array, dim: number): Steps<{ values: Float64Array; vectors: Float64Array }> {
-  const vectors = new Float64Array(dim * dim);
-  for (let i = 0; i < dim; ++i) vectors[i * dim + i] = 1;
-  const square = dot(matrix, 0, matrix, 0, dim * dim);
-  for (let round = 0; round < 30; ++round) {
-    let off = 0;
-    for (let i = 0; i < dim; ++i) for (let j = 0; j < i; ++j) off += matrix[i * dim + j]! ** 2;
-    if (off <= 1e-26 * square) break;
-    for (let p = 0; p < dim; ++p) {
-      for (let q = p + 1; q < dim; ++q) rotate(matrix, vectors, p, q, dim);
-      yield;
-    }
-  }
-  return { values: Float64Array.from({ length: dim }, (_, i) => matrix[i * dim + i]!), vectors };
-}
-
-/** matrix ← J·matrix·Jᵀ and vectors ← J·vectors with the rotation J of rows p < q that makes matrix[p, q] 0. */
-function rotate(matrix: Float64Array, vectors: Float64Array, p: number, q: number, dim: number): void {
-  const between = matrix[p * dim + q]!;
-  if (between === 0) return;
-  const theta = (matrix[q * dim + q]! - matrix[p * dim + p]!) / (2 * between);
-  const tangent = (theta < 0 ? -1 : 1) / (Math.abs(theta) + Math.sqrt(theta * theta + 1));
-  const cosine = 1 / Math.sqrt(tangent * tangent + 1);
-  const sine = tangent * cosine;
-  for (let k = 0; k < dim; ++k) {
-    const [x, y] = [matrix[k * dim + p]!, matrix[k * dim + q]!];
-    matrix[k * dim + p] = cosine * x - sine * y;
-    matrix[k * dim + q] = sine * x + cosine * y;
-  }
-  for (const rows of [matrix, vectors])
-    for (let k = 0; k < dim; ++k) {
-      const [x, y] = [rows[p * dim + k]!, rows[q * dim + k]!];
-      rows[p * dim + k] = cosine * x - sine * y;
-      rows[q * dim + k] = sine * x + cosine * y;
     }
 }
 
@@ -155,9 +126,32 @@ function* turn(rows: Float64Array, vectors: Float64Array, dim: number): Steps<vo
   const before = new Float64Array(dim);
   for (let at = 0; at < rows.length; at += dim) {
     before.set(rows.subarray(at, at + dim));
-    for (let i = 0; i < dim; ++i) rows[at + i] = dot(before, 0, vectors, i * dim, dim);
+    turnRow(rows, at, before, vectors, dim);
     if ((at / dim) % ROWS_PER_STEP === ROWS_PER_STEP - 1) yield;
   }
+}
+
+/** The row at `at` ← vectors·before; four elements at a time, so that one of `before` is read once for them. */
+function turnRow(rows: Float64Array, at: number, before: Float64Array, vectors: Float64Array, dim: number): void {
+  let i = 0;
+  for (; i + 4 <= dim; i += 4) {
+    let a = 0;
+    let b = 0;
+    let c = 0;
+    let d = 0;
+    for (let k = 0, from = i * dim; k < dim; ++k, ++from) {
+      const x = before[k]!;
+      a += x * vectors[from]!;
+      b += x * vectors[from + dim]!;
+      c += x * vectors[from + 2 * dim]!;
+      d += x * vectors[from + 3 * dim]!;
+    }
+    rows[at + i] = a;
+    rows[at + i + 1] = b;
+    rows[at + i + 2] = c;
+    rows[at + i + 3] = d;
+  }
+  for (; i < dim; ++i) rows[at + i] = dot(before, 0, vectors, i * dim, dim);
 }
 
 /** Solves (diag(values) + ridge·I + Σ_known y·yᵀ)·x = Σ_known y by conjugate gradients, with the diagonal as preconditioner. */

@@ -1,3 +1,5 @@
+// Symbol.dispose, for programs that are compiled against the declarations without @types/node and for an older target.
+/// <reference lib="esnext.disposable" preserve="true" />
 import { loadEmbedding, saveEmbedding } from './artifact.ts';
 import { show } from './check.ts';
 import type { Graph, Id, Interactions } from './data/csr.ts';

@@ -27,8 +27,12 @@ export interface EpochEvent {
   device?: { busySeconds: number; memoryBytes: number };
   /** Validation metrics, in the epochs that were evaluated. */
   metrics?: Metrics;
+  /** Of the test split, in the same epochs; only with `monitorTest`. */
+  testMetrics?: Metrics;
   /** Quantiles of the weight σ(β_v) over the items, in the epochs that were evaluated; only where β is learned. */
   knowledgeWeight?: { p10: number; p50: number; p90: number };
+  /** [items] σ(β_v) of every item, in the epochs that were evaluated; only where β is learned and the option `itemWeights` is true. */
+  itemWeights?: Float32Array;
 }
 
 /** Of `train`; what is left out comes from the preset. Names that are not known are refused. */
@@ -103,6 +107,11 @@ export interface TrainOptions {
   /** Epochs between two validations. */
   evaluateEvery?: number;
   /**
+   * Also measures the test split where validation is measured, as `testMetrics` of the event, both definitions of NDCG. Nothing in training looks at it:
+   * it is for saying what selecting the epoch on the test split would have shown. Default false.
+   */
+  monitorTest?: boolean;
+  /**
    * Stop when validation recall@20 has not risen for `patience` steps, and keep the best epoch. Default true with the preset's patience;
    * false: all epochs are trained and the last is kept. Without a validation split it is always false.
    */
@@ -119,6 +128,8 @@ export interface TrainOptions {
    */
   warmStart?: Model | string;
   signal?: AbortSignal;
+  /** Whether events hold `itemWeights`: 4 bytes an item and evaluation, kept as long as the run. Default false. */
+  itemWeights?: boolean;
   /** Called after every epoch with what the iteration yields, and waited for; if it throws or rejects, training ends with that error. */
   onEpoch?: (event: EpochEvent) => unknown;
 }
@@ -132,6 +143,7 @@ export interface ResolvedOptions {
   /** Where the curvature starts. */
   curvature: number;
   innerLearningRate: number;
+  monitorTest: boolean;
   earlyStopping: boolean;
   seed: number;
   backend: string;
@@ -140,6 +152,7 @@ export interface ResolvedOptions {
   resume?: string;
   warmStart?: Model | string;
   signal?: AbortSignal;
+  itemWeights: boolean;
   onEpoch?: (event: EpochEvent) => unknown;
 }
 
@@ -171,11 +184,13 @@ const KNOWN = [
   'threads',
   'deterministic',
   'evaluateEvery',
+  'monitorTest',
   'earlyStopping',
   'checkpoint',
   'resume',
   'warmStart',
   'signal',
+  'itemWeights',
   'onEpoch',
 ] as const;
 
@@ -254,10 +269,12 @@ export function resolveOptions(options: TrainOptions | undefined, interactions: 
     },
     curvature: curvature === 'learned' ? learnedCurvatureStart : curvature,
     innerLearningRate: innerLearningRate === 'learningRate' ? learningRate : checkNumber('innerLearningRate', innerLearningRate, 0),
+    monitorTest: checkBoolean('monitorTest', given.monitorTest ?? false),
     earlyStopping: earlyStopping !== false && validated,
     seed: checkInteger('seed', given.seed ?? 1, 0),
     backend: checkBackend(given.backend ?? 'auto', ['cpu', 'cuda', 'auto']),
     threads: checkInteger('threads', given.threads ?? availableParallelism(), 1, 1024),
+    itemWeights: checkBoolean('itemWeights', given.itemWeights ?? false),
   };
   if (given.checkpoint !== undefined) {
     const { path, every = 1 } = checkOptions('checkpoint', given.checkpoint, ['path', 'every']);

@@ -23,6 +23,33 @@ export function quantile(values: ArrayLike<number>, share: number): number {
   return sorted[below]! + (at - below) * (sorted[above]! - sorted[below]!);
 }
 
+/** Ranks from 1 in ascending order; equal values share the mean of theirs. */
+function midRanks(values: ArrayLike<number>): Float64Array {
+  const order = Uint32Array.from(values, (_, row) => row).sort((a, b) => values[a]! - values[b]!);
+  const ranks = new Float64Array(order.length);
+  for (let begin = 0, end = 0; begin < order.length; begin = end) {
+    end = begin + 1;
+    while (end < order.length && values[order[end]!] === values[order[begin]!]) ++end;
+    for (let place = begin; place < end; ++place) ranks[order[place]!] = 0.5 * (begin + 1 + end);
+  }
+  return ranks;
+}
+
+/** Spearman's rank correlation ρ: Pearson's of the mid-ranks. NaN for fewer than two values, or where one side is constant. */
+export function spearman(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  if (a.length !== b.length) throw argumentError('range', 'b', `must have one value for each of a's ${a.length}, has ${b.length}`);
+  const [x, y] = [midRanks(a), midRanks(b)];
+  const center = 0.5 * (a.length + 1);
+  let [xy, xx, yy] = [0, 0, 0];
+  for (let i = 0; i < x.length; ++i) {
+    const [u, v] = [x[i]! - center, y[i]! - center];
+    xy += u * v;
+    xx += u * u;
+    yy += v * v;
+  }
+  return xy / Math.sqrt(xx * yy);
+}
+
 /** What `pairedTTest` finds. */
 export interface PairedTTest {
   /** Pairs compared. */

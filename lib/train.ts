@@ -100,6 +100,7 @@ export class TrainingRun implements PromiseLike<Model>, AsyncIterable<EpochEvent
 }
 
 const VALIDATION = { k: 20, split: 'validation' } as const;
+const TEST = { k: 20, split: 'test', ndcg: 'both' } as const;
 
 class Training {
   readonly #dataset: Dataset;
@@ -215,13 +216,14 @@ class Training {
 
   /** Adds what validation finds to the event, and keeps the parameters if they are the best so far. */
   async #validate(event: EpochEvent): Promise<void> {
-    const { adaptive, earlyStopping, signal } = this.#options;
+    const { adaptive, earlyStopping, monitorTest, signal, itemWeights } = this.#options;
     if (this.#dataset.validation.items.length > 0) {
       const rank = async (users: Uint32Array, k: number, exclude: Interactions) =>
         (await cancellable(this.#trainer.topK(users, k, exclude.offsets, exclude.items), signal)).items;
       const wide = Object.assign(rank, { usersAtOnce: usersAtOnceOn(this.#backend) });
       const metrics: Metrics = meanMetrics(await evaluateRanking(wide, this.#dataset, VALIDATION));
       event.metrics = metrics;
+      if (monitorTest) event.testMetrics = meanMetrics(await evaluateRanking(wide, this.#dataset, TEST));
       const recall = metrics.recall[20]!;
       const parameters = await this.#trainer.read().promise;
       if (recall > this.#progress.bestRecall) {
@@ -231,6 +233,7 @@ class Training {
       if (adaptive) {
         const weights = Float64Array.from(parameters.beta, (beta) => 1 / (1 + Math.exp(-beta)));
         event.knowledgeWeight = { p10: quantile(weights, 0.1), p50: quantile(weights, 0.5), p90: quantile(weights, 0.9) };
+        if (itemWeights) event.itemWeights = Float32Array.from(weights);
       }
     }
   }

@@ -1,87 +1,130 @@
-// Trains settings and writes what validation says of each: what a preset is chosen by. The test split is never looked at.
+// Trains the settings of a declared space and says what validation finds of each: what a preset is chosen by. The test split is never looked at.
 //
-//   node --import tsx scripts/sweep.ts --data FOLDER [--seeds 1] [--threads N] [--base JSON] [--out runs/sweep.jsonl] '{"negatives":256}' …
+//   node --import tsx scripts/sweep.ts --data FOLDER --space FILE.json [--seeds 1] [--threads N] [--backend auto|cpu|cuda] [--out runs/sweep]
+//                       [--shard i/n] [--from OUT]… [--models] [--dry-run]
+//   node --import tsx scripts/sweep.ts --data FOLDER [--base JSON] '{"negatives":256}' …      settings one by one
 //
-// Each setting is a JSON object of options of `train`, beside those of --base. Expected: a line on standard output per setting and seed with its
-// validation recall@20 and NDCG@20, best epoch, epochs and seconds per epoch, and the same as a line of JSON at the end of --out, where also stands
-// what every epoch that was validated gave; a setting that is there already is not trained again. The split is that of seed 1.
-import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+// scripts/README.md has the form of the file. A training stops early by validation recall@20, as `train` does. Expected: a table on standard output, best
+// first, the same in --out as sweep.md, sweep.csv and sweep.json, and a folder per finished run as `npm run reproduce` has them, without models. The same command
+// goes on where it was interrupted. The split is that of seed 1.
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { quantile } from '../lib/statistics.ts';
-import { type TrainOptions, train } from '../lib/train.ts';
-import { keyOf, sourcesIn } from './reproduce/data.ts';
-import { VERSION } from './reproduce/methods.ts';
+import { dataKeyOf } from '../lib/report/data-key.ts';
+import { type RunRecord, runName, writeText } from '../lib/report/run-folder.ts';
+import { fromFolders, optionsOf, parseShard, positive } from './reproduce/command.ts';
+import { sizesOf, sourcesIn } from './reproduce/data.ts';
+import { dryRun } from './reproduce/dry-run.ts';
+import { type PlannedRun, plannedRun, VERSION } from './reproduce/methods.ts';
+import { hostOf } from './reproduce/protocol.ts';
+import { goOnLater, main } from './reproduce/process.ts';
+import { distinctRuns, OpenDatasets, shardOf, workOff } from './reproduce/work.ts';
+import { checkSettings, distinct, readSpace, settingsOf } from './sweep/space.ts';
+import { sweepCsv, sweepRows, sweepTable } from './sweep/table.ts';
 
-interface Line {
-  data: string;
-  split: unknown;
-  version: string;
-  options: TrainOptions;
-  seed: number;
-  /** Of the best epoch, by recall. */
-  validation: { epoch: number; recall: number; ndcg: number };
-  /** [epoch, recall@20], where it was validated */
-  course: [number, number][];
-  epochs: number;
-  epochSeconds: number;
-  /** Of the whole run, validation included. */
-  seconds: number;
+const SPLIT_SEED = 1;
+
+goOnLater();
+await main('sweep', async () => {
+  const command = parseSweep(process.argv.slice(2));
+  const datasets = new OpenDatasets();
+  const planned = await plan(command, datasets);
+  // Data set by data set, so that each is opened once.
+  const all = distinctRuns(command.sources.flatMap((_, i) => planned.flatMap((bySet) => bySet[i]!)));
+  const { out, shard, from, threads, keepModels } = command;
+  const ours = shard ? shardOf(all, shard) : all;
+  if (command.dryRun) {
+    await dryRun(ours, { out, datasets, keepModel: keepModels });
+    return 0;
+  }
+  const records = new Map<string, SweptRun>();
+  const work = {
+    ...{ out, from, datasets, threads, keepModel: keepModels },
+    describe: ({ metrics, bestEpoch, epochs }: RunRecord) =>
+      `Recall@20 ${metrics['recall@20']!.toFixed(4)}  NDCG@20 ${metrics['ndcg@20']!.toFixed(4)}  epoch ${bestEpoch} of ${epochs}`,
+  };
+  await workOff(ours, work, ({ key }, { perUser: _perUser, ...record }) => void records.set(runName(key), record));
+  if (shard)
+    process.stderr.write(
+      `the ${ours.length} runs of this shard, of ${all.length}, are in ${out}; the same command without --shard puts them together\n`,
+    );
+  else await conclude(command, planned, records);
+  return 0;
+});
+
+function parseSweep(argv: readonly string[]) {
+  const { values, positionals } = parseArgs({
+    args: [...argv],
+    options: {
+      data: { type: 'string', multiple: true },
+      space: { type: 'string' },
+      base: { type: 'string', default: '{}' },
+      seeds: { type: 'string', default: '1' },
+      threads: { type: 'string' },
+      backend: { type: 'string', default: 'auto' },
+      out: { type: 'string', default: 'runs/sweep' },
+      from: { type: 'string', multiple: true },
+      shard: { type: 'string' },
+      models: { type: 'boolean', default: false },
+      'dry-run': { type: 'boolean', default: false },
+    },
+    allowPositionals: true,
+  });
+  if (values.data === undefined) throw new TypeError('--data: a folder is needed');
+  const space = values.space === undefined ? null : readSpace(values.space);
+  if (space && positionals.length > 0) throw new RangeError('--space: goes without settings of their own');
+  const base = optionsOf('--base', values.base);
+  const given = positionals.length > 0 ? positionals : ['{}'];
+  const settings = distinct(
+    (space ? settingsOf(space) : given.map((text) => optionsOf('--', text))).map((setting) => ({ ...base, ...setting })),
+  );
+  checkSettings(settings);
+  return {
+    ...{ space: space ?? { base, settings }, settings, sources: values.data.flatMap(sourcesIn), keepModels: values.models },
+    ...{ backend: values.backend as 'auto' | 'cpu' | 'cuda', out: resolve(values.out), from: fromFolders(values.from ?? []) },
+    seeds: Array.from({ length: positive('seeds', values.seeds) }, (_, i) => i + 1),
+    threads: values.threads === undefined ? undefined : positive('threads', values.threads),
+    shard: values.shard === undefined ? null : parseShard(values.shard),
+    dryRun: values['dry-run'],
+  };
 }
 
-const { values, positionals } = parseArgs({
-  options: {
-    data: { type: 'string' },
-    seeds: { type: 'string', default: '1' },
-    threads: { type: 'string' },
-    base: { type: 'string', default: '{}' },
-    out: { type: 'string', default: 'runs/sweep.jsonl' },
-  },
-  allowPositionals: true,
-});
-if (values.data === undefined) throw new TypeError('--data: a folder is needed');
-const base = JSON.parse(values.base) as TrainOptions;
-const settings = (positionals.length > 0 ? positionals : ['{}']).map((text) => ({ ...base, ...(JSON.parse(text) as TrainOptions) }));
-const threads = values.threads === undefined ? {} : { threads: Number(values.threads) };
-const out = values.out;
-mkdirSync(dirname(out), { recursive: true });
-const known = existsSync(out) ? readFileSync(out, 'utf8').split('\n').filter(Boolean) : [];
-const before = known.map((line) => JSON.parse(line) as Line);
+type Sweep = ReturnType<typeof parseSweep>;
+type SweptRun = Omit<RunRecord, 'perUser'>;
 
-const identity = ({ data, split, version, options, seed }: Omit<Line, 'validation' | 'course' | 'epochs' | 'epochSeconds' | 'seconds'>) =>
-  JSON.stringify([data, split, version, Object.entries(options).sort(), seed]);
+/** The runs of every setting on every data set: [setting][data set][seed]. */
+async function plan({ settings, sources, seeds, backend, threads }: Sweep, datasets: OpenDatasets): Promise<PlannedRun[][][]> {
+  const planned: PlannedRun[][][] = settings.map(() => []);
+  for (const [i, source] of sources.entries()) {
+    const dataset = await datasets.open(source, SPLIT_SEED);
+    process.stderr.write(`${source.name}: ${sizesOf(dataset)}\n`);
+    if (dataset.validation.items.length === 0) throw new RangeError(`--data: ${source.name} has no validation split to choose by`);
+    const data = dataKeyOf(dataset);
+    for (const [s, setting] of settings.entries())
+      planned[s]![i] = seeds.map((seed) => {
+        const options = { ...setting, backend, ...(threads === undefined ? {} : { threads }) };
+        const method = { name: 'sweep', label: JSON.stringify(setting), kind: 'model' as const, options };
+        return plannedRun(method, { source, data, seed, splitSeed: SPLIT_SEED, judged: 'validation' });
+      });
+  }
+  return planned;
+}
 
-for (const source of sourcesIn(values.data)) {
-  const dataset = await source.open(1);
-  const { split } = keyOf(dataset);
-  for (const options of settings)
-    for (let seed = 1; seed <= Number(values.seeds); ++seed) {
-      const key = { data: source.name, split, version: VERSION, options, seed };
-      let line = before.find((one) => identity(one) === identity(key));
-      if (line === undefined) {
-        const started = performance.now();
-        const course: Line['course'] = [];
-        const seconds: number[] = [];
-        let best = { epoch: 0, recall: -1, ndcg: -1 };
-        const run = train(dataset, { ...options, ...threads, seed });
-        for await (const { epoch, seconds: own, metrics } of run) {
-          seconds.push(own);
-          if (!metrics) continue;
-          const [recall, ndcg] = [metrics.recall[20]!, metrics.ndcg[20]!];
-          course.push([epoch, Number(recall.toFixed(5))]);
-          if (recall > best.recall) best = { epoch, recall, ndcg };
-        }
-        line = {
-          ...key,
-          ...{ validation: best, course, epochs: seconds.length, epochSeconds: quantile(seconds, 0.5) },
-          seconds: (performance.now() - started) / 1000,
-        };
-        appendFileSync(out, `${JSON.stringify(line)}\n`);
-      }
-      const { validation: v, epochs, epochSeconds } = line;
-      console.log(
-        `${source.name}  R@20 ${v.recall.toFixed(4)}  N@20 ${v.ndcg.toFixed(4)}  epoch ${v.epoch} of ${epochs}, ` +
-          `${epochSeconds.toPrecision(2)} s each, seed ${seed}  ${JSON.stringify(options)}`,
-      );
-    }
+async function conclude(command: Sweep, planned: readonly PlannedRun[][][], records: ReadonlyMap<string, SweptRun>): Promise<void> {
+  const { space, settings, seeds, threads, sources, out } = command;
+  const names = sources.map(({ name }) => name);
+  const results = planned.map((bySet) => bySet.map((runs) => runs.map(({ key }) => records.get(runName(key))!)));
+  const rows = sweepRows(settings, names, results);
+  const table = sweepTable(rows, names);
+  console.log(table);
+  const selection = 'validation recall@20; the test split was not looked at';
+  const document = {
+    ...{ schema: 'hyper-know/sweep/1', version: VERSION, space, selection },
+    ...{ seeds, splitSeed: SPLIT_SEED, data: names, host: hostOf(threads), rows },
+    runs: [...records].map(([name, { history: _history, ledger: _ledger, ...rest }]) => ({ folder: `runs/${name}`, ...rest })),
+  };
+  const about = `${seeds.length} seed${seeds.length > 1 ? 's' : ''}, one split; ${selection}. Of \`${JSON.stringify(space)}\`.`;
+  await writeText(join(out, 'sweep.md'), ['# Sweep', '', about, '', table, ''].join('\n'));
+  await writeText(join(out, 'sweep.csv'), sweepCsv(rows));
+  await writeText(join(out, 'sweep.json'), `${JSON.stringify(document, undefined, 2)}\n`);
+  process.stderr.write(`wrote ${join(out, 'sweep.md')}, sweep.csv and sweep.json\n`);
 }

@@ -47,8 +47,9 @@ const summary = () => /\n {2}Total: +(\d+)\n {2}Passed: +(\d+)\n {2}Skipped: +(\
 child.stdout.setEncoding('utf8').on('data', (text) => {
   process.stdout.write(text);
   output += text;
-  // After its summary the process has nothing left to do; what keeps it alive would keep a caller's process alive, too.
-  if (summary()) setTimeout(() => (hung = child.kill('SIGKILL')), 10_000).unref();
+  // After its summary the process has only to remove what it wrote, a thousand folders, which took a busy disk more than 10 s; what keeps it alive longer
+  // would keep a caller's process alive, too.
+  if (summary()) setTimeout(() => (hung = child.kill('SIGKILL')), 60_000).unref();
 });
 child.on('close', (code, signal) => {
   if (summary() === null) {

@@ -1,10 +1,11 @@
 // What the published package is: its scripts, its lock file, its files, the names it exports.
-import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { homedir } from 'node:os';
+import { join, posix } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { listOf, packed } from '../scripts/package-files.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const text = (file: string): string => readFileSync(join(root, file), 'utf8');
@@ -33,54 +34,100 @@ packaging('the lock file holds integrity and no download address', () => {
   assert.match(text('.npmrc'), /^omit-lockfile-registry-resolved=true$/m);
 });
 
-packaging('the tarball holds what is listed here and nothing else', () => {
-  const npm = process.env.npm_execpath; // set by npm; a plain `node scripts/test.mjs` takes npm from PATH
-  const args = ['pack', '--dry-run', '--json', '--ignore-scripts'];
-  const output = npm ? execFileSync(process.execPath, [npm, ...args], { cwd: root }) : execFileSync('npm', args, { cwd: root });
-  const [{ files, size }] = JSON.parse(output.toString()) as [{ files: { path: string }[]; size: number }];
-  const allowed = [
-    /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|binding\.gyp|CMakeLists\.txt|scripts\/install\.mjs)$/,
-    /^dist\/[\w/-]+\.(js|js\.map|d\.ts|d\.ts\.map)$/,
-    /^lib\/[\w/-]+\.ts$/,
-    /^(native|lib|lib\/cli)\/README\.md$|^lib\/API\.md$/,
-    /^native\/[\w/]+\.(h|cc|cu|cuh)$/,
-    /^prebuilds\/[\w-]+\/hyper-know\.[\w.]*node$/,
+/** What a list of files has too much and too little. */
+function differences(found: readonly string[], listed: readonly string[]): string[] {
+  return [
+    ...found.filter((line) => !listed.includes(line)).map((line) => `${line} is packed and not listed`),
+    ...listed.filter((line) => !found.includes(line)).map((line) => `${line} is listed and not packed`),
   ];
-  const paths = files.map(({ path }) => path);
-  assert.equal(
-    paths.filter((path) => !allowed.some((pattern) => pattern.test(path))),
-    [],
-  );
-  const required = [
-    'README.md',
-    'LICENSE',
-    'CHANGELOG.md',
-    'dist/index.js',
-    'dist/index.d.ts',
-    'dist/kernels.js',
-    'dist/kernels.d.ts',
-    'lib/index.ts',
-  ];
-  const sources = [
-    'native/src/backend.h',
-    'native/src/addon/addon.cc',
-    'native/cuda/cuda_backend.cu',
-    'scripts/install.mjs',
-    'CMakeLists.txt',
-    'binding.gyp',
-  ];
-  assert.equal(
-    [...required, ...sources].filter((path) => !paths.includes(path)),
-    [],
-  );
-  assert.ok(size < 5_000_000, `${size} bytes packed`);
+}
+
+const listed = text('test/package-files.txt').trimEnd().split('\n');
+const { paths, size } = packed();
+
+packaging('dependencies at run time are these eight; those that any program loads bring nothing with them', () => {
+  const loaded = ['commander', 'csv-parse', 'hyparquet', 'hyparquet-writer', 'node-gyp-build', 'zod'];
+  assert.equal(Object.keys(manifest.dependencies).sort(), [...loaded, 'cmake-js', 'node-addon-api'].sort());
+  const lock = JSON.parse(text('package-lock.json'));
+  for (const name of loaded) {
+    const { dependencies = {}, hasInstallScript = false } = lock.packages[`node_modules/${name}`];
+    assert.equal(
+      Object.keys(dependencies).filter((other) => !loaded.includes(other)),
+      [],
+      name,
+    );
+    assert.is(hasInstallScript, false, name);
+  }
 });
 
-packaging('a source file in lib/ has its compiled twin in dist/', () => {
-  for (const name of ['index', 'kernels', 'native', 'errors']) {
-    const map = JSON.parse(text(`dist/${name}.js.map`));
-    assert.equal(map.sources, [`../lib/${name}.ts`]);
-  }
+packaging('SECURITY.md says how to report, what counts and which versions are supported', () => {
+  const security = text('SECURITY.md');
+  for (const heading of ['How to report', 'What counts', 'Supported versions', 'What is promised, and what is not kept'])
+    assert.match(security, new RegExp(`^## ${heading}$`, 'm'));
+  assert.match(security, /any crash is a vulnerability/);
+});
+
+packaging('the tarball holds what test/package-files.txt lists and nothing else', () => {
+  assert.equal(differences(listOf(paths), listed), [], 'if that is meant: node --import tsx scripts/package-files.ts --write');
+  for (const path of paths.filter((path) => path.startsWith('prebuilds/')))
+    assert.match(path, /^prebuilds\/[\w-]+\/hyper-know\.[\w.]*node$/);
+  assert.equal(
+    listed.filter((line) =>
+      /(^|\/)(test|data|runs|\.[^/{]+)(\/|$)|\.(tsbuildinfo|log|tgz|env)$/.test(line.replace(/^(dist|lib)\/data\//, '')),
+    ),
+    [],
+    'tests, data sets, hidden files and what tools leave are not published',
+  );
+  assert.ok(size < 5_000_000, `${size} bytes packed`);
+  console.log(`package: ${paths.length} files, ${(size / 1000).toFixed(0)} kB packed`);
+});
+
+packaging('planted: a file that is packed but not listed, one that is listed but not packed, one of the four compiled ones', () => {
+  const [some, compiled] = ['lib/index.ts', 'dist/index.{d.ts,d.ts.map,js,js.map}'];
+  assert.ok(listed.includes(some) && listed.includes(compiled));
+  assert.equal(differences(listOf([...paths, 'test/fixtures/kgat/train.txt']), listed), [
+    'test/fixtures/kgat/train.txt is packed and not listed',
+  ]);
+  assert.equal(differences(listOf(paths.filter((path) => path !== some)), listed), [`${some} is listed and not packed`]);
+  assert.is(differences(listOf(paths.filter((path) => path !== 'dist/index.js.map')), listed).length, 4);
+});
+
+/** What is wrong with a source map of dist/: its sources are to be files of the package, by relative paths. */
+function faultsOfMap(path: string, content: string): string[] {
+  const { sources, sourceRoot, sourcesContent } = JSON.parse(content) as {
+    sources: string[];
+    sourceRoot?: string;
+    sourcesContent?: unknown;
+  };
+  const faults = sources
+    .filter((source) => !paths.includes(posix.join(posix.dirname(path), source)) || posix.isAbsolute(source) || /^[\w+]+:/.test(source))
+    .map((source) => `${path}: ${source} is no file of the package`);
+  if (sourceRoot) faults.push(`${path}: has a sourceRoot, ${sourceRoot}`);
+  if (sourcesContent) faults.push(`${path}: repeats its source`);
+  return faults;
+}
+
+packaging('source maps lead to the sources of the package; no file has a path of the machine that packed it', () => {
+  const maps = paths.filter((path) => path.endsWith('.map'));
+  assert.ok(maps.length > 100, `${maps.length} maps`);
+  assert.equal(
+    maps.flatMap((path) => faultsOfMap(path, text(path))),
+    [],
+  );
+  const here = [root, homedir()].map((path) => path.replace(/[\\/]+$/, '')).filter((path) => path.length > 1 && path !== '/root');
+  assert.equal(
+    paths.filter((path) => !path.startsWith('prebuilds/') && here.some((folder) => text(path).includes(folder))),
+    [],
+  );
+});
+
+packaging('planted: a source map with a path of this machine, and one with its source in it', () => {
+  const fault = (map: object): string[] => faultsOfMap('dist/index.js.map', JSON.stringify(map));
+  assert.is(fault({ sources: [join(root, 'lib/index.ts')] }).length, 1);
+  assert.is(fault({ sources: [pathToFileURL(join(root, 'lib/index.ts')).href] }).length, 1);
+  assert.is(fault({ sources: ['../lib/index.ts'], sourceRoot: root }).length, 1);
+  assert.is(fault({ sources: ['../lib/index.ts'], sourcesContent: ['secret'] }).length, 1);
+  assert.equal(fault({ sources: ['../lib/index.ts'] }), []);
 });
 
 packaging('hyper-know exports its names, by self-reference', async () => {

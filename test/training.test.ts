@@ -240,6 +240,25 @@ training('iteration, awaiting and onEpoch see the same epochs, in order, each on
   assert.is(called[5]!.step, 6 * called[0]!.step);
 });
 
+training('itemWeights: where it is asked for, what was evaluated says σ(β_v) of every item, and the model is the same', async () => {
+  const events: EpochEvent[] = [];
+  const model = await train(small, {
+    ...{ ...brief, evaluateEvery: 3, earlyStopping: false, itemWeights: true },
+    onEpoch: (event) => void events.push(event),
+  });
+  assert.equal(
+    events.map(({ itemWeights }) => itemWeights?.length),
+    [undefined, undefined, small.items, undefined, undefined, small.items],
+  );
+  assert.equal(events[5]!.itemWeights, model.itemWeights());
+  assert.not.equal(events[2]!.itemWeights, model.itemWeights());
+  const quiet: EpochEvent[] = [];
+  assertSame(model, await train(small, { ...brief, evaluateEvery: 3, earlyStopping: false, onEpoch: (event) => void quiet.push(event) }));
+  assert.ok(quiet.every((event) => !('itemWeights' in event)));
+  const fixed = train(small, { ...brief, beta: 0.2, itemWeights: true });
+  for await (const event of fixed) assert.ok(!('itemWeights' in event));
+});
+
 training('leaving an iteration does not stop training', async () => {
   const run = train(small, brief);
   for await (const { epoch } of run) if (epoch === 2) break;
@@ -685,6 +704,7 @@ training('bad options throw at once and name the option', () => {
     [{ beta: 'learned' }, /^beta: /],
     [{ beta: -0.5 }, /^beta: /],
     [{ knowledgeWeight: 1 }, /^knowledgeWeight: /],
+    [{ itemWeights: 1 }, /^itemWeights: /],
     [{ attentionTemperature: 0 }, /^attentionTemperature: /],
     [{ initScale: 2 }, /^initScale: /],
     [{ seed: -1 }, /^seed: /],

@@ -11,9 +11,11 @@ export function visible(text: string): string {
   return text.replace(UNSEEN, (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`);
 }
 
-/** JSON on one line, with the same characters as `\uXXXX`: it parses to the same value. */
-export function visibleJson(value: unknown): string {
-  return JSON.stringify(value).replace(UNSEEN, (character) =>
-    Array.from({ length: character.length }, (_, i) => `\\u${character.charCodeAt(i).toString(16).padStart(4, '0')}`).join(''),
+/** JSON, on one line unless `indent` says otherwise, with the same characters as `\uXXXX`: it parses to the same value. */
+export function visibleJson(value: unknown, indent?: number): string {
+  return JSON.stringify(value, undefined, indent).replace(UNSEEN, (character) =>
+    character === '\n' // between its lines; in a text it is `\n` already
+      ? character
+      : Array.from({ length: character.length }, (_, i) => `\\u${character.charCodeAt(i).toString(16).padStart(4, '0')}`).join(''),
   );
 }

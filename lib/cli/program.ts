@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { Command as Commander, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { type Command, kebab, type OptionSpec } from './command.ts';
 import { commands } from './commands/index.ts';
-import { visible } from './escape.ts';
+import { visible, visibleJson } from './escape.ts';
 import { EXIT, exitCodeOf, Interrupted, UsageError } from './exit.ts';
 import { Output } from './output.ts';
 import { resolveValues } from './values.ts';
@@ -55,7 +55,7 @@ export async function run(argv: readonly string[]): Promise<number> {
       const args = (all.slice(0, -2) as (string | string[] | undefined)[]).flat().filter((arg) => arg !== undefined);
       const config = flags.config === undefined ? {} : await (await import('./config.ts')).readConfig(flags.config, commands, command.name);
       const values = resolveValues(command.options, { flags, env, config });
-      if (flags.printConfig) output.raw(JSON.stringify({ [command.name]: values }, undefined, 2));
+      if (flags.printConfig) output.raw(visibleJson({ [command.name]: values }, 2));
       else status = await command.run({ output, env, version, root, interruptible }, args, values);
     });
     if (command.examples.length > 0)

@@ -42,6 +42,7 @@ export async function* unpacked(
   }
   const limit = Math.max(SMALL_BYTES, RATIO * size);
   const member = packing === 'zip' ? await onlyMember(handle, size, name) : undefined;
+  const most = Math.min(limit, member?.bytes ?? limit);
   const packed = member ? bytesOf(handle, member.begin, member.begin + member.packedBytes) : tapped(bytesOf(handle, 0, size), onRead);
   let bytes = 0;
   let sum = 0;
@@ -53,6 +54,7 @@ export async function* unpacked(
       bytes += piece.length;
       if (bytes > limit)
         throw damaged(name, `expands to more than ${limit} bytes, ${RATIO} times its size: it is not unpacked any further`);
+      if (bytes > most) throw damaged(name, 'is a damaged zip file (it holds more than its directory says)');
       if (member) sum = crc32(piece, sum);
       yield piece;
     }
@@ -83,7 +85,8 @@ async function* bytesOf(handle: FileHandle, begin: number, end: number): AsyncGe
   }
 }
 
-interface Member {
+/** The file in a zip file: where its bytes stand, and how many they are packed and, as the directory has it, unpacked. */
+export interface Member {
   begin: number;
   packedBytes: number;
   bytes: number;
@@ -97,8 +100,27 @@ const END_BYTES = 22;
 /** Larger directories are not gone through for the one file that is wanted. */
 const MOST_DIRECTORY_BYTES = 1 << 20;
 
-/** The one file of a zip file, from its directory; what macOS adds does not count. */
-async function onlyMember(handle: FileHandle, size: number, name: string): Promise<Member> {
+/** File types of Unix, in the upper half of a directory entry's attributes: a folder and a plain file; 0 where none is given. */
+const PLAIN_TYPES = [0, 0o04, 0o10];
+/** The extra field of Unix that names what a link leads to. */
+const UNIX_EXTRA = 0x000d;
+
+/** Why an entry of a zip file's directory is none of an honest data file. Nothing is written by the names; but who made them meant harm. */
+function suspicion(entry: Buffer, member: string, extra: Buffer): string | undefined {
+  if (/^[\\/]|^[a-z]:|(^|[\\/])\.\.([\\/]|$)|\0/i.test(member)) return 'a name that leads out of its folder';
+  const isUnix = entry.readUInt8(5) === 3;
+  if (isUnix && !PLAIN_TYPES.includes(entry.readUInt16LE(40) >> 12)) return 'a link or device';
+  for (let at = 0; at + 4 <= extra.length; at += 4 + extra.readUInt16LE(at + 2))
+    if (extra.readUInt16LE(at) === UNIX_EXTRA && extra.readUInt16LE(at + 2) > 12) return 'a link or device';
+  return undefined;
+}
+
+/**
+ * The one file of a zip file, from its directory; what macOS adds does not count.
+ *
+ * @throws {HyperKnowError} ERR_HK_DATA if there is another number of files, or any that no data set has: links, devices, names out of the folder
+ */
+export async function onlyMember(handle: FileHandle, size: number, name: string): Promise<Member> {
   const tail = await readAt(handle, Math.max(0, size - END_BYTES - 0xffff), size, name);
   let end = tail.length - END_BYTES;
   while (end >= 0 && tail.readUInt32LE(end) !== 0x06054b50) --end;
@@ -113,6 +135,9 @@ async function onlyMember(handle: FileHandle, size: number, name: string): Promi
   for (let at = 0; at + 46 <= directory.length && directory.readUInt32LE(at) === 0x02014b50; ) {
     const nameBytes = directory.readUInt16LE(at + 28);
     const member = directory.toString('utf8', at + 46, at + 46 + nameBytes);
+    const extra = directory.subarray(at + 46 + nameBytes, at + 46 + nameBytes + directory.readUInt16LE(at + 30));
+    const what = suspicion(directory.subarray(at, at + 46), member, extra);
+    if (what !== undefined) throw damaged(name, `is a zip file with ${what}: it is not read`);
     if (!/\/$|(^|\/)(__MACOSX\/|\.DS_Store$)/.test(member)) found.push({ name: member, at });
     at += 46 + nameBytes + directory.readUInt16LE(at + 30) + directory.readUInt16LE(at + 32);
   }

@@ -58,7 +58,8 @@ function isBest(rows: readonly ReportRow[], row: ReportRow, metric: string): boo
   return own.length > 1 && row.metrics[metric]!.mean === Math.max(...own);
 }
 
-interface Style {
+/** How a table is written. */
+export interface Style {
   text(text: string): string;
   value(value: Value): string;
   bold(text: string): string;
@@ -68,7 +69,7 @@ interface Style {
 
 const spread = ({ mean, sd }: Value, sign: string): string => (sd === null ? mean.toFixed(4) : `${mean.toFixed(4)}${sign}${sd.toFixed(4)}`);
 
-const MARKDOWN: Style = {
+export const MARKDOWN: Style = {
   text: (text) => text.replace(/[\\|*_`<[\]]/g, (character) => `\\${character}`),
   value: (value) => spread(value, ' ± '),
   bold: (text) => `**${text}**`,
@@ -81,11 +82,17 @@ const MARKDOWN: Style = {
   },
 };
 
-const SPECIAL: Readonly<Record<string, string>> = { '\\': '\\textbackslash{}', '~': '\\textasciitilde{}', '^': '\\textasciicircum{}' };
+const SPECIAL: Readonly<Record<string, string>> = {
+  '\\': '\\textbackslash{}',
+  '~': '\\textasciitilde{}',
+  '^': '\\textasciicircum{}',
+  '−': '$-$',
+  '±': '$\\pm$',
+};
 
 /** For the package booktabs. */
-const LATEX: Style = {
-  text: (text) => text.replace(/[\\~^&%$#_{}]/g, (character) => SPECIAL[character] ?? `\\${character}`),
+export const LATEX: Style = {
+  text: (text) => text.replace(/[\\~^&%$#_{}−±]/g, (character) => SPECIAL[character] ?? `\\${character}`),
   value: (value) => spread(value, ' $\\pm$ '),
   bold: (text) => `\\textbf{${text}}`,
   table: (head, lines, texts) => [
@@ -99,16 +106,21 @@ const LATEX: Style = {
   ],
 };
 
-function csvLines(rows: readonly ReportRow[], metrics: readonly string[]): string[] {
-  const field = (value: string | number | null | undefined): string => {
+type Field = string | number | null | undefined;
+
+export function csvLine(values: readonly Field[]): string {
+  const field = (value: Field): string => {
     const text = value === null || value === undefined ? '' : String(value);
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
-  const line = (values: readonly (string | number | null | undefined)[]): string => values.map(field).join(',');
+  return values.map(field).join(',');
+}
+
+function csvLines(rows: readonly ReportRow[], metrics: readonly string[]): string[] {
   return [
-    line(['data', 'split', 'method', 'label', 'runs', ...metrics.flatMap((name) => [name, `${name} sd`]), 'epoch seconds']),
+    csvLine(['data', 'split', 'method', 'label', 'runs', ...metrics.flatMap((name) => [name, `${name} sd`]), 'epoch seconds']),
     ...rows.map((row) =>
-      line([
+      csvLine([
         ...[row.data, row.split, row.method, labelOf(row), row.runs],
         ...metrics.flatMap((name) => [row.metrics[name]?.mean, row.metrics[name]?.sd]),
         row.epochSeconds,

@@ -44,9 +44,11 @@ export function runsIn(document: unknown, file: string, labels: ReadonlyMap<stri
   if (!isObject(document)) return null;
   const bad = (what: string): HyperKnowError => new HyperKnowError('ERR_HK_DATA', `${file}: ${what}`, { file });
   const { schema } = document;
-  if (schema === undefined && isObject(document.key) && isObject(document.metrics)) return [reproduced(document, file, labels, bad)];
+  if ((schema === undefined || schema === 'hyper-know/run/1') && isObject(document.key) && isObject(document.metrics))
+    return [reproduced(document, file, labels, bad)];
   if (schema === 'hyper-know/eval/1') return [evaluated(document, file, labels, bad)];
-  if (schema !== 'hyper-know/results/2' && schema !== 'hyper-know/ablation/1') return null;
+  if (!['hyper-know/results/2', 'hyper-know/results/3', 'hyper-know/ablation/1', 'hyper-know/sweep/1'].includes(String(schema)))
+    return null;
   if (!Array.isArray(document.runs)) throw bad('it has no runs');
   const named = namesIn(document);
   return document.runs.map((run) => {
@@ -75,13 +77,14 @@ function reproduced(run: Json, file: string, labels: ReadonlyMap<string, string>
   if (!isObject(key) || !isObject(key.dataset) || typeof key.method !== 'string') throw bad('a run does not say what it is of');
   if (!isObject(metrics) || !Object.values(metrics).every((value) => typeof value === 'number')) throw bad('a run has no metrics');
   const { dataset, method, seed } = key;
+  const named = isObject(run.data) && typeof run.data.name === 'string' ? run.data.name : undefined;
   const { grids: _grids, ...options } = isObject(key.options) ? key.options : {};
   return {
-    data: dataName(dataset),
+    data: named ?? dataName(dataset),
     dataKey: dataKeyOf(dataset),
-    split: 'test',
+    split: key.judged === 'validation' ? 'validation' : 'test',
     method,
-    label: labels.get(method) ?? method,
+    label: labels.get(method) ?? (method.startsWith('control:') && typeof run.label === 'string' ? run.label : method),
     options: decisive(options),
     seed: typeof seed === 'number' ? seed : null,
     metrics: metrics as Record<string, number>,

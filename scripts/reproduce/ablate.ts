@@ -1,16 +1,20 @@
 // Every extension of a preset turned the other way, one at a time, on all the data sets that are given.
 import { join } from 'node:path';
 import { PRESETS } from '../../lib/presets.ts';
+import { averageOverSeeds } from '../../lib/report/comparison.ts';
+import { dataKeyOf } from '../../lib/report/data-key.ts';
+import { type RunRecord, runName, writeText } from '../../lib/report/run-folder.ts';
 import { mean, pairedTTest, standardDeviation } from '../../lib/statistics.ts';
 import type { TrainOptions } from '../../lib/train.ts';
 import type { Command } from './command.ts';
 import { controlsFor } from './controls.ts';
-import { keyOf, sizesOf } from './data.ts';
-import { keepResult, type Method, resultOf, VERSION } from './methods.ts';
-import { Progress } from './progress.ts';
+import { workOf } from './compare.ts';
+import { type Source, sizesOf } from './data.ts';
+import { dryRun } from './dry-run.ts';
+import { type Method, type PlannedRun, plannedRun, VERSION } from './methods.ts';
 import { protocolOf } from './protocol.ts';
-import { type RunResult, writeWhole } from './runs.ts';
-import { averageOverSeeds, markdown } from './table.ts';
+import { markdown } from './table.ts';
+import { distinctRuns, OpenDatasets, shardOf, workOff } from './work.ts';
 
 /** The validation split is the same for all seeds, so that a control is fitted once. */
 const SPLIT_SEED = 1;
@@ -80,9 +84,14 @@ export interface AblationRow {
   bestEpoch?: number;
 }
 
-export function ablationRows(methods: readonly Method[], results: ReadonlyMap<string, readonly RunResult[]>): AblationRow[] {
+type Judged = Pick<RunRecord, 'metrics' | 'perUser' | 'validationRecall' | 'epochSeconds' | 'bestEpoch'>;
+
+export function ablationRows(
+  methods: readonly Pick<Method, 'name' | 'label'>[],
+  results: ReadonlyMap<string, readonly Judged[]>,
+): AblationRow[] {
   const base = results.get(methods[0]!.name)!;
-  const over = (runs: readonly RunResult[], of: (run: RunResult) => number | undefined): { mean: number; sd: number } => {
+  const over = (runs: readonly Judged[], of: (run: Judged) => number | undefined): { mean: number; sd: number } => {
     const values = runs.map((run) => of(run) ?? Number.NaN);
     return { mean: mean(values), sd: values.length > 1 ? standardDeviation(values) : Number.NaN };
   };
@@ -145,14 +154,16 @@ export function overviewTable(sets: readonly { name: string; rows: readonly Abla
   );
 }
 
-export async function ablate({ sources, seeds, options, controls: wanted, out }: Command): Promise<void> {
+export async function ablate(command: Command): Promise<void> {
+  const { sources, seeds, options, controls: wanted, out, shard } = command;
   const changes = changesOf(options);
+  const datasets = new OpenDatasets();
   const sets: { name: string; data: Record<string, unknown>; rows: AblationRow[]; remarks: string[] }[] = [];
-  const runs: RunResult[] = [];
+  const runs = new Map<string, RunRecord>();
   const parts: string[] = [];
+  const planned: { source: Source; methods: Method[]; runs: PlannedRun[]; remarks: string[] }[] = [];
   for (const source of sources) {
-    const dataset = await source.open(SPLIT_SEED);
-    process.stderr.write(`${source.name}: ${sizesOf(dataset)}\n`);
+    const dataset = await datasets.open(source, SPLIT_SEED);
     const { controls, remarks } = wanted ? controlsFor(dataset) : { controls: [], remarks: [] };
     const hasGraph = dataset.graph.tails.length > 0;
     if (!hasGraph) remarks.push('What changes something about the knowledge graph is left out: there is none.');
@@ -162,21 +173,36 @@ export async function ablate({ sources, seeds, options, controls: wanted, out }:
         .map(({ name, label, options: own }) => ({ name, label, kind: 'model' as const, options: { ...options, ...own } })),
       ...controls.map((control) => ({ name: control.name, label: control.label, kind: 'control' as const, control })),
     ];
-    const occasions = methods.flatMap((method) => (method.kind === 'control' ? [SPLIT_SEED] : seeds).map((seed) => ({ method, seed })));
-    const progress = new Progress(occasions.length);
-    const results = new Map<string, RunResult[]>();
-    const data = keyOf(dataset);
-    for (const { method, seed } of occasions) {
-      const { isNew, ...result } = await resultOf(method, { dataset, data, seed, out, progress });
-      keepResult(results, method, result);
-      const { validationRecall, metrics, seconds } = result;
-      const numbers = `validation Recall@20 ${number(validationRecall ?? Number.NaN)}  test ${number(metrics['recall@20']!)}`;
-      const who = method.kind === 'control' ? method.label : `${method.label}, seed ${seed}`;
-      progress.finish(`${who}: ${numbers}  (${isNew ? `${seconds.toFixed(1)} s` : 'finished before'})`, !isNew);
-    }
-    runs.push(...[...results.values()].flat());
+    const data = dataKeyOf(dataset);
+    const own = methods.flatMap((method) =>
+      (method.kind === 'control' ? [SPLIT_SEED] : seeds).map((seed) => plannedRun(method, { source, data, seed, splitSeed: SPLIT_SEED })),
+    );
+    planned.push({ source, methods, runs: own, remarks });
+  }
+  const all = distinctRuns(planned.flatMap((one) => one.runs));
+  const ours = new Set((shard ? shardOf(all, shard) : all).map(({ key }) => runName(key)));
+  if (command.dryRun)
+    return dryRun(
+      all.filter(({ key }) => ours.has(runName(key))),
+      { out, datasets, keepModel: command.keepModels },
+    );
+
+  const work = {
+    ...workOf(command, datasets),
+    describe: ({ validationRecall, metrics }: RunRecord) =>
+      `validation Recall@20 ${number(validationRecall ?? Number.NaN)}  test ${number(metrics['recall@20']!)}`,
+  };
+  for (const { source, methods, runs: own, remarks } of planned) {
+    const dataset = await datasets.open(source, SPLIT_SEED);
+    process.stderr.write(`${source.name}: ${sizesOf(dataset)}\n`);
+    const wantedHere = distinctRuns(own).filter(({ key }) => ours.has(runName(key)));
+    await workOff(wantedHere, work, ({ key }, record) => void runs.set(runName(key), record));
+    if (shard) continue;
+    const results = new Map(
+      methods.map((method) => [method.name, own.filter((run) => run.method === method).map(({ key }) => runs.get(runName(key))!)]),
+    );
     const rows = ablationRows(methods, results);
-    sets.push({ name: source.name, data: { ...data, report: dataset.report }, rows, remarks });
+    sets.push({ name: source.name, data: { ...dataKeyOf(dataset), report: dataset.report }, rows, remarks });
     const part = [
       `## ${source.name}`,
       '',
@@ -187,6 +213,12 @@ export async function ablate({ sources, seeds, options, controls: wanted, out }:
     ];
     parts.push(part.join('\n'));
     console.log(`${part.join('\n')}\n`);
+  }
+  if (shard) {
+    process.stderr.write(
+      `the ${ours.size} runs of this shard, of ${all.length}, are in ${out}; the same command without --shard puts them together\n`,
+    );
+    return;
   }
   const overview = overviewTable(sets);
   console.log(overview);
@@ -208,10 +240,13 @@ export async function ablate({ sources, seeds, options, controls: wanted, out }:
     version: VERSION,
     protocol: { options: decisive, seeds, splitSeed: SPLIT_SEED, changes, ...protocolOf(threads) },
     dataSets: sets,
-    runs: runs.map(({ perUser: _perUser, ...rest }) => rest),
+    runs: [...runs].map(([name, { perUser: _perUser, history: _history, ledger: _ledger, ...rest }]) => ({
+      folder: `runs/${name}`,
+      ...rest,
+    })),
   };
-  writeWhole(join(out, 'ablation.json'), `${JSON.stringify(document, undefined, 2)}\n`);
-  writeWhole(join(out, 'ablation.md'), text);
+  await writeText(join(out, 'ablation.json'), `${JSON.stringify(document, undefined, 2)}\n`);
+  await writeText(join(out, 'ablation.md'), text);
   process.stderr.write(`wrote ${join(out, 'ablation.md')} and ablation.json\n`);
 }
 

@@ -1,29 +1,94 @@
 // The command line of `npm run reproduce`.
-import { resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { TrainOptions } from '../../lib/train.ts';
+import { PRESETS, type PresetName } from '../../lib/presets.ts';
 import { VARIANTS } from '../../lib/variants.ts';
 import { type Source, SYNTHETIC, sourcesIn } from './data.ts';
+import { publishedSource } from './download/published-source.ts';
+import { FIGURE_FLAGS, type FigureRequest, figureRequest } from './figures/request.ts';
+import type { Shard } from './work.ts';
 
 /** What is small enough for two minutes: batches of 1024 give the synthetic world's 6,000 interactions a few steps an epoch. */
 const SYNTHETIC_DEFAULTS = { batchSize: 1024, epochs: 100, evaluateEvery: 10 } as const;
 
+export const TABLES = [2, 3, 4] as const;
+export type TableNumber = (typeof TABLES)[number];
+
 export interface Command {
   ablate: boolean;
+  /** Null: none is asked for. */
+  figures: FigureRequest | null;
+  /** Recompute what is there instead of making anything. */
+  verify: boolean;
+  /** Say what would be made, and make nothing. */
+  dryRun: boolean;
+  /** Of the paper, to be written; none: the comparison alone. */
+  tables: TableNumber[];
+  presets: PresetName[];
+  shard: Shard | null;
+  /** Folders whose finished runs are taken over. */
+  from: string[];
+  keepModels: boolean;
   sources: Source[];
   variants: typeof VARIANTS;
   /** Of the models. */
   seeds: number[];
   /** Of `train`, for every model. */
   options: TrainOptions;
+  /** Folders, as given or of what is published; `sources` without any is the synthetic world. */
+  data: string[];
   controls: boolean;
   out: string;
 }
 
-function positive(name: string, text: string): number {
+export function positive(name: string, text: string): number {
   const value = Number(text);
   if (!Number.isInteger(value) || value < 1) throw new RangeError(`--${name}: must be a positive integer, got ${JSON.stringify(text)}`);
   return value;
+}
+
+function tablesOf(text: string): TableNumber[] {
+  return [...new Set(text.split(','))].sort().map((name) => {
+    const table = TABLES.find((number) => String(number) === name);
+    if (table === undefined) throw new RangeError(`--tables: ${JSON.stringify(name)} is not one of ${TABLES.join(', ')}`);
+    return table;
+  });
+}
+
+function presetsOf(text: string | undefined): PresetName[] {
+  if (text === 'both') return ['tuned', 'paper'];
+  if (text !== undefined && !Object.hasOwn(PRESETS, text))
+    throw new RangeError(`--preset: ${JSON.stringify(text)} is not one of tuned, paper, both`);
+  return [(text ?? 'tuned') as PresetName];
+}
+
+/** Options of `train` as JSON; what they may be is checked by `train`. */
+export function optionsOf(where: string, text: string): TrainOptions {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new SyntaxError(`${where}: is not JSON (${(error as Error).message.slice(0, 100)})`);
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new TypeError(`${where}: must be an object, got ${text}`);
+  return value as TrainOptions;
+}
+
+/** Folders that hold finished runs. */
+export function fromFolders(folders: readonly string[]): string[] {
+  return folders.map((folder) => {
+    if (!existsSync(join(folder, 'runs'))) throw new RangeError(`--from: ${folder} holds no runs`);
+    return resolve(folder);
+  });
+}
+
+/** `i/n`, from 1. */
+export function parseShard(text: string): Shard {
+  const [, index = 0, count = 0] = (/^([1-9]\d{0,5})\/([1-9]\d{0,5})$/.exec(text) ?? []).map(Number);
+  if (!(index >= 1 && index <= count)) throw new RangeError(`--shard: must be i/n with 1 ≤ i ≤ n, got ${JSON.stringify(text)}`);
+  return { index, count };
 }
 
 /** @throws {TypeError, RangeError, SyntaxError} for what cannot be meant; the options of `train` are checked by `train` */
@@ -33,6 +98,8 @@ export function parseCommand(argv: readonly string[]): Command {
     options: {
       ablate: { type: 'boolean', default: false },
       data: { type: 'string', multiple: true },
+      dataset: { type: 'string' },
+      'accept-terms': { type: 'boolean', default: false },
       variants: { type: 'string' },
       seeds: { type: 'string', default: '3' },
       epochs: { type: 'string' },
@@ -42,32 +109,56 @@ export function parseCommand(argv: readonly string[]): Command {
       backend: { type: 'string', default: 'auto' },
       threads: { type: 'string' },
       out: { type: 'string' },
+      from: { type: 'string', multiple: true },
+      tables: { type: 'string' },
+      shard: { type: 'string' },
+      verify: { type: 'boolean', default: false },
+      'dry-run': { type: 'boolean', default: false },
       'no-controls': { type: 'boolean', default: false },
+      ...FIGURE_FLAGS,
+      'no-models': { type: 'boolean', default: false },
     },
   });
-  const names = values.variants?.split(',') ?? VARIANTS.map(({ name }) => name);
+  const tables = values.tables === undefined ? [] : tablesOf(values.tables);
+  const presets = presetsOf(values.preset);
+  if (values.ablate && (tables.length > 0 || presets.length > 1))
+    throw new RangeError('--ablate: goes with one preset, and without --tables');
+  const all = VARIANTS.map(({ name }) => name as string);
+  const names = values.variants?.split(',') ?? (tables.length > 0 && !tables.includes(3) ? ['hyper-know'] : all);
   for (const name of names)
     if (!VARIANTS.some((variant) => variant.name === name))
       throw new RangeError(`--variants: ${JSON.stringify(name)} is not one of ${VARIANTS.map((v) => v.name).join(', ')}`);
-  const sources = values.data?.flatMap(sourcesIn) ?? [SYNTHETIC];
+  if (tables.length > 0 && !names.includes('hyper-know')) names.push('hyper-know');
+  const published = values.dataset === undefined ? [] : [publishedSource(values.dataset, values['accept-terms'])];
+  const given = [...published, ...(values.data ?? []).flatMap(sourcesIn)];
+  const sources = given.length > 0 ? given : [SYNTHETIC];
   if (sources.length > 1 && !values.ablate)
     throw new RangeError(`--data: one data set, or --ablate, got ${sources.map(({ name }) => name).join(', ')}`);
   const options: TrainOptions = {
-    ...(values.data === undefined ? SYNTHETIC_DEFAULTS : {}),
-    ...(values.options === undefined ? {} : (JSON.parse(values.options) as TrainOptions)),
+    ...(given.length === 0 ? SYNTHETIC_DEFAULTS : {}),
+    ...(values.options === undefined ? {} : optionsOf('--options', values.options)),
     backend: values.backend as 'auto' | 'cpu' | 'cuda',
   };
   if (values.epochs !== undefined) options.epochs = positive('epochs', values.epochs);
   if (values['batch-size'] !== undefined) options.batchSize = positive('batch-size', values['batch-size']);
   if (values.threads !== undefined) options.threads = positive('threads', values.threads);
-  if (values.preset !== undefined) options.preset = values.preset as 'tuned' | 'paper';
+  const figures = figureRequest(values);
+  for (const name of ['ablate', 'verify', 'dry-run', 'shard'] as const)
+    if (figures && values[name]) throw new RangeError(`--figures: goes without --${name}`);
+  if (figures && presets.length > 1) throw new RangeError('--figures: goes with one preset');
+  if (values.preset !== undefined && presets.length === 1) options.preset = presets[0]!;
   return {
-    ablate: values.ablate,
+    figures,
+    ...{ ablate: values.ablate, verify: values.verify, dryRun: values['dry-run'], tables, presets },
+    shard: values.shard === undefined ? null : parseShard(values.shard),
+    from: fromFolders(values.from ?? []),
+    keepModels: !values['no-models'],
+    data: [...published.map(({ folder }) => folder!), ...(values.data ?? [])],
     sources,
     variants: VARIANTS.filter(({ name }) => names.includes(name)),
     seeds: Array.from({ length: positive('seeds', values.seeds) }, (_, i) => i + 1),
     options,
-    controls: !values['no-controls'],
+    controls: !values['no-controls'] && (tables.length === 0 || tables.includes(2)),
     out: resolve(values.out ?? 'runs'),
   };
 }

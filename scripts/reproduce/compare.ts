@@ -1,54 +1,148 @@
-// The variants of the paper's Table 3 beside the controls, on one data set. Every seed is one of the split, too.
+// The variants of the paper's Table 3 beside the controls, on one data set, in one preset or both. Every seed is one of the split, too.
 import { join } from 'node:path';
+import { comparisonRows, type Row } from '../../lib/report/comparison.ts';
+import { dataKeyOf } from '../../lib/report/data-key.ts';
+import { type RunRecord, runName, writeText } from '../../lib/report/run-folder.ts';
+import type { TrainOptions } from '../../lib/train.ts';
 import type { Command } from './command.ts';
 import { controlsFor } from './controls.ts';
-import { keyOf, sizesOf } from './data.ts';
-import { keepResult, METRICS, type Method, resultOf, VERSION } from './methods.ts';
-import { Progress } from './progress.ts';
+import { sizesOf } from './data.ts';
+import { dryRun } from './dry-run.ts';
+import { finishedRun, METRICS, type Method, type PlannedRun, plannedRun, VERSION } from './methods.ts';
 import { protocolOf } from './protocol.ts';
-import { type RunResult, writeWhole } from './runs.ts';
-import { remarksOf, rowsOf, tableOf } from './table.ts';
+import { remarksOf, tableOf } from './table.ts';
+import { paperTables } from './tables/paper-tables.ts';
+import { writeTables } from './tables/write.ts';
+import { distinctRuns, OpenDatasets, shardOf, type Work, workOff } from './work.ts';
 
-export async function compare({ sources, variants, seeds, options, controls: wanted, out }: Command): Promise<void> {
+/** What is compared with each other: the variants in one preset, and the controls. */
+interface Group {
+  preset: string;
+  methods: Method[];
+  /** Method → its planned runs, by seed. */
+  runs: Map<string, PlannedRun[]>;
+}
+
+/** A row, what it was compared within, and the folders of its runs. */
+export interface ResultRow extends Row {
+  preset: string;
+  runs: string[];
+}
+
+export async function compare(command: Command): Promise<void> {
+  const { sources, variants, seeds, options, presets, controls: wanted, out, shard, tables } = command;
   const source = sources[0]!;
-  const first = await source.open(1);
+  const datasets = new OpenDatasets();
+  const first = await datasets.open(source, 1);
   process.stderr.write(`${source.name}: ${sizesOf(first)}\n`);
+  const data = { ...dataKeyOf(first), report: first.report };
   const { controls, remarks: missing } = wanted ? controlsFor(first) : { controls: [], remarks: [] };
-  const methods: Method[] = [
-    ...variants.map(({ name, label }) => ({ name, label, kind: 'model' as const, options: { ...options, variant: name } })),
-    ...controls.map((control) => ({ name: control.name, label: control.label, kind: 'control' as const, control })),
-  ];
-  const progress = new Progress(methods.length * seeds.length);
-  const results = new Map<string, RunResult[]>();
+  const groups: Group[] = presets.map((preset) => {
+    const own: TrainOptions = presets.length > 1 ? { ...options, preset } : options;
+    const methods: Method[] = [
+      ...variants.map(({ name, label }) => ({ name, label, kind: 'model' as const, options: { ...own, variant: name } })),
+      ...controls.map((control) => ({ name: control.name, label: control.label, kind: 'control' as const, control })),
+    ];
+    return { preset, methods, runs: new Map(methods.map(({ name }) => [name, []])) };
+  });
+  const planned: PlannedRun[] = [];
   for (const seed of seeds) {
-    const dataset = seed === 1 ? first : await source.open(seed);
-    const data = keyOf(dataset);
-    for (const method of methods) {
-      const result = await resultOf(method, { dataset, data, seed, out, progress });
-      keepResult(results, method, result);
-      const own = METRICS.map(({ name, title }) => `${title} ${result.metrics[name]!.toFixed(4)}`).join('  ');
-      const time = result.isNew ? `${result.seconds.toFixed(1)} s` : 'finished before';
-      progress.finish(`${method.label}, seed ${seed}: ${own}  (${time})`, !result.isNew);
-    }
+    const key = dataKeyOf(await datasets.open(source, seed));
+    for (const { methods, runs } of groups)
+      for (const method of methods) {
+        const run = plannedRun(method, { source, data: key, seed, splitSeed: seed });
+        const own = runs.get(method.name)!;
+        if (!own.some((one) => runName(one.key) === runName(run.key))) own.push(run); // a control's for one split but once
+        planned.push(run);
+      }
+  }
+  const all = distinctRuns(planned);
+  const ours = shard ? shardOf(all, shard) : all;
+  if (command.dryRun) return dryRun(ours, { out, datasets, keepModel: command.keepModels });
+
+  const records = new Map<string, RunRecord>();
+  await workOff(ours, workOf(command, datasets), (run, record) => void records.set(runName(run.key), record));
+  if (shard) {
+    process.stderr.write(
+      `the ${ours.length} runs of this shard, of ${all.length}, are in ${out}; the same command without --shard puts them together, with --from those of other folders\n`,
+    );
+    return;
   }
 
-  const rows = rowsOf(
-    methods,
-    results,
-    METRICS.map(({ name }) => name),
-  );
-  const remarks = [...missing, ...remarksOf(rows, 'recall@20')];
-  console.log(tableOf(rows, METRICS, 'recall@20'));
-  for (const remark of remarks) console.log(remark);
+  const rows: ResultRow[] = [];
+  const remarks = [...missing];
+  for (const [i, { preset, methods, runs }] of groups.entries()) {
+    const results = new Map([...runs].map(([name, own]) => [name, own.map(({ key }) => records.get(runName(key))!)]));
+    const own = comparisonRows(
+      methods,
+      results,
+      METRICS.map(({ name }) => name),
+    );
+    rows.push(...own.map((row) => ({ ...row, preset, runs: results.get(row.method)!.map(({ key }) => runName(key)) })));
+    if (groups.length > 1) console.log(`${i > 0 ? '\n' : ''}${preset} preset`);
+    console.log(tableOf(own, METRICS, 'recall@20'));
+    const said = remarksOf(own, 'recall@20');
+    for (const remark of [...(i === 0 ? missing : []), ...said]) console.log(remark);
+    remarks.push(...said.map((remark) => (groups.length > 1 ? `${preset} preset: ${remark}` : remark)));
+  }
   const { threads, ...decisive } = options;
   const document = {
-    schema: 'hyper-know/results/2',
+    schema: 'hyper-know/results/3',
     version: VERSION,
-    protocol: { dataset: { ...keyOf(first), report: first.report }, options: decisive, seeds, ...protocolOf(threads) },
+    protocol: { dataset: data, options: decisive, presets, seeds, ...protocolOf(threads) },
+    ledgers: ledgersOf(groups, records),
     rows,
     remarks,
-    runs: [...results.values()].flat().map(({ perUser: _perUser, ...rest }) => rest),
+    runs: [...records].map(([name, { perUser: _perUser, history: _history, ledger: _ledger, ...rest }]) => ({
+      folder: `runs/${name}`,
+      ...rest,
+    })),
   };
-  writeWhole(join(out, 'results.json'), `${JSON.stringify(document, undefined, 2)}\n`);
+  await writeText(join(out, 'results.json'), `${JSON.stringify(document, undefined, 2)}\n`);
   process.stderr.write(`wrote ${join(out, 'results.json')}\n`);
+  if (tables.length === 0) return;
+  const elsewhere = await ofOtherBackends(groups, [out, ...command.from]);
+  const made = paperTables(tables, {
+    elsewhere,
+    name: source.name,
+    report: first.report,
+    users: first.users,
+    items: first.items,
+    rows,
+    records,
+  });
+  await writeTables(made, out, { protocol: document.protocol, ledgers: document.ledgers });
+}
+
+export function workOf({ out, from, keepModels, options }: Command, datasets: OpenDatasets): Work {
+  return {
+    ...{ out, from, datasets, keepModel: keepModels, threads: options.threads },
+    describe: ({ metrics }) => METRICS.map(({ name, title }) => `${title} ${metrics[name]!.toFixed(4)}`).join('  '),
+  };
+}
+
+/** Finished runs of the same models on other backends, for their times: `METHOD PRESET` → runs. */
+async function ofOtherBackends(groups: readonly Group[], outs: readonly string[]): Promise<Map<string, RunRecord[]>> {
+  const found = new Map<string, RunRecord[]>();
+  for (const { preset, runs } of groups)
+    for (const [name, own] of runs)
+      for (const { key } of own.filter((run) => run.method.kind === 'model'))
+        for (const backend of ['cpu', 'cuda'].filter((other) => other !== key.options.backend)) {
+          const other = { ...key, options: { ...key.options, backend } };
+          const records = await Promise.all(outs.map((out) => finishedRun(out, other, false)));
+          const record = records.find((one) => one !== undefined);
+          if (record) found.set(`${name} ${preset}`, [...(found.get(`${name} ${preset}`) ?? []), record]);
+        }
+  return found;
+}
+
+/** The ledger of each preset: that of Hyper-Know, or of what is there in its place. */
+function ledgersOf(groups: readonly Group[], records: ReadonlyMap<string, RunRecord>): Record<string, RunRecord['ledger']> {
+  return Object.fromEntries(
+    groups.flatMap(({ preset, methods, runs }) => {
+      const method = methods.find(({ name }) => name === 'hyper-know') ?? methods[0];
+      const run = method && runs.get(method.name)![0];
+      return run ? [[preset, records.get(runName(run.key))!.ledger]] : [];
+    }),
+  );
 }

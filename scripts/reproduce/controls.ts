@@ -1,8 +1,8 @@
 // The simple methods that a model has to be compared with, each the best of a small grid by validation recall@20.
-import { type BprOptions, bprMf } from '../../lib/bpr-mf.ts';
-import { attributeKnn, bestOnValidation, itemKnn, popularity, type Scorer, SHARES, validatedBlend } from '../../lib/controls.ts';
+import { bestOnValidation, popularity, type Scorer, SHARES, validatedBlend } from '../../lib/controls.ts';
 import type { Dataset } from '../../lib/data/dataset.ts';
-import { EASE_MOST, ease, implicitAls, isEasePossible } from '../../lib/linear-controls.ts';
+import { EASE_MOST, isEasePossible } from '../../lib/linear-controls.ts';
+import { controlScorer } from '../../lib/report/control-scorers.ts';
 
 /**
  * The settings that are tried: which is taken is decided by validation recall@20 alone, for every split anew, and stands in results.json.
@@ -28,19 +28,20 @@ export function* grid<T extends Record<string, readonly number[]>>(lists: T): Ge
 /** A scorer that can say what it chose. */
 type Tuned = Scorer & { setting(): unknown };
 
-function tuned<Options>(settings: Iterable<Options>, make: (dataset: Dataset, options: Options) => Scorer): (dataset: Dataset) => Tuned {
+/** The best of a grid of the control that has this name. */
+function tuned(method: string, settings: Iterable<object>): (dataset: Dataset) => Tuned {
   const all = [...settings];
   return (dataset) => {
     const scorer = bestOnValidation(
-      all.map((options) => make(dataset, options)),
+      all.map((setting) => controlScorer(method, setting, dataset)!),
       dataset,
     );
     return Object.assign(scorer, { setting: () => all[scorer.chosen] });
   };
 }
 
-const bestItemKnn = tuned(grid(GRIDS.itemKnn), itemKnn);
-const bestAttributeKnn = tuned(grid(GRIDS.attributeKnn), attributeKnn);
+const bestItemKnn = tuned('control:item-knn', grid(GRIDS.itemKnn));
+const bestAttributeKnn = tuned('control:attribute-knn', grid(GRIDS.attributeKnn));
 
 function bestBlend(dataset: Dataset): Tuned {
   const [one, other] = [bestItemKnn(dataset), bestAttributeKnn(dataset)];
@@ -66,12 +67,12 @@ export const CONTROLS: readonly Control[] = [
   { name: 'control:item-knn', label: 'item-kNN', scorer: bestItemKnn },
   { name: 'control:attribute-knn', label: 'KG-attribute kNN', scorer: bestAttributeKnn, missing: withoutGraph },
   { name: 'control:blend', label: 'item-kNN + KG-attribute kNN', scorer: bestBlend, missing: withoutGraph },
-  { name: 'control:bpr-mf', label: 'BPR-MF', scorer: tuned<BprOptions>(grid(GRIDS.bpr), bprMf) },
-  { name: 'control:ials', label: 'iALS', scorer: tuned(grid(GRIDS.als), implicitAls) },
+  { name: 'control:bpr-mf', label: 'BPR-MF', scorer: tuned('control:bpr-mf', grid(GRIDS.bpr)) },
+  { name: 'control:ials', label: 'iALS', scorer: tuned('control:ials', grid(GRIDS.als)) },
   {
     name: 'control:ease',
     label: 'EASE',
-    scorer: tuned(grid(GRIDS.ease), (dataset, { regularization }) => ease(dataset, regularization)),
+    scorer: tuned('control:ease', grid(GRIDS.ease)),
     missing: (dataset) =>
       isEasePossible(dataset)
         ? undefined

@@ -1,40 +1,49 @@
-// Which data a command is about, and what tells one split of them from another.
-import { createHash } from 'node:crypto';
+// Which data a command is about.
 import { readdirSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { type Dataset, loadDataset } from '../../lib/data/dataset.ts';
 import { formats } from '../../lib/data/formats/index.ts';
-import { synthetic } from '../../lib/data/synthetic.ts';
+import { HyperKnowError } from '../../lib/errors.ts';
+import { syntheticWorld } from '../../lib/report/data-key.ts';
 
 export interface Source {
   name: string;
+  /** Absolute; null: they are made. */
+  folder: string | null;
   /** The data with what the seed decides about them: the validation split, where the files do not hold one. */
   open(seed: number): Promise<Dataset>;
 }
 
-export const SYNTHETIC: Source = { name: 'synthetic world', open: async () => synthetic({ seed: 1 }) };
+export const SYNTHETIC: Source = { name: 'synthetic world', folder: null, open: async () => syntheticWorld() };
 
 const isDataFolder = (path: string): boolean => Object.values(formats).some(({ claims }) => claims(readdirSync(path)));
 
-/** A folder of data, or those in a folder that holds some. */
+/**
+ * A folder of data, or those in a folder that holds some.
+ *
+ * @throws {HyperKnowError} ERR_HK_IO if there is none
+ */
 export function sourcesIn(path: string): Source[] {
-  const sourceOf = (folder: string): Source => ({ name: basename(resolve(folder)), open: (seed) => loadDataset(folder, { seed }) });
+  try {
+    readdirSync(path);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    throw new HyperKnowError('ERR_HK_IO', `${basename(path)}: cannot be read as a folder of data (${code})`, {
+      file: basename(path),
+      cause,
+    });
+  }
+  const sourceOf = (folder: string): Source => ({
+    name: basename(resolve(folder)),
+    folder: resolve(folder),
+    open: (seed) => loadDataset(folder, { seed }),
+  });
   if (isDataFolder(path)) return [sourceOf(path)];
   const folders = readdirSync(path)
     .sort()
     .map((name) => join(path, name))
     .filter((folder) => statSync(folder).isDirectory() && isDataFolder(folder));
   return folders.length > 0 ? folders.map(sourceOf) : [sourceOf(path)]; // whose error says what was expected
-}
-
-/** Everything about the data that decides a result: their size, their files, and who has which item in training and validation. */
-export function keyOf({ users, items, entities, relations, train, validation, report }: Dataset): Record<string, unknown> {
-  const hash = createHash('sha256');
-  for (const { buffer, byteOffset, byteLength } of [train.offsets, train.items, validation.offsets, validation.items])
-    hash.update(new Uint8Array(buffer, byteOffset, byteLength));
-  const { seed: _seed, ...options } = report.options;
-  const files = report.files.map(({ name, bytes, sha256 }) => ({ name, bytes, sha256 }));
-  return { users, items, entities, relations, files, options, split: hash.digest('hex').slice(0, 16) };
 }
 
 export function sizesOf({ users, items, entities, relations, triples, train, validation, test }: Dataset): string {

@@ -1,22 +1,27 @@
-// Runs a method on a data set: trains a model or fits a control, and judges it on the test split once.
-import { readFileSync } from 'node:fs';
+// Makes a run of a method on a data set: trains a model or fits a control, and judges it on the test split.
+import { readFileSync, statSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { rankBy } from '../../lib/controls.ts';
 import type { Dataset } from '../../lib/data/dataset.ts';
-import { evaluatePerUser, evaluateRanking, meanMetrics, type PerUserMetrics } from '../../lib/evaluate.ts';
+import { resolveBackend } from '../../lib/native.ts';
+import { dataProtocol } from '../../lib/protocol.ts';
+import { splitDigest } from '../../lib/data/digest.ts';
+import { finishInTurns } from '../../lib/data/steps.ts';
+import { type JudgedSplit, judge } from '../../lib/report/judge.ts';
+import { readRun, type RunEpoch, type RunKey, type RunRecord, runName, writeRun } from '../../lib/report/run-folder.ts';
 import { quantile } from '../../lib/statistics.ts';
-import { type TrainOptions, train } from '../../lib/train.ts';
+import type { TrainOptions } from '../../lib/train.ts';
 import { type Control, GRIDS } from './controls.ts';
-import type { Progress } from './progress.ts';
-import { finishedRun, type RunKey, type RunResult, runFile, writeWhole } from './runs.ts';
+import type { Source } from './data.ts';
+import { EVALUATION_LEDGER, ledgerOf } from './ledger.ts';
+import { hostOf } from './protocol.ts';
+import { trainKept } from './train-run.ts';
 
 export const METRICS = [
   { name: 'recall@20', title: 'Recall@20' },
   { name: 'ndcg@20', title: 'NDCG@20 (standard)' },
   { name: 'ndcgKgat@20', title: 'NDCG@20 (kgat)' },
 ] as const;
-
-const RANKING = { k: 20, split: 'test', ndcg: 'both' } as const;
 
 export const VERSION: string = (
   JSON.parse(readFileSync(fileURLToPath(new URL('../../package.json', import.meta.url)), 'utf8')) as { version: string }
@@ -25,86 +30,152 @@ export const VERSION: string = (
 /** A row of a table: options of `train`, its variant included, for every seed; or a control, which knows no seed. */
 export type Method = { name: string; label: string } & ({ kind: 'model'; options: TrainOptions } | { kind: 'control'; control: Control });
 
-export interface Occasion {
-  dataset: Dataset;
-  /** Of `dataset`. */
-  data: Record<string, unknown>;
+/** A run that is to be there in the end. */
+export interface PlannedRun {
+  key: RunKey;
+  method: Method;
   seed: number;
-  out: string;
-  progress: Progress;
+  source: Source;
+  splitSeed: number;
 }
 
-/** The result of the run: the finished one, where there is one. `isNew` says whether it had to be made. */
-export async function resultOf(method: Method, { dataset, data, seed, out, progress }: Occasion): Promise<RunResult & { isNew: boolean }> {
-  const key = keyOfRun(method, data, seed);
-  const before = finishedRun(out, key);
-  if (before) return { ...before, isNew: false };
-  const result =
-    method.kind === 'model'
-      ? await trainRun(key, dataset, { ...method.options, seed }, (text) => progress.show(`${method.label}, seed ${seed}: ${text}`, 0.5))
-      : await controlRun(key, dataset, method.control);
-  writeWhole(runFile(out, key), `${JSON.stringify(result)}\n`);
-  return { ...result, isNew: true };
-}
-
-function keyOfRun(method: Method, dataset: Record<string, unknown>, seed: number): RunKey {
-  if (method.kind === 'control') return { dataset, method: method.name, seed: null, options: { grids: GRIDS }, version: VERSION };
-  const { threads: _threads, variant = 'hyper-know', ...decisive } = method.options; // threads do not change a result
-  return { dataset, method: variant, seed, options: decisive, version: VERSION };
-}
-
-/** The results of a method for all seeds so far, a control's for one split but once. */
-export function keepResult(results: Map<string, RunResult[]>, method: Method, result: RunResult): void {
-  const all = results.get(method.name) ?? [];
-  if (!all.some(({ key }) => JSON.stringify(key) === JSON.stringify(result.key))) all.push(result);
-  results.set(method.name, all);
-}
-
-/** `recall@20` → one value per user. */
-function flatten(metrics: PerUserMetrics): Record<string, number[]> {
-  const { users: _users, ...named } = metrics;
-  return Object.fromEntries(
-    Object.entries(named).flatMap(([name, perCutOff]) => Object.entries(perCutOff).map(([k, values]) => [`${name}@${k}`, [...values]])),
+/** @param data of the data set, as dataKeyOf has it */
+export function plannedRun(
+  method: Method,
+  {
+    source,
+    data,
+    seed,
+    splitSeed,
+    judged,
+  }: { source: Source; data: Record<string, unknown>; seed: number; splitSeed: number; judged?: JudgedSplit },
+): PlannedRun {
+  const base = { method, seed, source, splitSeed };
+  const also = judged === undefined ? {} : { judged };
+  if (method.kind === 'control')
+    return { ...base, key: { dataset: data, method: method.name, seed: null, options: { grids: GRIDS }, version: VERSION, ...also } };
+  const { threads: _threads, variant = 'hyper-know', preset = 'tuned', backend = 'auto', ...decisive } = method.options; // threads do not change a result
+  const options = Object.fromEntries(
+    Object.entries({ ...decisive, preset, backend: resolveBackend(backend) }).sort(([a], [b]) => (a < b ? -1 : 1)),
   );
+  return { ...base, key: { dataset: data, method: variant, seed, options, version: VERSION, ...also } };
 }
 
-function finish(key: RunKey, metrics: PerUserMetrics, started: number): RunResult {
-  const { users: _users, ...named } = meanMetrics(metrics);
-  const means = Object.entries(named).flatMap(([name, perCutOff]) => Object.entries(perCutOff).map(([k, mean]) => [`${name}@${k}`, mean]));
-  return { key, metrics: Object.fromEntries(means), perUser: flatten(metrics), seconds: (performance.now() - started) / 1000 };
-}
+export const runsFolder = (out: string): string => join(out, 'runs');
 
-async function trainRun(key: RunKey, dataset: Dataset, options: TrainOptions, show: (text: string) => void): Promise<RunResult> {
-  const started = performance.now();
-  const seconds: number[] = [];
-  const run = train(dataset, options);
-  for await (const event of run) {
-    seconds.push(event.seconds);
-    show(`epoch ${event.epoch}, loss ${event.loss.toFixed(4)}`);
+/** The folder of a run that is finished. */
+export const finishedFolder = (out: string, key: RunKey): string => join(runsFolder(out), runName(key));
+
+/** What there is of a run that is not: its checkpoint, the epochs so far, and who is at it. */
+export const partialFolder = (out: string, key: RunKey): string => join(runsFolder(out), `.${runName(key)}.partial`);
+
+/**
+ * The run that is finished, or undefined. One whose folder is damaged, as far as can be told without reading its model, counts as none, and so does one
+ * of a model that was not kept, if that `wantsModel`.
+ */
+export async function finishedRun(out: string, key: RunKey, wantsModel: boolean): Promise<RunRecord | undefined> {
+  const folder = finishedFolder(out, key);
+  try {
+    const record = await readRun(folder);
+    if (JSON.stringify(record.key) !== JSON.stringify(key)) return undefined;
+    if (record.model === undefined) return wantsModel && key.seed !== null ? undefined : record;
+    return statSync(join(folder, record.model.file)).size === record.model.bytes ? record : undefined;
+  } catch {
+    return undefined;
   }
-  const model = await run;
-  const result = finish(key, await evaluatePerUser(model, dataset, { ...RANKING, backend: options.backend ?? 'auto' }), started);
-  const { epoch: bestEpoch, validationRecall } = model.training;
-  return {
-    ...result,
-    epochs: seconds.length,
-    bestEpoch,
-    ...(validationRecall === undefined ? {} : { validationRecall }),
-    epochSeconds: quantile(seconds, 0.5),
-  };
 }
 
-async function controlRun(key: RunKey, dataset: Dataset, control: Control): Promise<RunResult> {
-  const started = performance.now();
-  const scorer = control.scorer(dataset);
-  const rank = rankBy(scorer, dataset);
-  const result = finish(key, await evaluateRanking(rank, dataset, RANKING), started);
-  const { validation } = dataset;
-  return {
-    ...result,
-    ...(validation.items.length === 0
-      ? {}
-      : { validationRecall: meanMetrics(await evaluateRanking(rank, dataset, { split: 'validation' })).recall[20]! }),
-    ...(scorer.setting ? { setting: scorer.setting() } : {}),
+export interface Making {
+  out: string;
+  threads: number | undefined;
+  /** Whether models are kept; without them nothing can be verified. */
+  keepModel: boolean;
+  show(what: string, share: number): void;
+}
+
+/** Makes the run and writes its folder. */
+export async function makeRun(run: PlannedRun, dataset: Dataset, making: Making): Promise<RunRecord> {
+  return run.method.kind === 'model'
+    ? modelRun(run, run.method.options, dataset, making)
+    : controlRun(run, run.method.control, dataset, making);
+}
+
+const TEST_SELECTED = 'the epoch that looks best on the test split: no result, but what is reported where epochs are selected by it';
+
+async function modelRun(run: PlannedRun, options: TrainOptions, dataset: Dataset, making: Making): Promise<RunRecord> {
+  const { key, method, seed } = run;
+  const split = key.judged ?? 'test';
+  const own = { ...options, backend: key.options.backend as 'cpu' | 'cuda', seed, monitorTest: split === 'test' };
+  const { model, history, seconds } = await trainKept(dataset, own, partialFolder(making.out, key), ({ epoch, loss }, epochs) =>
+    making.show(`${method.label}, seed ${seed}: epoch ${epoch}, loss ${loss.toFixed(4)}`, epoch / epochs),
+  );
+  const began = performance.now();
+  const { metrics, perUser } = await judge(model, dataset, split, making.threads);
+  const { validationRecall, epoch: bestEpoch, preset } = model.training;
+  const { selection, ...rest } = model.protocol!;
+  const record = {
+    ...common(run, making),
+    ...{ metrics, perUser },
+    ...(split === 'test' ? await onValidation(model, dataset, making.threads) : { validation: metrics }),
+    ...{ epochs: selection.epochs, bestEpoch },
+    ...(validationRecall === undefined ? {} : { validationRecall }),
+    ...testSelectedOf(history),
+    history,
+    protocol: { ...rest, selection },
+    ledger: ledgerOf(model.protocol!.options, preset),
+    epochSeconds: quantile(
+      history.map((one) => one.seconds),
+      0.5,
+    ),
+    seconds: seconds + (performance.now() - began) / 1000,
   };
+  return writeRun(runsFolder(making.out), record, making.keepModel ? model : null);
+}
+
+/** Absent where no epoch was measured on the test split. */
+function testSelectedOf(history: readonly RunEpoch[]): Pick<RunRecord, 'testSelected'> {
+  let best: RunEpoch | undefined;
+  for (const one of history) if (one.test && !(best && one.test['recall@20']! <= best.test!['recall@20']!)) best = one;
+  return best ? { testSelected: { note: TEST_SELECTED, epoch: best.epoch, metrics: best.test! } } : {};
+}
+
+async function controlRun(run: PlannedRun, control: Control, dataset: Dataset, making: Making): Promise<RunRecord> {
+  const began = performance.now();
+  const scorer = control.scorer(dataset);
+  making.show(`${run.method.label}: settings of its grid`, 0.5);
+  const { metrics, perUser } = await judge(scorer, dataset, 'test');
+  const judged = await onValidation(scorer, dataset);
+  const { validation } = judged;
+  const { train, validation: heldOut, test, graph } = dataset;
+  const record = {
+    ...common(run, making),
+    ...{ metrics, perUser },
+    ...judged,
+    ...(validation ? { validationRecall: validation['recall@20']! } : {}),
+    ...(scorer.setting ? { setting: scorer.setting() } : {}),
+    protocol: {
+      version: VERSION,
+      ...dataProtocol(dataset, await finishInTurns(splitDigest(dataset, [train, heldOut, test], graph))),
+      selection: { by: 'validation recall@20', grids: GRIDS },
+    },
+    ledger: [...EVALUATION_LEDGER],
+    seconds: (performance.now() - began) / 1000,
+  };
+  return writeRun(runsFolder(making.out), record, null);
+}
+
+async function onValidation(
+  what: Parameters<typeof judge>[0],
+  dataset: Dataset,
+  threads?: number,
+): Promise<{ validation?: Record<string, number> }> {
+  return dataset.validation.items.length > 0 ? { validation: (await judge(what, dataset, 'validation', threads)).metrics } : {};
+}
+
+function common(
+  { key, method, source, splitSeed }: PlannedRun,
+  { out, threads }: Making,
+): Pick<RunRecord, 'key' | 'label' | 'data' | 'host'> {
+  const folder = source.folder === null ? null : relative(out, source.folder) || '.';
+  return { key, label: method.label, data: { name: source.name, folder, splitSeed }, host: hostOf(threads) };
 }

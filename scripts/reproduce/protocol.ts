@@ -6,7 +6,8 @@ import { GRIDS } from './controls.ts';
 /** @param threads as asked for, for the models */
 export function protocolOf(threads: number | undefined): Record<string, unknown> {
   return {
-    selection: 'the epoch of best validation recall@20; the test split is used once, for the numbers here',
+    selection:
+      'the epoch of best validation recall@20; what the test split would have selected is named testSelected, and nothing else here comes from it',
     ranking: 'all items outside the training and validation items of the user; exact; ties by smaller item',
     ndcg: {
       'ndcg@20': 'ideal: min(20, test items) hits',
@@ -14,12 +15,17 @@ export function protocolOf(threads: number | undefined): Record<string, unknown>
     },
     controls: { grids: GRIDS, selection: 'validation recall@20, every split by itself' },
     test: 'two-sided paired t-test over users, each user averaged over the seeds',
-    host: {
-      cpu: cpus()[0]?.model,
-      threads: threads ?? availableParallelism(),
-      memoryBytes: totalmem(),
-      node: process.version,
-      backends: backends(),
-    },
+    host: hostOf(threads),
+  };
+}
+
+/** The machine that a number was measured on. */
+export function hostOf(threads: number | undefined): Record<string, unknown> {
+  return {
+    cpu: cpus()[0]?.model,
+    threads: threads ?? availableParallelism(),
+    memoryBytes: totalmem(),
+    node: process.version,
+    backends: backends(),
   };
 }

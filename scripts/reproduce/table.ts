@@ -1,47 +1,5 @@
 // The comparison as text: a row per method, mean ± standard deviation over seeds, and the paired t-test against Hyper-Know.
-import { mean, pairedTTest, standardDeviation } from '../../lib/statistics.ts';
-import type { RunResult } from './runs.ts';
-
-export interface Row {
-  method: string;
-  label: string;
-  seeds: number;
-  metrics: Record<string, { mean: number; sd: number }>;
-  /** Hyper-Know minus this method, per user (each user's mean over the seeds); absent for Hyper-Know itself. */
-  againstHyperKnow?: Record<string, { difference: number; t: number; p: number; users: number }>;
-  epochSeconds?: number;
-}
-
-export const averageOverSeeds = (results: readonly RunResult[], metric: string): number[] =>
-  results[0]!.perUser[metric]!.map((_, user) => mean(results.map((result) => result.perUser[metric]![user]!)));
-
-/** Rows in the order of `methods`; a method without a finished run is left out. */
-export function rowsOf(
-  methods: readonly { name: string; label: string }[],
-  results: ReadonlyMap<string, readonly RunResult[]>,
-  metrics: readonly string[],
-): Row[] {
-  const reference = results.get('hyper-know');
-  return methods.flatMap(({ name, label }) => {
-    const runs = results.get(name);
-    if (runs === undefined || runs.length === 0) return [];
-    const row: Row = { method: name, label, seeds: runs.length, metrics: {} };
-    for (const metric of metrics) {
-      const values = runs.map((run) => run.metrics[metric]!);
-      row.metrics[metric] = { mean: mean(values), sd: runs.length > 1 ? standardDeviation(values) : Number.NaN };
-    }
-    const seconds = runs.flatMap((run) => (run.epochSeconds === undefined ? [] : [run.epochSeconds]));
-    if (seconds.length > 0) row.epochSeconds = mean(seconds);
-    if (name !== 'hyper-know' && reference !== undefined && reference.length > 0) {
-      row.againstHyperKnow = {};
-      for (const metric of metrics) {
-        const { difference, t, p, pairs } = pairedTTest(averageOverSeeds(reference, metric), averageOverSeeds(runs, metric));
-        row.againstHyperKnow[metric] = { difference, t, p, users: pairs };
-      }
-    }
-    return [row];
-  });
-}
+import type { Row } from '../../lib/report/comparison.ts';
 
 const number = (value: number): string => (Number.isNaN(value) ? '–' : value.toFixed(4));
 

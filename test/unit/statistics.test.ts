@@ -1,6 +1,6 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { mean, pairedTTest, quantile, standardDeviation } from '../../lib/statistics.ts';
+import { mean, pairedTTest, quantile, spearman, standardDeviation } from '../../lib/statistics.ts';
 
 const statistics = suite('statistics');
 
@@ -14,6 +14,25 @@ statistics('mean, standard deviation, quantile', () => {
   assert.is(quantile([3, 1, 2], 0.5), 2);
   assert.is(quantile([0, 10], 0.1), 1);
   assert.is(quantile([5], 0.9), 5);
+});
+
+statistics('rank correlation: order alone counts, ties share their ranks', () => {
+  near(spearman([1, 2, 3, 4], [0.1, 10, 1e3, 1e9]), 1, 1e-15);
+  near(spearman([1, 2, 3, 4], [4, 3, 2, 1]), -1, 1e-15);
+  // Without ties ρ = 1 − 6 Σ d² / (n (n² − 1)): d = 0, 1, 1, 0, 1, 1.
+  near(
+    spearman(
+      [1, 2, 3, 4, 5, 6].map(Math.exp),
+      [1, 3, 2, 4, 7, 5].map((x) => x ** 3),
+    ),
+    1 - (6 * 4) / (6 * 35),
+    1e-12,
+  );
+  // Ranks 1.5, 1.5, 3, 4 against 1, 2, 3.5, 3.5: covariance 4, variances 4.5 and 4.5.
+  near(spearman([7, 7, 8, 9], [1, 2, 3, 3]), 4 / 4.5, 1e-12);
+  assert.ok(Number.isNaN(spearman([1, 2, 3], [5, 5, 5])));
+  assert.ok(Number.isNaN(spearman([], [])));
+  assert.throws(() => spearman([1, 2], [1]), /^b: must have one value for each of a's 2, has 1$/);
 });
 
 // Student's t has closed forms for 1, 2 and 4 degrees of freedom.

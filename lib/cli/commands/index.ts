@@ -14,6 +14,7 @@ import { report } from './report.ts';
 import { reproduce } from './reproduce.ts';
 import { similar } from './similar.ts';
 import { trainCommand } from './train.ts';
+import { verify } from './verify.ts';
 
 /**
  * To add a command: write lib/cli/commands/NAME.ts and put it here; see lib/cli/README.md.
@@ -21,5 +22,5 @@ import { trainCommand } from './train.ts';
 export const commands: readonly Command[] = [
   ...[importCommand, check, trainCommand, evaluateCommand],
   ...[recommend, similar, explain, foldIn, exportCommand, inspect],
-  ...[report, doctor, bench, reproduce],
+  ...[report, verify, doctor, bench, reproduce],
 ];

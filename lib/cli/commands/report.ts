@@ -1,5 +1,5 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { HyperKnowError } from '../../errors.ts';
 import type { Run } from '../../report/runs.ts';
 import { type Command, defineCommand } from '../command.ts';
@@ -16,7 +16,7 @@ export const report: Command = defineCommand({
   arguments: [
     {
       name: 'RESULTS',
-      description: 'files of `eval --json` and of `reproduce` (results.json, ablation.json, runs/*.json), or folders with some',
+      description: 'files of `eval --json` and of `reproduce` (results.json, ablation.json, runs/*/run.json), or folders with some',
       variadic: true,
     },
   ],
@@ -24,7 +24,11 @@ export const report: Command = defineCommand({
     format: { type: 'string', words: ['markdown', 'csv', 'latex', 'json'], default: 'markdown', description: 'how the table is written' },
     metrics: { type: 'list', placeholder: 'NAME@K,…', defaultText: 'all there are', description: 'which metrics, e.g. recall@20,ndcg@20' },
   },
-  examples: ['report runs', 'report seed1.json seed2.json seed3.json --format latex --metrics recall@20,ndcg@20'],
+  examples: [
+    'report runs',
+    'report runs-of-one-machine runs-of-another',
+    'report seed1.json seed2.json seed3.json --format latex --metrics recall@20,ndcg@20',
+  ],
   async run({ output }, paths, { format, metrics }) {
     const { rowsOf, metricsIn } = await import('../../report/rows.ts');
     const { tableText } = await import('../../report/formats.ts');
@@ -58,7 +62,8 @@ async function readRuns(paths: readonly string[]): Promise<Run[]> {
     const files = isFolder ? await jsonFilesIn(path) : [path];
     let found = 0;
     for (const file of files) {
-      const own = runsIn(await readJson(file), basename(file), labels);
+      const name = basename(file) === 'run.json' ? join(basename(dirname(file)), 'run.json') : basename(file);
+      const own = runsIn(await readJson(file), name, labels);
       if (own === null && !isFolder)
         throw new HyperKnowError('ERR_HK_DATA', `${basename(file)}: is no result of \`eval --json\` or \`reproduce\``, {
           file: basename(file),
@@ -76,6 +81,7 @@ async function jsonFilesIn(folder: string): Promise<string[]> {
   return entries
     .filter((entry) => entry.isFile() && entry.name.endsWith('.json'))
     .map((entry) => join(entry.parentPath, entry.name))
+    .filter((path) => !/[/\\]\./.test(path.slice(folder.length))) // of runs that are not finished
     .sort();
 }
 

@@ -84,7 +84,7 @@ const HYPERPARAMETERS = {
 } as const satisfies Record<Exclude<keyof TrainOptions, NotHere> | 'patience', OptionSpec>;
 
 /** Options of `train` that are given in another way here, or have no meaning. A new one belongs into the table above. */
-type NotHere = 'checkpoint' | 'resume' | 'warmStart' | 'signal' | 'onEpoch' | 'deterministic';
+type NotHere = 'checkpoint' | 'resume' | 'warmStart' | 'signal' | 'itemWeights' | 'onEpoch' | 'deterministic' | 'monitorTest';
 
 const OPTIONS = {
   out: { type: 'string', short: 'o', placeholder: 'FILE', required: true, description: 'where the model goes, e.g. shop.safetensors' },

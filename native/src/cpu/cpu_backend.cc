@@ -6,6 +6,8 @@
 
 #if defined(__linux__)
 #include <sys/mman.h>
+#elif defined(_WIN32)
+#include <malloc.h>
 #endif
 
 #include "../error.h"
@@ -17,7 +19,12 @@ void* CpuBackend::allocate(size_t bytes) {
   constexpr size_t kHugePage = size_t{1} << 21;
   const size_t alignment = bytes >= kHugePage ? kHugePage : 256;
   void* memory = nullptr;
-  if (posix_memalign(&memory, alignment, bytes ? bytes : 1) != 0)
+#if defined(_WIN32)
+  memory = _aligned_malloc(bytes ? bytes : 1, alignment);
+#else
+  if (posix_memalign(&memory, alignment, bytes ? bytes : 1) != 0) memory = nullptr;
+#endif
+  if (memory == nullptr)
     throw Error("ERR_HK_MEMORY", "out of memory: " + std::to_string(bytes) + " bytes were needed in one piece");
 #if defined(__linux__)
   if (alignment == kHugePage) madvise(memory, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
@@ -25,7 +32,13 @@ void* CpuBackend::allocate(size_t bytes) {
   return memory;
 }
 
-void CpuBackend::release(void* memory) noexcept { std::free(memory); }
+void CpuBackend::release(void* memory) noexcept {
+#if defined(_WIN32)
+  _aligned_free(memory);
+#else
+  std::free(memory);
+#endif
+}
 
 void CpuBackend::upload(void* to, const void* from_host, size_t bytes) { std::memcpy(to, from_host, bytes); }
 

@@ -1,0 +1,45 @@
+// Quartiles of items, and percentiles within groups.
+import { quantile } from '../../../lib/statistics.ts';
+import type { ItemGroup, Percentiles } from './types.ts';
+
+export function percentilesOf(values: ArrayLike<number>): Percentiles {
+  const sorted = Float64Array.from(values).sort();
+  return {
+    p5: quantile(sorted, 0.05),
+    p25: quantile(sorted, 0.25),
+    p50: quantile(sorted, 0.5),
+    p75: quantile(sorted, 0.75),
+    p95: quantile(sorted, 0.95),
+  };
+}
+
+export interface Grouping {
+  groups: ItemGroup[];
+  /** The items of each group. */
+  members: Uint32Array[];
+}
+
+/**
+ * Items in up to four groups of about the same size by a count, ascending. Equal counts stay together, so that with many ties groups differ in
+ * size or are fewer.
+ *
+ * @param unit what is counted, singular and plural
+ */
+export function quartiles(rows: Uint32Array, counts: ArrayLike<number>, unit: readonly [string, string]): Grouping {
+  const values = Float64Array.from(rows, (row) => counts[row]!);
+  const bounds = [0.25, 0.5, 0.75].map((share) => quantile(values, share));
+  const groupOf = (value: number): number => bounds.filter((bound) => value > bound).length;
+  const members = [0, 1, 2, 3].map((group) => rows.filter((row) => groupOf(counts[row]!) === group)).filter(({ length }) => length > 0);
+  const groups = members.map((own) => {
+    let [low, high] = [Number.POSITIVE_INFINITY, 0];
+    for (const row of own) {
+      low = Math.min(low, counts[row]!);
+      high = Math.max(high, counts[row]!);
+    }
+    return { label: low === high ? `${low} ${low === 1 ? unit[0] : unit[1]}` : `${low}–${high} ${unit[1]}`, items: own.length };
+  });
+  return { groups, members };
+}
+
+export const percentilesWithin = ({ members }: Grouping, values: ArrayLike<number>): Percentiles[] =>
+  members.map((own) => percentilesOf(Float64Array.from(own, (row) => values[row]!)));

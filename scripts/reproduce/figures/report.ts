@@ -1,0 +1,32 @@
+// OUT/report.html: all figures whose data are there, the tables and the protocol, in one file that needs nothing else.
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { drawingsOf, FIGURES } from './draw.ts';
+import { pageOf } from './page.ts';
+import { readJson, writeText } from './store.ts';
+import type { FigureData } from './types.ts';
+
+/** The figures whose data are in the folder, in the order of the page. */
+export function figuresIn(folder: string): FigureData[] {
+  return Object.values(FIGURES).flatMap(({ file }) => {
+    const path = join(folder, `${file}.json`);
+    if (!existsSync(path)) return [];
+    return [JSON.parse(readFileSync(path, 'utf8')) as FigureData];
+  });
+}
+
+/** The SVG files of a figure. Of a disk those of entities that it no longer has go. */
+export async function writeDrawings(folder: string, data: FigureData): Promise<void> {
+  const drawings = drawingsOf(data);
+  for (const [name, svg] of drawings) await writeText(join(folder, name), svg);
+  if (data.figure !== 'disk') return;
+  for (const name of readdirSync(folder)) if (/^figure3-.*\.svg$/.test(name) && !drawings.has(name)) rmSync(join(folder, name));
+}
+
+/** Returns the path. The comparison and the paper's tables are in it where they were made. */
+export async function writeReport(out: string): Promise<string> {
+  const path = join(out, 'report.html');
+  const tables = [2, 3, 4].flatMap((number) => readJson(join(out, 'tables', `table${number}.json`)) ?? []);
+  await writeText(path, await pageOf({ figures: figuresIn(join(out, 'figures')), results: readJson(join(out, 'results.json')), tables }));
+  return path;
+}

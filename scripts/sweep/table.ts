@@ -1,0 +1,115 @@
+// What a sweep found, best first.
+import type { RunRecord } from '../../lib/report/run-folder.ts';
+import { mean, standardDeviation } from '../../lib/statistics.ts';
+import type { TrainOptions } from '../../lib/train.ts';
+import { csvLine } from '../../lib/report/formats.ts';
+import { markdown } from '../reproduce/table.ts';
+
+export interface SweepCell {
+  data: string;
+  runs: number;
+  /** Validation recall@20 and NDCG@20 of the selected epoch. */
+  recall: { mean: number; sd: number };
+  ndcg: { mean: number; sd: number };
+  epoch: number;
+  epochs: number;
+  epochSeconds: number;
+}
+
+export interface SweepRow {
+  options: TrainOptions;
+  /** Mean over the data sets of its recall divided by the best setting's: 1 is the best everywhere. */
+  score: number;
+  cells: SweepCell[];
+}
+
+type Judged = Pick<RunRecord, 'metrics' | 'bestEpoch' | 'epochs' | 'epochSeconds'>;
+
+/** @param results for each setting the runs of every data set, in the order of `names` */
+export function sweepRows(
+  settings: readonly TrainOptions[],
+  names: readonly string[],
+  results: readonly (readonly (readonly Judged[])[])[],
+): SweepRow[] {
+  const over = (runs: readonly Judged[], of: (run: Judged) => number) => {
+    const values = runs.map(of);
+    return { mean: mean(values), sd: standardDeviation(values) };
+  };
+  const cells = results.map((bySet) =>
+    bySet.map((runs, i) => ({
+      ...{ data: names[i]!, runs: runs.length },
+      recall: over(runs, ({ metrics }) => metrics['recall@20']!),
+      ndcg: over(runs, ({ metrics }) => metrics['ndcg@20']!),
+      epoch: over(runs, ({ bestEpoch }) => bestEpoch!).mean,
+      epochs: over(runs, ({ epochs }) => epochs!).mean,
+      epochSeconds: over(runs, ({ epochSeconds }) => epochSeconds!).mean,
+    })),
+  );
+  const best = names.map((_, i) => Math.max(...cells.map((own) => own[i]!.recall.mean)));
+  return settings
+    .map((options, s) => ({ options, score: mean(cells[s]!.map(({ recall }, i) => recall.mean / best[i]!)), cells: cells[s]! }))
+    .sort((a, b) => b.score - a.score);
+}
+
+const number = (value: number): string => value.toFixed(4);
+
+/** The options in which the settings differ. */
+export function differing(rows: readonly { options: TrainOptions }[]): string[] {
+  const text = (options: TrainOptions, name: string) => JSON.stringify((options as Record<string, unknown>)[name]);
+  const names = [...new Set(rows.flatMap(({ options }) => Object.keys(options)))];
+  return names.filter((name) => rows.some(({ options }) => text(options, name) !== text(rows[0]!.options, name)));
+}
+
+const value = (options: TrainOptions, name: string): string => {
+  const found = (options as Record<string, unknown>)[name];
+  return found === undefined ? '' : typeof found === 'string' ? found : JSON.stringify(found);
+};
+
+export function sweepTable(rows: readonly SweepRow[], names: readonly string[]): string {
+  const options = differing(rows);
+  const head = [
+    names.length > 1 ? 'of the best' : '',
+    ...options,
+    ...names.flatMap((name) => [`${name}: Recall@20`, 'NDCG@20', 'epoch', 's/epoch']),
+  ];
+  return markdown(
+    head,
+    rows.map((row, i) => [
+      names.length > 1 ? row.score.toFixed(4) : String(i + 1),
+      ...options.map((name) => value(row.options, name)),
+      ...row.cells.flatMap(({ recall, ndcg, epoch, epochs, epochSeconds, runs }) => [
+        runs > 1 ? `${number(recall.mean)} ± ${number(recall.sd)}` : number(recall.mean),
+        number(ndcg.mean),
+        `${epoch.toFixed(0)} of ${epochs.toFixed(0)}`,
+        epochSeconds.toPrecision(2),
+      ]),
+    ]),
+  );
+}
+
+export function sweepCsv(rows: readonly SweepRow[]): string {
+  const options = differing(rows);
+  return [
+    csvLine([
+      'score',
+      ...options,
+      'data',
+      'runs',
+      'recall@20',
+      'recall@20 sd',
+      'ndcg@20',
+      'ndcg@20 sd',
+      'epoch',
+      'epochs',
+      'epoch seconds',
+    ]),
+    ...rows.flatMap((row) =>
+      row.cells.map(({ data, runs, recall, ndcg, epoch, epochs, epochSeconds }) => {
+        const sd = (one: number) => (Number.isNaN(one) ? null : one);
+        const numbers = [runs, recall.mean, sd(recall.sd), ndcg.mean, sd(ndcg.sd), epoch, epochs, epochSeconds];
+        return csvLine([row.score, ...options.map((name) => value(row.options, name)), data, ...numbers]);
+      }),
+    ),
+    '',
+  ].join('\n');
+}

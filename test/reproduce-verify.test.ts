@@ -1,0 +1,268 @@
+// `hyper-know verify`: results that were not touched are ok, and every planted fault is found and named.
+import { cpSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { loadDataset } from '../lib/data/dataset.ts';
+import { Model } from '../lib/model.ts';
+import { dataKeyOf } from '../lib/report/data-key.ts';
+import { type RunRecord, runName, sha256OfFile } from '../lib/report/run-folder.ts';
+import { type Verdict, verifyResults } from '../lib/report/verify.ts';
+import { CONTROLS } from '../scripts/reproduce/controls.ts';
+import { makeRun, plannedRun } from '../scripts/reproduce/methods.ts';
+import { sourcesIn } from '../scripts/reproduce/data.ts';
+import { hyperKnow } from './cli/spawn.ts';
+import { temporaryFolder } from './helpers.ts';
+import { SMALL, script, worldFolder } from './reproducing.ts';
+
+const verify = suite('verify');
+
+let data: string;
+let original: string;
+let names: string[];
+
+verify.before(async () => {
+  data = worldFolder();
+  original = temporaryFolder();
+  const { status, stderr } = await script('reproduce', [
+    ...['--data', data, '--variants', 'hyper-know,bpr-e', '--seeds', '2', '--epochs', '6', ...SMALL],
+    ...['--out', original],
+  ]);
+  assert.is(status, 0, stderr);
+  names = readdirSync(join(original, 'runs')).sort();
+});
+
+/** A copy to spoil. */
+function copy(): string {
+  const folder = temporaryFolder();
+  cpSync(original, folder, { recursive: true });
+  // data are found from the folder of the results: both lie beside each other
+  return folder;
+}
+
+const verdicts = async (path: string, options: Parameters<typeof verifyResults>[1] = {}): Promise<Verdict[]> => {
+  const all: Verdict[] = [];
+  for await (const verdict of verifyResults(path, options)) all.push(verdict);
+  return all;
+};
+
+/** Those that are not ok. */
+const faults = async (path: string, options: Parameters<typeof verifyResults>[1] = {}): Promise<Verdict[]> =>
+  (await verdicts(path, options)).filter(({ status }) => status !== 'ok');
+
+function change(path: string, by: (document: never) => void): void {
+  const document = JSON.parse(readFileSync(path, 'utf8')) as never;
+  by(document);
+  writeFileSync(path, JSON.stringify(document));
+}
+
+const runFile = (out: string, name: string): string => join(out, 'runs', name, 'run.json');
+
+verify('what was not touched is ok, wherever it is asked for, and the command says so', async () => {
+  const all = await verdicts(join(original, 'results.json'));
+  assert.equal(
+    all.map(({ status, remarks }) => [status, remarks]),
+    Array.from({ length: names.length + 1 }, () => ['ok', []]),
+  );
+  assert.equal(
+    all
+      .slice(0, -1)
+      .map(({ what }) => what)
+      .sort(),
+    names,
+  );
+  assert.equal((await verdicts(original)).length, names.length + 1);
+  assert.equal(
+    (await verdicts(join(original, 'runs', names[0]!))).map(({ what, status }) => [what, status]),
+    [[names[0], 'ok']],
+  );
+  assert.equal((await verdicts(runFile(original, names[1]!))).length, 1);
+  const { status, stdout } = await hyperKnow(['verify', join(original, 'results.json')]);
+  assert.is(status, 0);
+  assert.match(stdout, /\n5 ok, 0 different, 0 missing, 0 unchecked\n$/);
+});
+
+verify('planted: one flipped bit of an embedding; other floats with digests made to fit', async () => {
+  const flipped = copy();
+  const path = join(flipped, 'runs', names[0]!, 'model.safetensors');
+  const bytes = readFileSync(path);
+  bytes[8 + Number(bytes.readBigUInt64LE()) + 4 * 8 * 3]! ^= 1;
+  writeFileSync(path, bytes);
+  const [first, ...rest] = await faults(flipped);
+  assert.equal([first!.what, first!.status, rest], [names[0], 'different', []]);
+  assert.match(first!.remarks.join(), /model\.safetensors: tensor \w+ does not fit its digest/);
+
+  const forged = copy();
+  const other = join(forged, 'runs', names[0]!, 'model.safetensors');
+  const model = await Model.load(other);
+  model.users.forEach((value, i) => {
+    model.users[i] = -value; // everyone looks the other way
+  });
+  await model.save(other);
+  assert.match((await faults(forged))[0]!.remarks.join(), /^model\.safetensors is not the file that was written \(sha-256\)/);
+  const sha256 = await sha256OfFile(other);
+  change(runFile(forged, names[0]!), (run: RunRecord) => {
+    run.model!.sha256 = sha256;
+  });
+  rmSync(join(forged, 'results.json'));
+  const [found, ...more] = await faults(forged);
+  assert.equal([found!.what, more], [names[0], []]);
+  assert.match(
+    found!.remarks.join('; '),
+    /recall@20: [\d.]+, recomputed [\d.]+; .*recall@20: other values of \d+ users, first of number \d+: /,
+  );
+});
+
+verify('planted: an altered metric, value of a user, row, selection, key', async () => {
+  type Results = { rows: { metrics: Record<string, { mean: number }>; label: string }[]; runs: { metrics: Record<string, number> }[] };
+  const last = names.at(-1)!;
+  const cases: [what: string, spoil: (out: string) => void, where: string, expected: RegExp][] = [
+    [
+      'a metric of results.json',
+      (out) =>
+        change(join(out, 'results.json'), (results: Results) => {
+          results.runs[0]!.metrics['ndcg@20']! += 1e-12;
+        }),
+      '',
+      /^the results file: ndcg@20: [\d.]+, recomputed [\d.]+$/,
+    ],
+    [
+      'a row of results.json',
+      (out) =>
+        change(join(out, 'results.json'), (results: Results) => {
+          results.rows[1]!.metrics['recall@20']!.mean += 1e-12;
+        }),
+      'rows of the results file',
+      /^\(6\) Hyper-Know: metrics\.recall@20\.mean [\d.]+, recomputed [\d.]+$/,
+    ],
+    [
+      'a metric of run.json, in the results as well',
+      (out) => {
+        for (const path of [runFile(out, last), join(out, 'results.json')])
+          writeFileSync(path, readFileSync(path, 'utf8').replaceAll(/"mrr@20":\s*[\d.]+/g, '"mrr@20": 0.987'));
+      },
+      last,
+      /^mrr@20: 0\.987, recomputed [\d.]+/,
+    ],
+    [
+      'a value of a user',
+      (out) =>
+        change(runFile(out, last), (run: RunRecord) => {
+          run.perUser['recall@20']![5]! += 0.125;
+        }),
+      last,
+      /recall@20: other values of 1 users, first of number 5: [\d.]+, recomputed [\d.]+/,
+    ],
+    [
+      'a user less',
+      (out) =>
+        change(runFile(out, last), (run: RunRecord) => {
+          run.perUser['mrr@20']!.pop();
+        }),
+      last,
+      /mrr@20: values of \d+ users, recomputed of \d+/,
+    ],
+    [
+      'the number selected on the test split',
+      (out) =>
+        change(runFile(out, last), (run: RunRecord) => {
+          run.testSelected!.metrics['recall@20']! += 0.1;
+        }),
+      last,
+      /testSelected has not the best test recall@20 of the history/,
+    ],
+    [
+      'another option than was used',
+      (out) =>
+        change(runFile(out, last), (run: RunRecord) => {
+          run.key.options.dim = 64;
+        }),
+      last,
+      /its name is not that of its key, which would be /,
+    ],
+  ];
+  for (const [what, spoil, where, expected] of cases) {
+    const out = copy();
+    spoil(out);
+    const found = await faults(out);
+    assert.ok(found.length >= 1, `${what}: nothing was found`);
+    const [first] = where === '' ? found : found.filter((verdict) => verdict.what === where);
+    assert.is(first?.status, 'different', what);
+    assert.match(first!.remarks.join('; '), expected, what);
+  }
+  const tolerant = copy();
+  cases[1]![1](tolerant);
+  assert.equal(await faults(tolerant, { tolerance: 1e-9 }), []);
+});
+
+verify('planted: another data set, a missing model, a missing run; the status is 5', async () => {
+  const other = await faults(join(original, 'results.json'), { data: worldFolder({ seed: 4 }) });
+  assert.is(other.length, names.length);
+  assert.match(other[0]!.remarks.join(), /^the data set is another: \w+ /);
+  const grown = worldFolder();
+  writeFileSync(join(grown, 'kg_final.txt'), `${readFileSync(join(grown, 'kg_final.txt'), 'utf8')}0 0 1\n0 0 2\n`);
+  assert.match(
+    (await faults(original, { data: grown }))[0]!.remarks.join(),
+    /the data set is another: kg_final\.txt is another file \(sha-256\)/,
+  );
+
+  const out = copy();
+  rmSync(join(out, 'runs', names[0]!, 'model.safetensors'));
+  rmSync(join(out, 'runs', names[1]!), { recursive: true });
+  const { status, stdout } = await hyperKnow(['verify', out]);
+  assert.is(status, 5);
+  assert.match(stdout, new RegExp(`missing +${names[0]}: model\\.safetensors is not there`));
+  assert.match(stdout, new RegExp(`missing +${names[1]}: run\\.json is not there`));
+  assert.match(stdout, /rows of the results file: .* is not there\n2 ok, 0 different, 3 missing, 0 unchecked\n$/);
+
+  const moved = temporaryFolder();
+  renameSync(data, join(moved, 'data'));
+  const lost = await hyperKnow(['verify', original]);
+  assert.is(lost.status, 3);
+  assert.match(lost.stderr, /--data says where the data set hyper-know-\w+ is now/);
+  assert.equal(await faults(original, { data: join(moved, 'data') }), []);
+  renameSync(join(moved, 'data'), data);
+  const none = await hyperKnow(['verify', data]);
+  assert.is(none.status, 3);
+  assert.match(none.stderr, /holds neither results\.json nor runs/);
+});
+
+verify('a control is recomputed from its setting; planted: another setting', async () => {
+  const [source] = sourcesIn(data);
+  const dataset = await loadDataset(data, { seed: 1 });
+  const out = temporaryFolder();
+  for (const name of ['control:popularity', 'control:blend', 'control:ease']) {
+    const control = CONTROLS.find((one) => one.name === name)!;
+    const planned = plannedRun(
+      { name, label: control.label, kind: 'control', control },
+      { source: source!, data: dataKeyOf(dataset), seed: 1, splitSeed: 1 },
+    );
+    await makeRun(planned, dataset, { out, threads: 1, keepModel: true, show: () => {} });
+  }
+  assert.equal(
+    (await verdicts(out)).map(({ status }) => status),
+    ['ok', 'ok', 'ok'],
+  );
+  const [blend] = readdirSync(join(out, 'runs')).filter((name) => name.startsWith('control-blend'));
+  change(runFile(out, blend!), (run: RunRecord) => {
+    (run.setting as { share: number }).share = (run.setting as { share: number }).share > 0.4 ? 0.1 : 0.9;
+    assert.is(runName(run.key), blend);
+  });
+  const [found] = await faults(out);
+  assert.equal([found!.what, found!.status], [blend, 'different']);
+});
+
+verify('what keeps no model is not called ok; who wants models makes them', async () => {
+  const out = temporaryFolder();
+  const command = ['--data', data, '--variants', 'bpr-h', '--seeds', '1', '--epochs', '2', ...SMALL, '--out', out];
+  assert.is((await script('reproduce', [...command, '--no-models'])).status, 0);
+  const { status, stdout } = await script('reproduce', ['--verify', '--out', out]);
+  assert.is(status, 0);
+  assert.match(stdout, /^unchecked +bpr-h-seed1-\w+: no model was kept/);
+  assert.match((await script('reproduce', [...command, '--no-models'])).stderr, /finished before/);
+  const again = await script('reproduce', command);
+  assert.not.match(again.stderr, /finished before/);
+  assert.equal(await faults(out), []);
+});
+
+verify.run();
