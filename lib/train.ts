@@ -3,6 +3,7 @@ import type { Interactions } from './data/csr.ts';
 import type { Dataset } from './data/dataset.ts';
 import { splitDigest } from './data/digest.ts';
 import { finishInTurns, PIECE, type Steps } from './data/steps.ts';
+import { outermost } from './divergence.ts';
 import { HyperKnowError } from './errors.ts';
 import { checkDataset, evaluateRanking, type Metrics, meanMetrics, usersAtOnceOn } from './evaluate.ts';
 import { Model } from './model.ts';
@@ -194,12 +195,16 @@ class Training {
     const { hyperparameters: h, signal } = this.#options;
     const { epoch } = this.#progress;
     const result = await cancellable(this.#trainer.epoch(epoch, learningRateFactor(h.schedule, epoch, h.epochs)), signal);
-    const { steps, rankingLoss, knowledgeLoss } = result;
-    if (!Number.isFinite(rankingLoss + knowledgeLoss))
-      throw diverged(
-        `epoch ${epoch + 1} (steps ${this.#steps + 1} to ${this.#steps + steps}) has L_R ${rankingLoss}, L_K ${knowledgeLoss}`,
-      );
-    return result;
+    const { steps, rankingLoss, knowledgeLoss, divergedStep } = result;
+    const curvature = 1 / (result.scale * result.scale);
+    const isCurvature = Number.isFinite(curvature) && curvature > 0;
+    if (Number.isFinite(rankingLoss + knowledgeLoss) && isCurvature) return result;
+    const at =
+      divergedStep > 0
+        ? `step ${divergedStep} (epoch ${epoch + 1}, batch ${divergedStep - this.#steps})`
+        : `epoch ${epoch + 1} (steps ${this.#steps + 1} to ${this.#steps + steps})`;
+    const where = await finishInTurns(outermost(await this.#trainer.read().promise, h.dim));
+    throw diverged(`${at} has L_R ${rankingLoss}, L_K ${knowledgeLoss}${isCurvature ? '' : `, curvature ${curvature}`}; ${where}`);
   }
 
   #eventOf(epoch: number, result: EpochResult): EpochEvent {

@@ -19,7 +19,11 @@ const ADDRESS = 'address,undefined';
 const PLANS = {
   address: {
     sanitizers: ADDRESS,
-    runs: [['kernels', 'training', 'threads', 'allocations'], ['avx2', 'kernels', 'training'], ['baseline', 'kernels', 'training']],
+    runs: [
+      ['kernels', 'training', 'threads', 'allocations'],
+      ['avx2', 'kernels', 'training'],
+      ['baseline', 'kernels', 'training'],
+    ],
     faults: {
       off_by_one_write: /AddressSanitizer: heap-buffer-overflow/,
       off_by_one_read: /AddressSanitizer: heap-buffer-overflow/,
@@ -81,7 +85,12 @@ function sanitize(name) {
     attempt(`${name}: ${args.join(' ')}`, program, isa === undefined ? args : args.slice(1), clean, env);
   }
   for (const [fault, report] of Object.entries(faults))
-    attempt(`${name}: planted ${fault} is reported`, program, ['plant', fault], ({ status, output }) => status !== 0 && report.test(output));
+    attempt(
+      `${name}: planted ${fault} is reported`,
+      program,
+      ['plant', fault],
+      ({ status, output }) => status !== 0 && report.test(output),
+    );
 }
 
 function sanitizeHost() {

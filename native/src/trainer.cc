@@ -142,6 +142,8 @@ void Trainer::move_average(ParameterTable& table, const StepState* state, const 
 void Trainer::take_turn(uint32_t place) {
   const StepState* const state = states_[place].data();
   backend_->branches({[&] { run_step(place); }, [&] { prepare(*turns_[1 - place], state, 1); }});
+  if (backend_->shares_host_memory() && diverged_step_ == 0 && !std::isfinite(totals_.data()[0] + totals_.data()[1]))
+    diverged_step_ = state->steps + 1;
 }
 
 // The step of the batch in `turns_[place]`, and the state that the other finds. The outer pass reads the rows of the batch's users and items
@@ -223,8 +225,10 @@ EpochTotals Trainer::epoch(uint32_t epoch, double learning_rate_factor, const Co
   for (uint32_t done = 0; done < steps;) {
     control.check();
     const uint32_t several = std::min(recorded_steps_->at_once, steps - done);
+    diverged_step_ = 0;
     backend_->play(*recorded_steps_, several);
     done += several, steps_ += several;
+    if (diverged_step_ > 0) break;
   }
   if (options_.adam == AdamKind::exact) {
     const StepState* const state = states_[steps % 2].data();
@@ -236,7 +240,7 @@ EpochTotals Trainer::epoch(uint32_t epoch, double learning_rate_factor, const Co
   const double busy_seconds = backend_->take_busy_seconds();
   const double samples = std::max(1u, n);
   return {steps,   n, totals[0] / samples, totals[1] / samples, seconds, model_->scale.first(), busy_seconds, memory_bytes_,
-          timed_ ? timed_->take_seconds() : std::map<std::string, double>{}};
+          diverged_step_, timed_ ? timed_->take_seconds() : std::map<std::string, double>{}};
 }
 
 void Trainer::top_k(const std::vector<uint32_t>& users, uint32_t k, const std::vector<uint32_t>& exclude_offsets,

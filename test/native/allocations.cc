@@ -102,8 +102,9 @@ void enumerate(const std::string& name, const std::function<Bytes()>& work) {
 
 void test_allocations() {
   const std::vector<World> all = worlds();
-  for (const size_t i : {0, 1, 4})
-    for (const int threads : {1, 2}) enumerate(all[i].name + ", " + std::to_string(threads) + " threads", [&, i, threads] { return train(all[i], threads); });
+  const std::pair<size_t, int> runs[] = {{0, 2}, {1, 1}, {4, 1}};
+  for (const auto& [i, threads] : runs)
+    enumerate(all[i].name + ", " + std::to_string(threads) + " threads", [&, world = i, with = threads] { return train(all[world], with); });
 }
 
 }  // namespace hk

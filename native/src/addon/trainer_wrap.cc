@@ -171,7 +171,7 @@ Napi::Value TrainerWrap::epoch(const Napi::CallbackInfo& info) {
           Napi::Object out = Napi::Object::New(env);
           out.Set("steps", totals->steps), out.Set("samples", totals->samples);
           out.Set("rankingLoss", totals->ranking_loss), out.Set("knowledgeLoss", totals->knowledge_loss);
-          out.Set("seconds", totals->seconds), out.Set("scale", totals->scale);
+          out.Set("seconds", totals->seconds), out.Set("scale", totals->scale), out.Set("divergedStep", totals->diverged_step);
           Napi::Object kernels = Napi::Object::New(env);
           for (const auto& [kernel, seconds] : totals->kernel_seconds) kernels.Set(kernel, seconds);
           out.Set("kernelSeconds", kernels);
