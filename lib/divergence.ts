@@ -6,7 +6,7 @@ import type { TrainedParameters } from './native.ts';
  * of points (1 is the boundary), ‖x‖ in the Euclidean variants and |β_v|.
  */
 export function* outermost({ users, entities, relations, beta, curvature }: TrainedParameters, dim: number): Steps<string> {
-  const scale = curvature > 0 ? Math.sqrt(curvature) : 1;
+  const scale = curvature > 0 && Number.isFinite(curvature) ? Math.sqrt(curvature) : 1;
   const parts: string[] = [];
   for (const [name, values, columns, factor] of [
     ['users', users, dim, scale],
