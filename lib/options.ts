@@ -179,6 +179,10 @@ const KNOWN = [
   'onEpoch',
 ] as const;
 
+/** Curvatures that may be given, and learned. */
+export const LEAST_CURVATURE = 1e-12;
+export const MOST_CURVATURE = 1e12;
+
 /** Checks the options of `train` and fills in the preset. `interactions` are the training interactions, `validated` whether there is a validation split. */
 export function resolveOptions(options: TrainOptions | undefined, interactions: number, validated: boolean): ResolvedOptions {
   const given = checkOptions<TrainOptions>('options', options, KNOWN);
@@ -207,7 +211,7 @@ export function resolveOptions(options: TrainOptions | undefined, interactions: 
   if (adaptive && !(knowledgeWeight > 0 && knowledgeWeight < 1))
     throw argumentError('range', 'knowledgeWeight', `must lie between 0 and 1 where β is learned, got ${show(knowledgeWeight)}`);
   const curvature = given.curvature ?? preset.curvature;
-  if (curvature !== 'learned') checkNumber('curvature', curvature, 1e-12, 1e12);
+  if (curvature !== 'learned') checkNumber('curvature', curvature, LEAST_CURVATURE, MOST_CURVATURE);
   const batchSize = checkInteger('batchSize', given.batchSize ?? preset.batchSize, 1, 1 << 24);
   const stepsPerEpoch = Math.max(1, Math.ceil(interactions / batchSize));
   const epochs = checkInteger('epochs', given.epochs ?? Math.max(1, Math.ceil(steps / stepsPerEpoch)), 0, 1e9);

@@ -16,7 +16,7 @@ import {
   resolveBackend,
   type TrainedParameters,
 } from './native.ts';
-import { type EpochEvent, type ResolvedOptions, resolveOptions, type TrainOptions } from './options.ts';
+import { type EpochEvent, LEAST_CURVATURE, MOST_CURVATURE, type ResolvedOptions, resolveOptions, type TrainOptions } from './options.ts';
 import { dataProtocol, type Protocol, type WarmStartRecord } from './protocol.ts';
 import { learningRateFactor } from './schedule.ts';
 import { quantile } from './statistics.ts';
@@ -197,7 +197,7 @@ class Training {
     const result = await cancellable(this.#trainer.epoch(epoch, learningRateFactor(h.schedule, epoch, h.epochs)), signal);
     const { steps, rankingLoss, knowledgeLoss, divergedStep } = result;
     const curvature = 1 / (result.scale * result.scale);
-    const isCurvature = Number.isFinite(curvature) && curvature > 0;
+    const isCurvature = h.curvature !== 'learned' || (curvature >= LEAST_CURVATURE && curvature <= MOST_CURVATURE);
     if (Number.isFinite(rankingLoss + knowledgeLoss) && isCurvature) return result;
     const at =
       divergedStep > 0
