@@ -286,13 +286,16 @@ export function resolveOptions(options: TrainOptions | undefined, interactions: 
 
 function resolveAveraging(value: boolean | { decay?: number; every?: number }): Hyperparameters['averaging'] {
   if (typeof value === 'boolean') return value && { ...AVERAGING };
-  const { decay, every } = { ...AVERAGING, ...checkOptions('averaging', value, ['decay', 'every']) };
+  const { decay = AVERAGING.decay, every = AVERAGING.every } = checkOptions('averaging', value, ['decay', 'every']);
   return { decay: checkNumber('averaging.decay', decay, 0, 1 - 1e-9), every: checkInteger('averaging.every', every, 1, 1 << 30) };
 }
 
 function resolveSharedEntities(value: boolean | { mostItems?: number; perItem?: number }): Hyperparameters['sharedEntities'] {
   if (typeof value === 'boolean') return value && { ...SHARED_ENTITIES };
-  const { mostItems, perItem } = { ...SHARED_ENTITIES, ...checkOptions('sharedEntities', value, ['mostItems', 'perItem']) };
+  const { mostItems = SHARED_ENTITIES.mostItems, perItem = SHARED_ENTITIES.perItem } = checkOptions('sharedEntities', value, [
+    'mostItems',
+    'perItem',
+  ]);
   return {
     mostItems: checkInteger('sharedEntities.mostItems', mostItems, 2, 1e9),
     perItem: checkInteger('sharedEntities.perItem', perItem, 1, 1000),

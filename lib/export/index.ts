@@ -1,7 +1,7 @@
 import { checkBoolean, checkInteger, checkOneOf, checkOptions, show } from '../check.ts';
 import { finishInTurns } from '../data/steps.ts';
 import { argumentError } from '../errors.ts';
-import { Model } from '../model.ts';
+import { checkModel, type Model } from '../model.ts';
 import { csv, faiss, npy } from './arrays.ts';
 import { type Certificate, certify } from './certificate.ts';
 import { encode } from './encoding.ts';
@@ -65,7 +65,7 @@ export interface ExportReport extends Certificate {
  * console.error(recall, warnings, files.map(({ name }) => name)); // 1, [], ['schema.sql', 'items.copy', …]
  */
 export async function exportModel(model: Model, options: ExportOptions): Promise<ExportReport> {
-  if (!(model instanceof Model)) throw argumentError('type', 'model', `must be a Model, got ${show(model)}`);
+  checkModel(model);
   const known = ['to', 'out', 'index', 'schema', 'overwrite', 'checkUsers'] as const;
   const given = checkOptions<ExportOptions>('options', options, known);
   const to = checkOneOf('to', given.to, Object.keys(EXPORT_TARGETS) as ExportTarget[]);
