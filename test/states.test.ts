@@ -84,7 +84,7 @@ states('every method of an open and of a closed model', async () => {
     warmStart: (model) => train(dataset, { dim: 8, epochs: 1, backend: 'cpu', warmStart: model }),
   })) {
     assert.match(await outcomeOf(() => call(closed)), /^ERR_HK_/, `${name}, closed`);
-    assert.not.ok(existsSync(join(folder, 'exported')));
+    if (name === 'exportModel') assert.not.ok(existsSync(join(folder, 'exported')));
     assert.is(await outcomeOf(() => call(open)), 'ok', name);
   }
 });
