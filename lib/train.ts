@@ -131,7 +131,7 @@ class Training {
     signal?.throwIfAborted();
     const model = typeof warmStart === 'string' ? await Model.load(warmStart) : warmStart;
     if (model) checkWarmStart(model, this.#options);
-    this.#trained = await finishInTurns(trainedGraph(this.#dataset, this.#options));
+    this.#trained = await finishInTurns(trainedGraph(this.#dataset, this.#options), signal);
     signal?.throwIfAborted();
     this.#trainer = new native.Trainer(trainerConfig(this.#dataset, this.#trained, this.#options, this.#backend));
     try {
@@ -152,8 +152,9 @@ class Training {
 
   /** Before the first step. */
   async #startFrom(model: Model): Promise<void> {
-    const state = await this.#trainer.state().promise;
-    this.#warmStart = await finishInTurns(warmState(model, this.#dataset, this.#trained.relationIds, this.#options, state));
+    const state = await cancellable(this.#trainer.state(), this.#options.signal); // the first job: it sets the trainer up
+    const steps = warmState(model, this.#dataset, this.#trained.relationIds, this.#options, state);
+    this.#warmStart = await finishInTurns(steps, this.#options.signal);
     await this.#trainer.restore(state).promise;
   }
 
@@ -161,7 +162,7 @@ class Training {
   async #configuration(): Promise<Record<string, unknown>> {
     const { hyperparameters, variant, adaptive, seed, earlyStopping } = this.#options;
     const { train: interactions, validation, graph } = this.#dataset;
-    const dataset = await finishInTurns(splitDigest(this.#dataset, [interactions, validation], graph));
+    const dataset = await finishInTurns(splitDigest(this.#dataset, [interactions, validation], graph), this.#options.signal);
     return {
       ...{ variant: variant.name, adaptive, ...hyperparameters, seed, backend: this.#backend, earlyStopping, dataset },
       ...(this.#warmStart ? { warmStart: this.#warmStart.sha256 } : {}),

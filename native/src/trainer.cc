@@ -28,7 +28,8 @@ TrainerBytes Trainer::plan(const TrainerOptions& options, const Backend& real) {
   return {for_model.bytes(), for_graph.bytes(), bytes_needed(options, real) - for_model.bytes() - for_graph.bytes()};
 }
 
-Trainer::Trainer(std::unique_ptr<Backend> backend, TrainerOptions options) : options_(std::move(options)), backend_(std::move(backend)) {
+Trainer::Trainer(std::unique_ptr<Backend> backend, TrainerOptions options, const Control& control)
+    : options_(std::move(options)), backend_(std::move(backend)) {
   if (const size_t free = backend_->free_memory(); free != SIZE_MAX) {
     memory_bytes_ = bytes_needed(options_, *backend_);
     require(memory_bytes_ <= free, "ERR_HK_MEMORY",
@@ -41,10 +42,14 @@ Trainer::Trainer(std::unique_ptr<Backend> backend, TrainerOptions options) : opt
   const ModelShape& m = options_.model;
   const uint32_t interactions = static_cast<uint32_t>(options_.train_items.size());
   options_.batch = std::max(1u, std::min(options_.batch, interactions));
+  control.check();
   model_ = std::make_unique<Model>(*backend_, m);
+  control.check();
   graph_ = std::make_unique<DeviceGraph>(*backend_, options_.graph, m.entities, m.relations);
   const StepShape shape{m.users, m.items, m.entities, m.relations, m.dim, options_.batch, std::min(options_.negatives, m.items)};
+  control.check();
   step_ = std::make_unique<Step>(*backend_, *graph_, shape, options_.step);
+  control.check();
   for (auto& turn : turns_) {
     turn.reset(new Turn{{*backend_, shape}, {*backend_, *graph_, shape, options_.step.knowledge}});
     turn->batch.count = options_.batch;

@@ -61,7 +61,7 @@ struct Samples {
 class Trainer {
  public:
   // Throws Error(ERR_HK_MEMORY), before anything is allocated, where the backend has less memory than training will need.
-  Trainer(std::unique_ptr<Backend> backend, TrainerOptions options);
+  Trainer(std::unique_ptr<Backend> backend, TrainerOptions options, const Control& control = {});
 
   // What such a trainer will hold on `real`: it is built on a backend that only counts. Takes the options as a trainer does: checked.
   static TrainerBytes plan(const TrainerOptions& options, const Backend& real);
