@@ -71,7 +71,5 @@ export function checkOptions<T extends object>(argument: string, value: T | unde
   for (const name of Object.keys(value))
     if (!(known as readonly string[]).includes(name))
       throw argumentError('type', `${argument}.${name}`, `no such option; known are ${known.join(', ')}`);
-    else if (value[name as keyof T] === null)
-      throw argumentError('type', argument === 'options' ? name : `${argument}.${name}`, 'must not be null');
   return value;
 }

@@ -220,7 +220,7 @@ export function resolveOptions(options: TrainOptions | undefined, interactions: 
   if (typeof earlyStopping !== 'boolean') checkOptions('earlyStopping', earlyStopping, ['patience']);
   const patience = checkInteger(
     'earlyStopping.patience',
-    typeof earlyStopping === 'boolean' ? preset.patience : (earlyStopping.patience ?? preset.patience),
+    typeof earlyStopping === 'boolean' || earlyStopping.patience === undefined ? preset.patience : earlyStopping.patience,
     1,
   );
   const adam = checkOneOf('adam', given.adam ?? preset.adam, ['touched', 'exact', 'dense']);
@@ -281,6 +281,8 @@ export function resolveOptions(options: TrainOptions | undefined, interactions: 
     if (typeof given.onEpoch !== 'function') throw argumentError('type', 'onEpoch', `must be a function, got ${show(given.onEpoch)}`);
     resolved.onEpoch = given.onEpoch;
   }
+  // null is no way to ask for a default.
+  for (const name of KNOWN) if (given[name] === null) throw argumentError('type', name, 'must not be null');
   return resolved;
 }
 

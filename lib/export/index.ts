@@ -69,13 +69,13 @@ export async function exportModel(model: Model, options: ExportOptions): Promise
   const known = ['to', 'out', 'index', 'schema', 'overwrite', 'checkUsers'] as const;
   const given = checkOptions<ExportOptions>('options', options, known);
   const to = checkOneOf('to', given.to, Object.keys(EXPORT_TARGETS) as ExportTarget[]);
-  const index = checkOneOf('index', given.index ?? 'none', ['none', 'hnsw']);
+  const index = checkOneOf('index', given.index === undefined ? 'none' : given.index, ['none', 'hnsw']);
   const { out, schema = 'hyper_know' } = given;
   if (typeof out !== 'string' || out === '') throw argumentError('type', 'out', `must be the path of a folder, got ${show(out)}`);
   if (typeof schema !== 'string' || !/^[a-z_][a-z0-9_]{0,62}$/.test(schema))
     throw argumentError('range', 'schema', `must be of a-z, 0-9 and _, and not begin with a digit, got ${show(schema)}`);
   const overwrite = given.overwrite === undefined ? false : checkBoolean('overwrite', given.overwrite);
-  const checkUsers = checkInteger('checkUsers', given.checkUsers ?? 500, 1);
+  const checkUsers = checkInteger('checkUsers', given.checkUsers === undefined ? 500 : given.checkUsers, 1);
   const { itemIds: itemList, userIds: userList, dim, curvature, training } = model;
   const target = EXPORT_TARGETS[to];
   const encoding = await finishInTurns(encode(model, index === 'hnsw' ? 'augmented-l2' : 'lorentz'));
