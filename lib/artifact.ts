@@ -1,6 +1,6 @@
 import type { Graph, Id, Interactions } from './data/csr.ts';
 import { idProblem } from './data/id-map.ts';
-import { finishInTurns, PIECE, type Steps } from './data/steps.ts';
+import { finishInTurns, inPieces, PIECE, type Steps } from './data/steps.ts';
 import type { Embedding, TrainingRecord } from './embedding.ts';
 import { ballGap } from './geometry.ts';
 import { type Protocol, protocolProblem } from './protocol.ts';
@@ -74,12 +74,12 @@ export async function loadEmbedding(path: string): Promise<Embedding> {
     tails: take(path, file, 'graph.tails', Uint32Array),
   };
   const seen: Interactions = { offsets: take(path, file, 'seen.offsets', Uint32Array), items: take(path, file, 'seen.items', Uint32Array) };
-  checkOffsets(path, 'graph.offsets', graph.offsets, counts.items, graph.tails.length);
-  checkOffsets(path, 'seen.offsets', seen.offsets, counts.users, seen.items.length);
+  await finishInTurns(checkOffsets(path, 'graph.offsets', graph.offsets, counts.items, graph.tails.length));
+  await finishInTurns(checkOffsets(path, 'seen.offsets', seen.offsets, counts.users, seen.items.length));
   if (graph.relations.length !== graph.tails.length) throw bad('tensor graph.relations is not as long as graph.tails');
-  checkBelow(path, 'graph.relations', graph.relations, counts.relations);
-  checkBelow(path, 'graph.tails', graph.tails, counts.entities);
-  checkBelow(path, 'seen.items', seen.items, counts.items);
+  await finishInTurns(checkBelow(path, 'graph.relations', graph.relations, counts.relations));
+  await finishInTurns(checkBelow(path, 'graph.tails', graph.tails, counts.entities));
+  await finishInTurns(checkBelow(path, 'seen.items', seen.items, counts.items));
   const entityIds = takeIds(path, file, 'entityIds', counts.entities);
   return {
     users,
@@ -134,14 +134,20 @@ function* checkInsideBall(points: Float32Array, dim: number, curvature: number, 
   }
 }
 
-function checkOffsets(path: string, name: string, offsets: Uint32Array, rows: number, entries: number): void {
+function* checkOffsets(path: string, name: string, offsets: Uint32Array, rows: number, entries: number): Steps<void> {
   if (offsets.length !== rows + 1 || offsets[0] !== 0 || offsets[rows] !== entries)
     throw damaged(path, `tensor ${name} does not cover ${rows} rows and ${entries} entries`);
-  for (let row = 0; row < rows; ++row) if (offsets[row]! > offsets[row + 1]!) throw damaged(path, `tensor ${name} decreases at row ${row}`);
+  yield* inPieces(rows, (begin, end) => {
+    for (let row = begin; row < end; ++row)
+      if (offsets[row]! > offsets[row + 1]!) throw damaged(path, `tensor ${name} decreases at row ${row}`);
+  });
 }
 
-function checkBelow(path: string, name: string, ids: Uint32Array, bound: number): void {
-  for (const id of ids) if (id >= bound) throw damaged(path, `tensor ${name} holds ${id}, where only ${bound} are there`);
+function* checkBelow(path: string, name: string, ids: Uint32Array, bound: number): Steps<void> {
+  yield* inPieces(ids.length, (begin, end) => {
+    for (let i = begin; i < end; ++i)
+      if (ids[i]! >= bound) throw damaged(path, `tensor ${name} holds ${ids[i]}, where only ${bound} are there`);
+  });
 }
 
 function isDense(ids: readonly Id[]): boolean {

@@ -5,7 +5,7 @@ export function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
   if (typeof value === 'bigint') return `${value}n`;
   if (value === null || typeof value !== 'object') return typeof value === 'function' ? 'a function' : String(value);
-  return Array.isArray(value) ? 'an array' : 'an object';
+  return Array.isArray(value) || ArrayBuffer.isView(value) ? 'an array' : 'an object';
 }
 
 export function checkInteger(argument: string, value: unknown, min: number, max: number = Number.MAX_SAFE_INTEGER): number {
@@ -49,18 +49,25 @@ export function checkBackend<T extends string>(value: unknown, allowed: readonly
 
 export function checkFloat32Array(argument: string, value: unknown): Float32Array {
   if (!(value instanceof Float32Array)) throw argumentError('type', argument, `must be a Float32Array, got ${show(value)}`);
-  return value;
+  return unshared(argument, value);
 }
 
 export function checkUint32Array(argument: string, value: unknown): Uint32Array {
   if (!(value instanceof Uint32Array)) throw argumentError('type', argument, `must be a Uint32Array, got ${show(value)}`);
+  return unshared(argument, value);
+}
+
+/** Another thread may write to shared memory between a check and the use of what was checked. */
+function unshared<T extends Float32Array | Uint32Array>(argument: string, value: T): T {
+  if (value.buffer instanceof SharedArrayBuffer) throw argumentError('type', argument, 'must not be shared memory');
   return value;
 }
 
 /** An options bag: undefined stands for {}. Names that are not known are refused, since a misspelt option is silently no option. */
 export function checkOptions<T extends object>(argument: string, value: T | undefined, known: readonly (keyof T & string)[]): T {
   if (value === undefined) return {} as T;
-  if (value === null || typeof value !== 'object') throw argumentError('type', argument, `must be an object, got ${show(value)}`);
+  if (value === null || typeof value !== 'object' || Array.isArray(value) || ArrayBuffer.isView(value))
+    throw argumentError('type', argument, `must be an object, got ${show(value)}`);
   for (const name of Object.keys(value))
     if (!(known as readonly string[]).includes(name))
       throw argumentError('type', `${argument}.${name}`, `no such option; known are ${known.join(', ')}`);

@@ -6,7 +6,7 @@ import type { Dataset } from './data/dataset.ts';
 import { argumentError } from './errors.ts';
 import { preparedItems } from './item-tables.ts';
 import { METRICS, type MetricName } from './metrics.ts';
-import { Model } from './model.ts';
+import { checkModel, type Model } from './model.ts';
 import { native, resolveBackend } from './native.ts';
 import { mean } from './statistics.ts';
 
@@ -100,7 +100,7 @@ export async function evaluate(model: Model, dataset: Dataset, options?: Evaluat
  */
 export async function evaluatePerUser(model: Model, dataset: Dataset, options?: EvaluateOptions): Promise<PerUserMetrics> {
   const { backend = 'auto', threads, ...ranking } = checkOptions('options', options, ['k', 'split', 'ndcg', 'backend', 'threads']);
-  if (!(model instanceof Model)) throw argumentError('type', 'model', `must be a Model, got ${show(model)}`);
+  checkModel(model);
   checkDataset(dataset);
   const { users, itemIds, dim, curvature } = model;
   for (const [what, ours, theirs] of [

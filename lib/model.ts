@@ -279,6 +279,11 @@ export class Model implements Embedding {
     return new Model(await loadEmbedding(checkPath(path)));
   }
 
+  /** Whether `close` was called. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   /** Lets go of all arrays: they are empty from now on. May be called more than once. */
   close(): void {
     if (this.#closed) return;
@@ -304,6 +309,17 @@ export class Model implements Embedding {
   async #inTurns<T>(work: (model: Embedding) => Generator<undefined, T, undefined>): Promise<T> {
     return finishInTurns(work(this.#open()));
   }
+}
+
+/**
+ * Of functions that take a model.
+ *
+ * @throws {TypeError} if it is none; {HyperKnowError} ERR_HK_DISPOSED if it was closed
+ */
+export function checkModel(value: unknown): Model {
+  if (!(value instanceof Model)) throw argumentError('type', 'model', `must be a Model, got ${show(value)}`);
+  if (value.closed) throw new HyperKnowError('ERR_HK_DISPOSED', 'the model was closed');
+  return value;
 }
 
 function checkPath(path: unknown): string {

@@ -95,6 +95,8 @@ export interface EpochResult {
   busySeconds: number;
   /** What training holds of the GPU's memory; 0 on the CPU. */
   memoryBytes: number;
+  /** The step, from 1 since training began, with the first loss that is not finite: the epoch ended there. 0: none; on a GPU always. */
+  divergedStep: number;
 }
 
 /** The trained embeddings, in ball coordinates of radius 1/√curvature (euclidean: curvature 0, plain coordinates). */

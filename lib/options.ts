@@ -194,6 +194,10 @@ const KNOWN = [
   'onEpoch',
 ] as const;
 
+/** Curvatures that may be given, and learned. */
+export const LEAST_CURVATURE = 1e-12;
+export const MOST_CURVATURE = 1e12;
+
 /** Checks the options of `train` and fills in the preset. `interactions` are the training interactions, `validated` whether there is a validation split. */
 export function resolveOptions(options: TrainOptions | undefined, interactions: number, validated: boolean): ResolvedOptions {
   const given = checkOptions<TrainOptions>('options', options, KNOWN);
@@ -222,7 +226,7 @@ export function resolveOptions(options: TrainOptions | undefined, interactions: 
   if (adaptive && !(knowledgeWeight > 0 && knowledgeWeight < 1))
     throw argumentError('range', 'knowledgeWeight', `must lie between 0 and 1 where β is learned, got ${show(knowledgeWeight)}`);
   const curvature = given.curvature ?? preset.curvature;
-  if (curvature !== 'learned') checkNumber('curvature', curvature, 1e-12, 1e12);
+  if (curvature !== 'learned') checkNumber('curvature', curvature, LEAST_CURVATURE, MOST_CURVATURE);
   const batchSize = checkInteger('batchSize', given.batchSize ?? preset.batchSize, 1, 1 << 24);
   const stepsPerEpoch = Math.max(1, Math.ceil(interactions / batchSize));
   const epochs = checkInteger('epochs', given.epochs ?? Math.max(1, Math.ceil(steps / stepsPerEpoch)), 0, 1e9);
@@ -231,7 +235,7 @@ export function resolveOptions(options: TrainOptions | undefined, interactions: 
   if (typeof earlyStopping !== 'boolean') checkOptions('earlyStopping', earlyStopping, ['patience']);
   const patience = checkInteger(
     'earlyStopping.patience',
-    typeof earlyStopping === 'boolean' ? preset.patience : (earlyStopping.patience ?? preset.patience),
+    typeof earlyStopping === 'boolean' || earlyStopping.patience === undefined ? preset.patience : earlyStopping.patience,
     1,
   );
   const adam = checkOneOf('adam', given.adam ?? preset.adam, ['touched', 'exact', 'dense']);
@@ -294,18 +298,23 @@ export function resolveOptions(options: TrainOptions | undefined, interactions: 
     if (typeof given.onEpoch !== 'function') throw argumentError('type', 'onEpoch', `must be a function, got ${show(given.onEpoch)}`);
     resolved.onEpoch = given.onEpoch;
   }
+  // null is no way to ask for a default.
+  for (const name of KNOWN) if (given[name] === null) throw argumentError('type', name, 'must not be null');
   return resolved;
 }
 
 function resolveAveraging(value: boolean | { decay?: number; every?: number }): Hyperparameters['averaging'] {
   if (typeof value === 'boolean') return value && { ...AVERAGING };
-  const { decay, every } = { ...AVERAGING, ...checkOptions('averaging', value, ['decay', 'every']) };
+  const { decay = AVERAGING.decay, every = AVERAGING.every } = checkOptions('averaging', value, ['decay', 'every']);
   return { decay: checkNumber('averaging.decay', decay, 0, 1 - 1e-9), every: checkInteger('averaging.every', every, 1, 1 << 30) };
 }
 
 function resolveSharedEntities(value: boolean | { mostItems?: number; perItem?: number }): Hyperparameters['sharedEntities'] {
   if (typeof value === 'boolean') return value && { ...SHARED_ENTITIES };
-  const { mostItems, perItem } = { ...SHARED_ENTITIES, ...checkOptions('sharedEntities', value, ['mostItems', 'perItem']) };
+  const { mostItems = SHARED_ENTITIES.mostItems, perItem = SHARED_ENTITIES.perItem } = checkOptions('sharedEntities', value, [
+    'mostItems',
+    'perItem',
+  ]);
   return {
     mostItems: checkInteger('sharedEntities.mostItems', mostItems, 2, 1e9),
     perItem: checkInteger('sharedEntities.perItem', perItem, 1, 1000),

@@ -3,6 +3,7 @@ import type { Interactions } from './data/csr.ts';
 import type { Dataset } from './data/dataset.ts';
 import { splitDigest } from './data/digest.ts';
 import { finishInTurns, PIECE, type Steps } from './data/steps.ts';
+import { outermost } from './divergence.ts';
 import { HyperKnowError } from './errors.ts';
 import { checkDataset, evaluateRanking, type Metrics, meanMetrics, usersAtOnceOn } from './evaluate.ts';
 import { Model } from './model.ts';
@@ -15,7 +16,7 @@ import {
   resolveBackend,
   type TrainedParameters,
 } from './native.ts';
-import { type EpochEvent, type ResolvedOptions, resolveOptions, type TrainOptions } from './options.ts';
+import { type EpochEvent, LEAST_CURVATURE, MOST_CURVATURE, type ResolvedOptions, resolveOptions, type TrainOptions } from './options.ts';
 import { dataProtocol, type Protocol, type WarmStartRecord } from './protocol.ts';
 import { learningRateFactor } from './schedule.ts';
 import { quantile } from './statistics.ts';
@@ -131,7 +132,7 @@ class Training {
     signal?.throwIfAborted();
     const model = typeof warmStart === 'string' ? await Model.load(warmStart) : warmStart;
     if (model) checkWarmStart(model, this.#options);
-    this.#trained = await finishInTurns(trainedGraph(this.#dataset, this.#options));
+    this.#trained = await finishInTurns(trainedGraph(this.#dataset, this.#options), signal);
     signal?.throwIfAborted();
     this.#trainer = new native.Trainer(trainerConfig(this.#dataset, this.#trained, this.#options, this.#backend));
     try {
@@ -152,8 +153,9 @@ class Training {
 
   /** Before the first step. */
   async #startFrom(model: Model): Promise<void> {
-    const state = await this.#trainer.state().promise;
-    this.#warmStart = await finishInTurns(warmState(model, this.#dataset, this.#trained.relationIds, this.#options, state));
+    const state = await cancellable(this.#trainer.state(), this.#options.signal); // the first job: it sets the trainer up
+    const steps = warmState(model, this.#dataset, this.#trained.relationIds, this.#options, state);
+    this.#warmStart = await finishInTurns(steps, this.#options.signal);
     await this.#trainer.restore(state).promise;
   }
 
@@ -161,7 +163,7 @@ class Training {
   async #configuration(): Promise<Record<string, unknown>> {
     const { hyperparameters, variant, adaptive, seed, earlyStopping } = this.#options;
     const { train: interactions, validation, graph } = this.#dataset;
-    const dataset = await finishInTurns(splitDigest(this.#dataset, [interactions, validation], graph));
+    const dataset = await finishInTurns(splitDigest(this.#dataset, [interactions, validation], graph), this.#options.signal);
     return {
       ...{ variant: variant.name, adaptive, ...hyperparameters, seed, backend: this.#backend, earlyStopping, dataset },
       ...(this.#warmStart ? { warmStart: this.#warmStart.sha256 } : {}),
@@ -195,12 +197,16 @@ class Training {
     const { hyperparameters: h, signal } = this.#options;
     const { epoch } = this.#progress;
     const result = await cancellable(this.#trainer.epoch(epoch, learningRateFactor(h.schedule, epoch, h.epochs)), signal);
-    const { steps, rankingLoss, knowledgeLoss } = result;
-    if (!Number.isFinite(rankingLoss + knowledgeLoss))
-      throw diverged(
-        `epoch ${epoch + 1} (steps ${this.#steps + 1} to ${this.#steps + steps}) has L_R ${rankingLoss}, L_K ${knowledgeLoss}`,
-      );
-    return result;
+    const { steps, rankingLoss, knowledgeLoss, divergedStep } = result;
+    const curvature = 1 / (result.scale * result.scale);
+    const isCurvature = h.curvature !== 'learned' || (curvature >= LEAST_CURVATURE && curvature <= MOST_CURVATURE);
+    if (Number.isFinite(rankingLoss + knowledgeLoss) && isCurvature) return result;
+    const at =
+      divergedStep > 0
+        ? `step ${divergedStep} (epoch ${epoch + 1}, batch ${divergedStep - this.#steps})`
+        : `epoch ${epoch + 1} (steps ${this.#steps + 1} to ${this.#steps + steps})`;
+    const where = await finishInTurns(outermost(await this.#trainer.read().promise, h.dim));
+    throw diverged(`${at} has L_R ${rankingLoss}, L_K ${knowledgeLoss}${isCurvature ? '' : `, curvature ${curvature}`}; ${where}`);
   }
 
   #eventOf(epoch: number, result: EpochResult): EpochEvent {

@@ -7,7 +7,7 @@ import { argumentError } from './errors.ts';
 import { userPoint } from './fold-in.ts';
 import { itemPoint } from './fold-in-item.ts';
 import { logMapOrigin } from './geometry.ts';
-import type { Model } from './model.ts';
+import { checkModel, type Model } from './model.ts';
 import type { TrainerState } from './native.ts';
 import type { ResolvedOptions } from './options.ts';
 import type { RowCounts, WarmStartRecord } from './protocol.ts';
@@ -18,6 +18,7 @@ import type { RowCounts, WarmStartRecord } from './protocol.ts';
  * @throws {RangeError} naming the first difference and both values
  */
 export function checkWarmStart(model: Model, { hyperparameters, variant, curvature }: ResolvedOptions): void {
+  checkModel(model);
   const refuse = (what: string, here: unknown, there: unknown): never => {
     throw argumentError('range', 'warmStart', `the model has ${what} ${there}, this training ${here}`);
   };

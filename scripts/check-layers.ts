@@ -97,7 +97,7 @@ const libGroups: readonly (readonly string[])[] = [
   ['lib/model.ts'],
   ['lib/evaluate.ts'],
   ['lib/controls.ts', 'lib/checkpoint.ts', 'lib/options.ts'],
-  ['lib/trainer-config.ts', 'lib/warm-start.ts', 'lib/inner-products.ts'],
+  ['lib/trainer-config.ts', 'lib/warm-start.ts', 'lib/inner-products.ts', 'lib/divergence.ts'],
   ['lib/train.ts', 'lib/memory.ts', 'lib/symmetric-eigen.ts'],
   ['lib/linear-controls.ts', 'lib/bpr-mf.ts'],
   ['lib/export/encoding.ts', 'lib/export/folder.ts', 'lib/export/text.ts'],

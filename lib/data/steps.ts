@@ -25,14 +25,15 @@ export function finish<T>(steps: Steps<T>): T {
   }
 }
 
-/** Does the work in short turns, so that timers and sockets of the process are served in between. */
-export async function finishInTurns<T>(steps: Steps<T>): Promise<T> {
+/** Does the work in short turns, so that timers and sockets of the process are served in between; an abort ends it there. */
+export async function finishInTurns<T>(steps: Steps<T>, signal?: AbortSignal): Promise<T> {
   let began = performance.now();
   for (;;) {
     const step = steps.next();
     if (step.done) return step.value;
     if (performance.now() - began < TURN) continue;
     await nextTurn();
+    signal?.throwIfAborted();
     began = performance.now();
   }
 }

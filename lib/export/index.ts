@@ -1,7 +1,7 @@
 import { checkBoolean, checkInteger, checkOneOf, checkOptions, show } from '../check.ts';
 import { finishInTurns } from '../data/steps.ts';
 import { argumentError } from '../errors.ts';
-import { Model } from '../model.ts';
+import { checkModel, type Model } from '../model.ts';
 import { csv, faiss, npy } from './arrays.ts';
 import { type Certificate, certify } from './certificate.ts';
 import { encode } from './encoding.ts';
@@ -65,17 +65,17 @@ export interface ExportReport extends Certificate {
  * console.error(recall, warnings, files.map(({ name }) => name)); // 1, [], ['schema.sql', 'items.copy', …]
  */
 export async function exportModel(model: Model, options: ExportOptions): Promise<ExportReport> {
-  if (!(model instanceof Model)) throw argumentError('type', 'model', `must be a Model, got ${show(model)}`);
+  checkModel(model);
   const known = ['to', 'out', 'index', 'schema', 'overwrite', 'checkUsers'] as const;
   const given = checkOptions<ExportOptions>('options', options, known);
   const to = checkOneOf('to', given.to, Object.keys(EXPORT_TARGETS) as ExportTarget[]);
-  const index = checkOneOf('index', given.index ?? 'none', ['none', 'hnsw']);
+  const index = checkOneOf('index', given.index === undefined ? 'none' : given.index, ['none', 'hnsw']);
   const { out, schema = 'hyper_know' } = given;
   if (typeof out !== 'string' || out === '') throw argumentError('type', 'out', `must be the path of a folder, got ${show(out)}`);
   if (typeof schema !== 'string' || !/^[a-z_][a-z0-9_]{0,62}$/.test(schema))
     throw argumentError('range', 'schema', `must be of a-z, 0-9 and _, and not begin with a digit, got ${show(schema)}`);
   const overwrite = given.overwrite === undefined ? false : checkBoolean('overwrite', given.overwrite);
-  const checkUsers = checkInteger('checkUsers', given.checkUsers ?? 500, 1);
+  const checkUsers = checkInteger('checkUsers', given.checkUsers === undefined ? 500 : given.checkUsers, 1);
   const { itemIds: itemList, userIds: userList, dim, curvature, training } = model;
   const target = EXPORT_TARGETS[to];
   const encoding = await finishInTurns(encode(model, index === 'hnsw' ? 'augmented-l2' : 'lorentz'));

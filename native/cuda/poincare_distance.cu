@@ -51,8 +51,8 @@ __global__ void poincare_distance_gradient_kernel(PoincareDistanceGradient a) {
     const PairSums s = pair_sums(x, y, dim);
     const double x_gap = 1.0 - c * s.x_sqnorm, y_gap = 1.0 - c * s.y_sqnorm;
     const double slope = a.upstream[i] * poincare_slope(s.sqdist, x_gap, y_gap, c);
-    row_combine(a.grad_x + at, slope * (1.0 + c * s.sqdist / x_gap), x, -slope, y, dim);
-    row_combine(a.grad_y + at, slope * (1.0 + c * s.sqdist / y_gap), y, -slope, x, dim);
+    row_difference(a.grad_x + at, slope, x, y, slope * (c * s.sqdist / x_gap), dim);
+    row_difference(a.grad_y + at, slope, y, x, slope * (c * s.sqdist / y_gap), dim);
   }
 }
 

@@ -125,6 +125,15 @@ __device__ inline void row_combine(O* out, double a, const X* x, double b, const
   for_columns(dim, [&](uint32_t k) { out[k] = static_cast<O>(a * x[k] + b * y[k]); });
 }
 
+// out = a·(x − y) + b·x: where x and y are near, a·x and a·y are not, and rounding them would be more than their difference.
+template <class Dim>
+__device__ inline void row_difference(float* out, double a, const float* x, const float* y, double b, Dim dim) {
+  for_columns(dim, [&](uint32_t k) {
+    const double at = x[k];
+    out[k] = static_cast<float>(a * (at - double{y[k]}) + b * at);
+  });
+}
+
 // A warp's accumulators for as many columns of a row as its lanes hold at a time, from column `base` on; a row of fixed length whole.
 template <class Dim>
 struct Columns {

@@ -1,5 +1,6 @@
 #include "model.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "error.h"
@@ -112,8 +113,14 @@ void Model::restore(const HostStateView& state) {
     require(found != tensors.end(), "ERR_HK_MODEL_FILE", "the state has no tensor '" + name + "' (of this type)");
     require(found->second.size() == size, "ERR_HK_MODEL_FILE",
             "tensor '" + name + "' has " + std::to_string(found->second.size()) + " elements, not " + std::to_string(size));
+    const bool finite = std::all_of(found->second.begin(), found->second.end(), [](auto x) { return std::isfinite(static_cast<double>(x)); });
+    require(finite, "ERR_HK_MODEL_FILE", "tensor '" + name + "' holds a number that is not finite");
     return found->second;
   };
+  const double log_scale = check(state.doubles, "scale", 3)[0];
+  // A scale that has not moved is the one that was given: exp(ln s) may be its neighbour.
+  const double scale_now = log_scale == std::log(shape.scale) ? shape.scale : std::exp(log_scale);
+  require(std::isnormal(scale_now), "ERR_HK_MODEL_FILE", "tensor 'scale' holds a curvature that cannot be");
   // everything is checked before anything is changed
   for (const bool apply : {false, true}) {
     const auto take = [&](const std::string& name, ParameterTable& table) {
@@ -128,12 +135,8 @@ void Model::restore(const HostStateView& state) {
       if (average) table.average.upload(average);
     };
     take("users", users), take("entities", entities), take("relations", relations), take("beta", beta);
-    const auto& log_scale = check(state.doubles, "scale", 3);
-    if (!apply) continue;
-    // A scale that has not moved is the one that was given: exp(ln s) may be its neighbour.
-    const double now = log_scale[0] == std::log(shape.scale) ? shape.scale : std::exp(log_scale[0]);
-    scale_state.upload(log_scale.data()), scale.upload(&now);
   }
+  scale_state.upload(state.doubles.at("scale").data()), scale.upload(&scale_now);
   map();
   averages_move();
 }

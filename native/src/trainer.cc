@@ -28,7 +28,8 @@ TrainerBytes Trainer::plan(const TrainerOptions& options, const Backend& real) {
   return {for_model.bytes(), for_graph.bytes(), bytes_needed(options, real) - for_model.bytes() - for_graph.bytes()};
 }
 
-Trainer::Trainer(std::unique_ptr<Backend> backend, TrainerOptions options) : options_(std::move(options)), backend_(std::move(backend)) {
+Trainer::Trainer(std::unique_ptr<Backend> backend, TrainerOptions options, const Control& control)
+    : options_(std::move(options)), backend_(std::move(backend)) {
   if (const size_t free = backend_->free_memory(); free != SIZE_MAX) {
     memory_bytes_ = bytes_needed(options_, *backend_);
     require(memory_bytes_ <= free, "ERR_HK_MEMORY",
@@ -41,10 +42,14 @@ Trainer::Trainer(std::unique_ptr<Backend> backend, TrainerOptions options) : opt
   const ModelShape& m = options_.model;
   const uint32_t interactions = static_cast<uint32_t>(options_.train_items.size());
   options_.batch = std::max(1u, std::min(options_.batch, interactions));
+  control.check();
   model_ = std::make_unique<Model>(*backend_, m);
+  control.check();
   graph_ = std::make_unique<DeviceGraph>(*backend_, options_.graph, m.entities, m.relations);
   const StepShape shape{m.users, m.items, m.entities, m.relations, m.dim, options_.batch, std::min(options_.negatives, m.items)};
+  control.check();
   step_ = std::make_unique<Step>(*backend_, *graph_, shape, options_.step);
+  control.check();
   for (auto& turn : turns_) {
     turn.reset(new Turn{{*backend_, shape}, {*backend_, *graph_, shape, options_.step.knowledge}});
     turn->batch.count = options_.batch;
@@ -142,6 +147,8 @@ void Trainer::move_average(ParameterTable& table, const StepState* state, const 
 void Trainer::take_turn(uint32_t place) {
   const StepState* const state = states_[place].data();
   backend_->branches({[&] { run_step(place); }, [&] { prepare(*turns_[1 - place], state, 1); }});
+  if (backend_->shares_host_memory() && diverged_step_ == 0 && !std::isfinite(totals_.data()[0] + totals_.data()[1]))
+    diverged_step_ = state->steps + 1;
 }
 
 // The step of the batch in `turns_[place]`, and the state that the other finds. The outer pass reads the rows of the batch's users and items
@@ -223,8 +230,10 @@ EpochTotals Trainer::epoch(uint32_t epoch, double learning_rate_factor, const Co
   for (uint32_t done = 0; done < steps;) {
     control.check();
     const uint32_t several = std::min(recorded_steps_->at_once, steps - done);
+    diverged_step_ = 0;
     backend_->play(*recorded_steps_, several);
     done += several, steps_ += several;
+    if (diverged_step_ > 0) break;
   }
   if (options_.adam == AdamKind::exact) {
     const StepState* const state = states_[steps % 2].data();
@@ -236,7 +245,7 @@ EpochTotals Trainer::epoch(uint32_t epoch, double learning_rate_factor, const Co
   const double busy_seconds = backend_->take_busy_seconds();
   const double samples = std::max(1u, n);
   return {steps,   n, totals[0] / samples, totals[1] / samples, seconds, model_->scale.first(), busy_seconds, memory_bytes_,
-          timed_ ? timed_->take_seconds() : std::map<std::string, double>{}};
+          diverged_step_, timed_ ? timed_->take_seconds() : std::map<std::string, double>{}};
 }
 
 void Trainer::top_k(const std::vector<uint32_t>& users, uint32_t k, const std::vector<uint32_t>& exclude_offsets,

@@ -43,6 +43,8 @@ struct EpochTotals {
   double seconds, scale;
   double busy_seconds;  // of `seconds`, those in which the device worked; NaN where device and host are one
   size_t memory_bytes;  // that training holds on the device; 0 there
+  // The first step, from 1 since training began, whose losses are not finite: the epoch ends there. 0: none, or they are not on the host.
+  uint32_t diverged_step;
   std::map<std::string, double> kernel_seconds;  // empty without time_kernels
 };
 
@@ -59,7 +61,7 @@ struct Samples {
 class Trainer {
  public:
   // Throws Error(ERR_HK_MEMORY), before anything is allocated, where the backend has less memory than training will need.
-  Trainer(std::unique_ptr<Backend> backend, TrainerOptions options);
+  Trainer(std::unique_ptr<Backend> backend, TrainerOptions options, const Control& control = {});
 
   // What such a trainer will hold on `real`: it is built on a backend that only counts. Takes the options as a trainer does: checked.
   static TrainerBytes plan(const TrainerOptions& options, const Backend& real);
@@ -110,6 +112,7 @@ class Trainer {
   Buffer<StepState> states_[2];  // by turn: a step reads its own and writes the other's
   std::unique_ptr<Recording> recorded_steps_;  // one of each turn, made by the first epoch
   uint32_t steps_ = 0;  // Adam steps so far
+  uint32_t diverged_step_ = 0;
 };
 
 }  // namespace hk

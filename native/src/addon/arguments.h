@@ -61,6 +61,8 @@ class Arguments {
     if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != type) bad_type(name, std::string("must be ") + wanted);
     const Napi::TypedArray array = value.As<Napi::TypedArray>();
     if (array.ByteLength() == 0) return {nullptr, 0};
+    // Another thread may write to shared memory between the check of a value and its use.
+    if (!Napi::Value(array.Env(), array.ArrayBuffer()).IsArrayBuffer()) bad_type(name, "must not be shared memory");
     char* base = static_cast<char*>(array.ArrayBuffer().Data());
     return {reinterpret_cast<const T*>(base + array.ByteOffset()), array.ElementLength()};
   }

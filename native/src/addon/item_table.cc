@@ -32,13 +32,19 @@ ItemTable::ItemTable(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ItemTabl
     held->dim = in.integer(1, "dim", 1, kMaxDim), held->curvature = in.curvature(2);
     held->count = check_points("items", items, held->dim, held->curvature);
     held->points.assign(items.data, items.data + items.size);
-    const std::unique_ptr<Backend> backend = make_backend("cpu", static_cast<int>(std::thread::hardware_concurrency()));
-    held->prepared = backend->prepare_items(held->points.data(), held->count, held->dim, held->curvature);
     bytes_ = static_cast<int64_t>(2 * items.size * sizeof(float));  // what is prepared has about the size of the points
     held_ = std::move(held);
     info.This().As<Napi::Object>().TypeTag(&kTag);
     Napi::MemoryManagement::AdjustExternalMemory(info.Env(), bytes_);
   });
+}
+
+const PreparedItems& ItemTable::Held::prepared() const {
+  std::call_once(once_, [this] {
+    const std::unique_ptr<Backend> backend = make_backend("cpu", static_cast<int>(std::thread::hardware_concurrency()));
+    prepared_ = backend->prepare_items(points.data(), count, dim, curvature);
+  });
+  return *prepared_;
 }
 
 std::shared_ptr<const ItemTable::Held> ItemTable::held_by(const Napi::Value& value) {

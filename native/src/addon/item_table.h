@@ -2,6 +2,7 @@
 #include <napi.h>
 
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "../backend.h"
@@ -16,7 +17,12 @@ class ItemTable : public Napi::ObjectWrap<ItemTable> {
     std::vector<float> points;  // [count, dim]
     uint32_t count, dim;
     double curvature;
-    std::unique_ptr<PreparedItems> prepared;  // by the CPU backend
+    // What the CPU backend makes of them: by the first call that ranks them, on its thread.
+    const PreparedItems& prepared() const;
+
+   private:
+    mutable std::once_flag once_;
+    mutable std::unique_ptr<PreparedItems> prepared_;
   };
 
   static Napi::Function define(Napi::Env env);

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <thread>
 
 #include "../error.h"
@@ -28,7 +29,12 @@ class Job {
       (*h)->shut_down();  // after the last release, or when the environment ends: only stop and join
       delete h;
     });
-    job->thread_ = std::thread([j = job.get()] { j->run(); });
+    try {
+      job->thread_ = std::thread([j = job.get()] { j->run(); });
+    } catch (const std::system_error& e) {
+      job->code_ = "ERR_HK_MEMORY", job->message_ = std::string("a thread could not be started: ") + e.what();
+      job->finish();
+    }
     Napi::Object handle = Napi::Object::New(env);
     handle.Set("promise", job->deferred_.Promise());
     handle.Set("cancel", Napi::Function::New(env, [job](const Napi::CallbackInfo&) { job->control_.stop = true; }));
@@ -53,6 +59,10 @@ class Job {
     } catch (const std::exception& e) {
       message_ = e.what();
     }
+    finish();
+  }
+
+  void finish() {
     settle_.NonBlockingCall([this](Napi::Env env, Napi::Function) { settle(env); });
     settle_.Release();
   }

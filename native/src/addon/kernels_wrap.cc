@@ -88,7 +88,7 @@ struct TopKArguments {
 
 // What a table has prepared is for the CPU backend; any other gets its points.
 const PreparedItems* prepared_for(const std::string& backend, const std::shared_ptr<const ItemTable::Held>& table) {
-  return table && backend == "cpu" ? table->prepared.get() : nullptr;
+  return table && backend == "cpu" ? &table->prepared() : nullptr;
 }
 
 }  // namespace

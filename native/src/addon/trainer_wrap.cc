@@ -139,8 +139,8 @@ TrainerWrap::TrainerWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Trai
   });
 }
 
-Trainer& TrainerWrap::Lazy::get() {
-  if (!trainer) trainer = std::make_unique<Trainer>(make_backend(backend, threads), TrainerOptions(options)), options = {};
+Trainer& TrainerWrap::Lazy::get(const Control& control) {
+  if (!trainer) trainer = std::make_unique<Trainer>(make_backend(backend, threads), TrainerOptions(options), control), options = {};
   return *trainer;
 }
 
@@ -154,7 +154,7 @@ Napi::Object TrainerWrap::start(Napi::Env env, std::function<void(Trainer&, cons
   idle();
   *busy_ = true;
   return Job::start(
-      env, [trainer = trainer_, work = std::move(work)](const Control& control) { work(trainer->get(), control); }, std::move(result),
+      env, [trainer = trainer_, work = std::move(work)](const Control& control) { work(trainer->get(control), control); }, std::move(result),
       [busy = busy_] { *busy = false; });
 }
 
@@ -171,7 +171,7 @@ Napi::Value TrainerWrap::epoch(const Napi::CallbackInfo& info) {
           Napi::Object out = Napi::Object::New(env);
           out.Set("steps", totals->steps), out.Set("samples", totals->samples);
           out.Set("rankingLoss", totals->ranking_loss), out.Set("knowledgeLoss", totals->knowledge_loss);
-          out.Set("seconds", totals->seconds), out.Set("scale", totals->scale);
+          out.Set("seconds", totals->seconds), out.Set("scale", totals->scale), out.Set("divergedStep", totals->diverged_step);
           Napi::Object kernels = Napi::Object::New(env);
           for (const auto& [kernel, seconds] : totals->kernel_seconds) kernels.Set(kernel, seconds);
           out.Set("kernelSeconds", kernels);

@@ -32,7 +32,7 @@ class TrainerWrap : public Napi::ObjectWrap<TrainerWrap> {
     TrainerOptions options;  // emptied once the trainer is there
     const ModelShape shape;
     std::unique_ptr<Trainer> trainer;
-    Trainer& get();
+    Trainer& get(const Control& control = {});
   };
 
   // The trainer, made or not, if it is idle; throws ERR_HK_DISPOSED or ERR_HK_BUSY.

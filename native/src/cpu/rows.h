@@ -159,6 +159,16 @@ HK_INLINE void combine_rows(O* out, double a, const X* x, double b, const Y* y, 
   for (; k + S::kD <= dim; k += S::kD) store<S>(out + k, a * load<S>(x + k) + b * load<S>(y + k));
   for (; k < dim; ++k) out[k] = static_cast<O>(a * x[k] + b * y[k]);
 }
+// a·(x − y) + b·x: where x and y are near, a·x and a·y are not, and rounding them would be more than their difference.
+template <class S>
+HK_INLINE void difference_rows(float* out, double a, const float* x, const float* y, double b, uint32_t dim) {
+  uint32_t k = 0;
+  for (; k + S::kD <= dim; k += S::kD) {
+    const typename S::D at = load<S>(x + k);
+    store<S>(out + k, a * (at - load<S>(y + k)) + b * at);
+  }
+  for (; k < dim; ++k) out[k] = static_cast<float>(a * (double{x[k]} - double{y[k]}) + b * x[k]);
+}
 template <class S, class O, class X, class Y>
 HK_INLINE void add_rows(O* out, double a, const X* x, double b, const Y* y, uint32_t dim) {
   uint32_t k = 0;

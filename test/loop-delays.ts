@@ -1,0 +1,112 @@
+// How long the event loop is held while a data set of Last-FM's size is loaded, trained on, evaluated, saved and loaded again; prints JSON.
+//   node --import tsx test/loop-delays.ts [planted]
+// A process of its own, so that only this work is in it. `planted`: 80 ms of it are done at once.
+import { closeSync, openSync, readSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Interactions } from '../lib/data/csr.ts';
+import { loadDataset } from '../lib/data/dataset.ts';
+import { synthetic } from '../lib/data/synthetic.ts';
+import { evaluate } from '../lib/evaluate.ts';
+import { Model } from '../lib/model.ts';
+import { train } from '../lib/train.ts';
+import { temporaryFolder } from './helpers.ts';
+
+/** How late timers were by the clock; and how long this thread worked on a processor from one to the next, null where the system does not say. */
+export interface Delays {
+  phase: string;
+  max: number;
+  p99: number;
+  workMax: number | null;
+  workP99: number | null;
+  seconds: number;
+}
+
+/** Milliseconds that this thread has had a processor. */
+function workClock(): { worked: () => number; close: () => void } | null {
+  try {
+    const file = openSync('/proc/thread-self/schedstat', 'r');
+    const bytes = Buffer.alloc(100);
+    const worked = () => Number.parseInt(bytes.toString('latin1', 0, readSync(file, bytes, 0, 100, 0)), 10) / 1e6;
+    return { worked, close: () => closeSync(file) };
+  } catch {
+    return null;
+  }
+}
+
+const TICK = 4;
+
+/** Does the work, and measures how late timers are meanwhile. */
+async function measured(phase: string, work: () => Promise<unknown>): Promise<Delays> {
+  const histogram = monitorEventLoopDelay({ resolution: TICK });
+  const clock = workClock();
+  const own: number[] = [];
+  await sleep(20);
+  let worked = clock?.worked() ?? 0;
+  const timer = setInterval(() => {
+    const now = clock?.worked() ?? 0;
+    own.push(now - worked);
+    worked = now;
+  }, TICK);
+  histogram.enable();
+  const began = performance.now();
+  await work();
+  const seconds = (performance.now() - began) / 1000;
+  await sleep(4 * TICK);
+  histogram.disable();
+  clearInterval(timer);
+  clock?.close();
+  own.sort((a, b) => a - b);
+  const [workMax, workP99] = clock ? [own.at(-1)!, own[Math.floor(0.99 * own.length)]!] : [null, null];
+  return { phase, max: histogram.max / 1e6 - TICK, p99: histogram.percentile(99) / 1e6 - TICK, workMax, workP99, seconds };
+}
+
+const lines = ({ offsets, items }: Interactions): string =>
+  Array.from({ length: offsets.length - 1 }, (_, user) =>
+    `${user} ${items.subarray(offsets[user], offsets[user + 1]).join(' ')}`.trimEnd(),
+  ).join('\n');
+
+function writeFolder(): string {
+  const folder = temporaryFolder();
+  const { train: interactions, test, triples } = synthetic({ shape: 'last-fm', seed: 1, validationFraction: 0 });
+  writeFileSync(join(folder, 'train.txt'), `${lines(interactions)}\n`);
+  writeFileSync(join(folder, 'test.txt'), `${lines(test)}\n`);
+  const { heads, relations, tails } = triples;
+  writeFileSync(join(folder, 'kg_final.txt'), Array.from(heads, (head, i) => `${head} ${relations[i]} ${tails[i]}\n`).join(''));
+  return folder;
+}
+
+const folder = writeFolder();
+const data = await loadDataset(folder);
+const model = await train(data, { dim: 64, epochs: 0, backend: 'cpu' });
+const path = join(folder, 'model');
+const options = {
+  dim: 64,
+  epochs: 1,
+  evaluateEvery: 1,
+  batchSize: 8192,
+  backend: 'cpu',
+  checkpoint: { path: join(folder, 'checkpoint') },
+} as const;
+const phases: Record<string, () => Promise<unknown>> =
+  process.argv[2] === 'planted'
+    ? {
+        planted: async () => {
+          await sleep(50);
+          const { worked } = workClock() ?? { worked: () => performance.now() };
+          for (const end = worked() + 80; worked() < end; );
+          await sleep(50);
+        },
+      }
+    : {
+        'load the data': () => loadDataset(folder),
+        train: async () => train(data, options),
+        'go on': async () => train(data, { ...options, resume: options.checkpoint.path }),
+        evaluate: () => evaluate(model, data),
+        save: () => model.save(path),
+        'load the model': () => Model.load(path),
+      };
+const all: Delays[] = [];
+for (const [phase, work] of Object.entries(phases)) all.push(await measured(phase, work));
+process.stdout.write(JSON.stringify(all));
