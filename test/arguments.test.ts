@@ -150,6 +150,8 @@ const OPTIONS: Record<keyof TrainOptions, Accepts> = {
   variant: optional,
   beta: isNumber((x) => x >= 0 && x <= 1e6),
   dim: isInteger(1, 4096),
+  itemWeights: isBoolean,
+  monitorTest: isBoolean,
   curvature: isNumber((x) => x >= 1e-12 && x <= 1e12),
   epochs: isInteger(0, 1e9),
   batchSize: isInteger(1, 1 << 24),
