@@ -1,4 +1,5 @@
-// The event loop stays free while the package works: timers are at most 50 ms late, 99 of 100 of them at most 20 ms, on data of Last-FM's size.
+// The event loop stays free while the package works: timers are at most 50 ms late, and where there are a hundred 99 of 100 of them at most 20 ms, on data of
+// Last-FM's size.
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
@@ -19,12 +20,13 @@ function measure(...args: string[]): Delays[] {
  * What is not as promised. By the clock, a timer is also late where another process has the processor; the work that was done from one timer to
  * the next is not more for that.
  */
-function problemsOf({ phase, max, p99, workMax, workP99 }: Delays): string[] {
-  if (max < 50 && p99 < 20) return [];
+function problemsOf({ phase, max, p99, workMax, workP99, timers }: Delays): string[] {
+  const enough = timers >= 100; // else one in 100 is the worst of them
+  if (max < 50 && (p99 < 20 || !enough)) return [];
   const [worst, late] = [workMax ?? max, workP99 ?? p99];
   return [
     ...(worst < 50 ? [] : [`${phase}: a timer waited for ${worst.toFixed(1)} ms`]),
-    ...(late < 20 ? [] : [`${phase}: one in 100 timers waited for ${late.toFixed(1)} ms`]),
+    ...(late < 20 || !enough ? [] : [`${phase}: one in 100 timers waited for ${late.toFixed(1)} ms`]),
   ];
 }
 

@@ -20,6 +20,7 @@ export interface Delays {
   p99: number;
   workMax: number | null;
   workP99: number | null;
+  timers: number;
   seconds: number;
 }
 
@@ -59,7 +60,15 @@ async function measured(phase: string, work: () => Promise<unknown>): Promise<De
   clock?.close();
   own.sort((a, b) => a - b);
   const [workMax, workP99] = clock ? [own.at(-1)!, own[Math.floor(0.99 * own.length)]!] : [null, null];
-  return { phase, max: histogram.max / 1e6 - TICK, p99: histogram.percentile(99) / 1e6 - TICK, workMax, workP99, seconds };
+  return {
+    phase,
+    max: histogram.max / 1e6 - TICK,
+    p99: histogram.percentile(99) / 1e6 - TICK,
+    workMax,
+    workP99,
+    timers: own.length,
+    seconds,
+  };
 }
 
 const lines = ({ offsets, items }: Interactions): string =>
