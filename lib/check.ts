@@ -8,6 +8,10 @@ export function show(value: unknown): string {
   return Array.isArray(value) || ArrayBuffer.isView(value) ? 'an array' : 'an object';
 }
 
+/** An object as JSON has them: no array, not null. */
+export const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
 export function checkInteger(argument: string, value: unknown, min: number, max: number = Number.MAX_SAFE_INTEGER): number {
   if (typeof value !== 'number') throw argumentError('type', argument, `must be an integer, got ${show(value)}`);
   if (!Number.isInteger(value) || value < min || value > max)

@@ -1,3 +1,4 @@
+import { isObject } from './check.ts';
 import type { Dataset, DatasetReport } from './data/dataset.ts';
 import type { Hyperparameters, PresetName } from './presets.ts';
 import type { VariantName } from './variants.ts';
@@ -59,7 +60,6 @@ export function dataProtocol(dataset: Dataset, sha256: string): Pick<Protocol, '
   };
 }
 
-const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
 const isText = (value: unknown): boolean => typeof value === 'string';
 const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
 const isDigest = (value: unknown): boolean => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value);

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { isObject } from './check.ts';
 import { HyperKnowError } from './errors.ts';
 import { files } from './files.ts';
 import { writeAll, writeWholeFile } from './whole-file.ts';
@@ -178,10 +179,6 @@ export function jsonObject(path: string, name: string, text: string | undefined)
   }
   if (!isObject(value)) throw damaged(path, `its metadata ${name} is not a JSON object`);
   return value;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return value !== null && typeof value === 'object' && !Array.isArray(value);
 }
 
 function headerDigest(header: Header): string {

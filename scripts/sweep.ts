@@ -9,15 +9,17 @@
 // goes on where it was interrupted. The split is that of seed 1.
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { UsageError } from '../lib/cli/exit.ts';
 import { dataKeyOf } from '../lib/report/data-key.ts';
-import { type RunRecord, runName, writeText } from '../lib/report/run-folder.ts';
-import { fromFolders, optionsOf, parseShard, positive } from './reproduce/command.ts';
+import { listedRuns, type RunRecord, runName, writeText } from '../lib/report/run-folder.ts';
+import { VERSION } from '../lib/version.ts';
+import { fromFolders, OF_SWEEPS, optionsOf, parseShard, positive } from './reproduce/command.ts';
 import { sizesOf, sourcesIn } from './reproduce/data.ts';
 import { dryRun } from './reproduce/dry-run.ts';
-import { type PlannedRun, plannedRun, VERSION } from './reproduce/methods.ts';
+import { type PlannedRun, plannedRun } from './reproduce/methods.ts';
 import { hostOf } from './reproduce/protocol.ts';
 import { goOnLater, main } from './reproduce/process.ts';
-import { distinctRuns, OpenDatasets, shardOf, workOff } from './reproduce/work.ts';
+import { distinctRuns, OpenDatasets, sayWhere, shardOf, workOff } from './reproduce/work.ts';
 import { checkSettings, distinct, readSpace, settingsOf } from './sweep/space.ts';
 import { sweepCsv, sweepRows, sweepTable } from './sweep/table.ts';
 
@@ -43,10 +45,7 @@ await main('sweep', async () => {
       `Recall@20 ${metrics['recall@20']!.toFixed(4)}  NDCG@20 ${metrics['ndcg@20']!.toFixed(4)}  epoch ${bestEpoch} of ${epochs}`,
   };
   await workOff(ours, work, ({ key }, { perUser: _perUser, ...record }) => void records.set(runName(key), record));
-  if (shard)
-    process.stderr.write(
-      `the ${ours.length} runs of this shard, of ${all.length}, are in ${out}; the same command without --shard puts them together\n`,
-    );
+  if (shard) sayWhere(ours.length, all.length, out);
   else await conclude(command, planned, records);
   return 0;
 });
@@ -69,13 +68,16 @@ function parseSweep(argv: readonly string[]) {
     },
     allowPositionals: true,
   });
-  if (values.data === undefined) throw new TypeError('--data: a folder is needed');
+  if (values.data === undefined) throw new UsageError('--data: a folder is needed');
   const space = values.space === undefined ? null : readSpace(values.space);
-  if (space && positionals.length > 0) throw new RangeError('--space: goes without settings of their own');
-  const base = optionsOf('--base', values.base);
+  if (space && positionals.length > 0) throw new UsageError('--space: goes without settings one by one');
+  const base = optionsOf('--base', values.base, OF_SWEEPS);
   const given = positionals.length > 0 ? positionals : ['{}'];
   const settings = distinct(
-    (space ? settingsOf(space) : given.map((text) => optionsOf('--', text))).map((setting) => ({ ...base, ...setting })),
+    (space ? settingsOf(space) : given.map((text, i) => optionsOf(`setting ${i + 1}`, text, OF_SWEEPS))).map((setting) => ({
+      ...base,
+      ...setting,
+    })),
   );
   checkSettings(settings);
   return {
@@ -97,7 +99,7 @@ async function plan({ settings, sources, seeds, backend, threads }: Sweep, datas
   for (const [i, source] of sources.entries()) {
     const dataset = await datasets.open(source, SPLIT_SEED);
     process.stderr.write(`${source.name}: ${sizesOf(dataset)}\n`);
-    if (dataset.validation.items.length === 0) throw new RangeError(`--data: ${source.name} has no validation split to choose by`);
+    if (dataset.validation.items.length === 0) throw new UsageError(`--data: ${source.name} has no validation split to choose by`);
     const data = dataKeyOf(dataset);
     for (const [s, setting] of settings.entries())
       planned[s]![i] = seeds.map((seed) => {
@@ -120,7 +122,7 @@ async function conclude(command: Sweep, planned: readonly PlannedRun[][][], reco
   const document = {
     ...{ schema: 'hyper-know/sweep/1', version: VERSION, space, selection },
     ...{ seeds, splitSeed: SPLIT_SEED, data: names, host: hostOf(threads), rows },
-    runs: [...records].map(([name, { history: _history, ledger: _ledger, ...rest }]) => ({ folder: `runs/${name}`, ...rest })),
+    runs: listedRuns(records),
   };
   const about = `${seeds.length} seed${seeds.length > 1 ? 's' : ''}, one split; ${selection}. Of \`${JSON.stringify(space)}\`.`;
   await writeText(join(out, 'sweep.md'), ['# Sweep', '', about, '', table, ''].join('\n'));

@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -37,6 +38,9 @@ export function folderWith(files: Record<string, string | Uint8Array>): string {
   for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content);
   return folder;
 }
+
+/** Of a file's bytes, in hexadecimal. */
+export const sha256OfFile = (path: string): string => createHash('sha256').update(readFileSync(path)).digest('hex');
 
 /** Uniform numbers in [0, 1), the same for a seed everywhere (mulberry32). */
 export function seededRandom(seed: number): () => number {

@@ -1,7 +1,6 @@
 // kill -9 at any moment loses at most the work since the last checkpoint: whoever goes on comes to the same bits.
 import { spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { copyFileSync, existsSync, readdirSync, readFileSync } from 'node:fs';
+import { copyFileSync, existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
@@ -9,7 +8,7 @@ import * as assert from 'uvu/assert';
 import type { Dataset } from '../lib/data/dataset.ts';
 import { readTensors, writeTensors } from '../lib/safetensors.ts';
 import { train } from '../lib/train.ts';
-import { seededRandom, temporaryFolder } from './helpers.ts';
+import { seededRandom, sha256OfFile, temporaryFolder } from './helpers.ts';
 import { KILLED_OPTIONS, killedData } from './train-slowly.ts';
 
 const kills = suite('kill -9');
@@ -47,8 +46,6 @@ function run(args: readonly string[], kill?: { afterMs: number; ofWrite?: number
   );
 }
 
-const sha256 = (path: string) => createHash('sha256').update(readFileSync(path)).digest('hex');
-
 let dataset: Dataset;
 let whole: string;
 let duration: number;
@@ -59,7 +56,7 @@ kills.before(async () => {
   const end = await run([join(folder, 'checkpoint'), model]);
   assert.not.ok(end.killed);
   duration = end.milliseconds;
-  whole = sha256(model);
+  whole = sha256OfFile(model);
 });
 
 /** The digest of the model that going on from the checkpoint ends with; from none: from the beginning. Or what prevents it. */
@@ -67,7 +64,7 @@ async function goOn(checkpoint: string): Promise<string> {
   const model = `${checkpoint}.model`;
   try {
     await (await train(dataset, { ...KILLED_OPTIONS, ...(existsSync(checkpoint) ? { resume: checkpoint } : {}) })).save(model);
-    return sha256(model);
+    return sha256OfFile(model);
   } catch (error) {
     return String(error);
   }

@@ -1,7 +1,6 @@
 // Numbers: points stay in the ball, distances and gradients are right everywhere and on every instruction set, the same seed gives the same file,
 // and a training that diverges says so and saves nothing of it.
 import { spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,7 +13,7 @@ import { resolveOptions, type TrainOptions } from '../lib/options.ts';
 import { readTensors, writeTensors } from '../lib/safetensors.ts';
 import { train } from '../lib/train.ts';
 import { trainerConfig } from '../lib/trainer-config.ts';
-import { temporaryFolder } from './helpers.ts';
+import { sha256OfFile, temporaryFolder } from './helpers.ts';
 import type { NearBoundary, PairReport, StartReport } from './kernels/near-boundary.ts';
 
 const numbers = suite('numbers');
@@ -104,7 +103,7 @@ numbers('the same seed saves the same file: 10 runs, on 1, 2, 3, 8 and 16 thread
   const digest = async (data: typeof small, changes: TrainOptions): Promise<string> => {
     const path = join(folder, 'model');
     await (await train(data, { ...options, ...changes })).save(path);
-    return createHash('sha256').update(readFileSync(path)).digest('hex');
+    return sha256OfFile(path);
   };
   for (const threads of [1, 2, 3, 8, 16, 1, 2, 3, 8, 16]) {
     const found = await digest(small, { threads });

@@ -7,7 +7,7 @@ import type { RunRecord } from '../lib/report/run-folder.ts';
 import { parseCommand } from '../scripts/reproduce/command.ts';
 import { type Measured, paperTables } from '../scripts/reproduce/tables/paper-tables.ts';
 import { TABLE_2, TABLE_3 } from '../scripts/reproduce/tables/quoted.ts';
-import { tableAs } from '../scripts/reproduce/tables/table.ts';
+import { numberText, tableAs } from '../scripts/reproduce/tables/table.ts';
 import { temporaryFolder } from './helpers.ts';
 import { SMALL, script, worldFolder } from './reproducing.ts';
 
@@ -129,9 +129,24 @@ tables('Markdown, CSV, LaTeX and JSON', () => {
   assert.match(latex, /\\begin\{tabular\}\{lllrrrrrrrrr\}\n\\toprule\n/);
   assert.match(latex, /my\\_data & \(6\) Hyper-Know & here, tuned preset & 2 & \\textbf\{0\.3000 \$\\pm\$ 0\.0100\} &/);
   assert.match(latex, /Hyper-Know \$-\$ this/);
+  assert.match(latex, /& 0\.2000 & \$<\$ 0\.0001 &/);
   assert.is((latex.match(/ \\\\$/gm) ?? []).length, 1 + table!.rows.length);
   const json = JSON.parse(tableAs(table!, 'json', { ledgers: { tuned: [1] } })) as { schema: string; ledgers: object; rows: unknown[] };
   assert.equal([json.schema, json.ledgers, json.rows.length], ['hyper-know/table/1', { tuned: [1] }, table!.rows.length]);
+});
+
+tables('numbers: digits after the point or in all, minus signs, none below the least', () => {
+  assert.equal(
+    [numberText(-0.01234, {}), numberText(1234.5, { significant: 3 }), numberText(15, { significant: 3 }), numberText(2.4, { digits: 0 })],
+    ['−0.0123', '1230', '15', '2'],
+  );
+  assert.equal([numberText(1e-9, { digits: 4, least: 0.0001 }), numberText(Number.NaN, {})], ['< 0.0001', '–']);
+  const negative = { method: 'bpr-h', label: 'x', preset: 'tuned', seeds: 2, metrics: metrics(0.2), runs: ['h1'] };
+  const rows = [{ ...negative, againstHyperKnow: { 'recall@20': { difference: -0.2, t: -9, p: 0.5, users: 3 } } }];
+  const [table] = paperTables([3], measured({ rows }));
+  assert.match(tableAs(table!, 'md', {}), /\| +−0\.2000 \|/);
+  assert.match(tableAs(table!, 'tex', {}), /& \$-\$0\.2000 &/);
+  assert.match(tableAs(table!, 'csv', {}), /,-0\.2,/);
 });
 
 tables('what --tables and --preset make', () => {

@@ -124,7 +124,7 @@ verify('planted: an altered metric, value of a user, row, selection, key', async
           results.runs[0]!.metrics['ndcg@20']! += 1e-12;
         }),
       '',
-      /^the results file: ndcg@20: [\d.]+, recomputed [\d.]+$/,
+      /^results\.json: ndcg@20: [\d.]+, recomputed [\d.]+$/,
     ],
     [
       'a row of results.json',
@@ -132,7 +132,7 @@ verify('planted: an altered metric, value of a user, row, selection, key', async
         change(join(out, 'results.json'), (results: Results) => {
           results.rows[1]!.metrics['recall@20']!.mean += 1e-12;
         }),
-      'rows of the results file',
+      'rows of results.json',
       /^\(6\) Hyper-Know: metrics\.recall@20\.mean [\d.]+, recomputed [\d.]+$/,
     ],
     [
@@ -213,7 +213,7 @@ verify('planted: another data set, a missing model, a missing run; the status is
   assert.is(status, 5);
   assert.match(stdout, new RegExp(`missing +${names[0]}: model\\.safetensors is not there`));
   assert.match(stdout, new RegExp(`missing +${names[1]}: run\\.json is not there`));
-  assert.match(stdout, /rows of the results file: .* is not there\n2 ok, 0 different, 3 missing, 0 unchecked\n$/);
+  assert.match(stdout, /rows of results\.json: .* is not there\n2 ok, 0 different, 3 missing, 0 unchecked\n$/);
 
   const moved = temporaryFolder();
   renameSync(data, join(moved, 'data'));
@@ -225,6 +225,27 @@ verify('planted: another data set, a missing model, a missing run; the status is
   const none = await hyperKnow(['verify', data]);
   assert.is(none.status, 3);
   assert.match(none.stderr, /holds neither results\.json nor runs/);
+});
+
+verify('results and an ablation in one folder: the runs of both; planted: a metric in the second list', async () => {
+  const out = copy();
+  const [results, ablation] = [join(out, 'results.json'), join(out, 'ablation.json')];
+  const { runs } = JSON.parse(readFileSync(results, 'utf8')) as { runs: { metrics: Record<string, number> }[] };
+  writeFileSync(ablation, JSON.stringify({ schema: 'hyper-know/ablation/1', runs }));
+  change(results, (document: { runs: unknown[] }) => {
+    document.runs = document.runs.slice(1);
+  });
+  const all = await verdicts(out);
+  assert.equal(
+    all.map(({ status }) => status),
+    Array.from({ length: names.length + 1 }, () => 'ok'),
+  );
+  change(ablation, (document: { runs: typeof runs }) => {
+    document.runs[0]!.metrics['recall@20']! += 1e-12;
+  });
+  const [found, ...more] = await faults(out);
+  assert.equal([found!.status, more], ['different', []]);
+  assert.match(found!.remarks.join(), /^ablation\.json: recall@20: [\d.]+, recomputed [\d.]+$/);
 });
 
 verify('a control is recomputed from its setting; planted: another setting', async () => {

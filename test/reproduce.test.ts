@@ -9,7 +9,8 @@ import { resolveOptions } from '../lib/options.ts';
 import { PRESETS } from '../lib/presets.ts';
 import { ablationRows, ablationTable, changesOf, overviewTable } from '../scripts/reproduce/ablate.ts';
 import { parseCommand } from '../scripts/reproduce/command.ts';
-import { fixture, temporaryFolder } from './helpers.ts';
+import { fixture, folderWith, temporaryFolder } from './helpers.ts';
+import { script } from './reproducing.ts';
 
 const reproduce = suite('reproduce');
 
@@ -25,7 +26,17 @@ reproduce('a command: folders, folders of folders, seeds, options', () => {
   assert.throws(() => parseCommand(['--data', fixtures]), /^--data: one data set, or --ablate, got kgat, recbole$/);
   assert.throws(() => parseCommand(['--seeds', '0']), /^--seeds: must be a positive integer/);
   assert.throws(() => parseCommand(['--variants', 'best']), /^--variants: "best" is not one of bpr-e, /);
-  assert.throws(() => parseCommand(['--options', '{']), SyntaxError);
+  assert.throws(() => parseCommand(['--options', '{']), /^--options: is not JSON \(/);
+  assert.throws(() => parseCommand(['--options', '[]']), /^--options: must be an object, got an array$/);
+  for (const [name, flag] of [
+    ['preset', '--preset'],
+    ['variant', '--variants'],
+    ['seed', '--seeds'],
+    ['backend', '--backend'],
+    ['threads', '--threads'],
+  ])
+    assert.throws(() => parseCommand(['--options', `{"${name}":1}`]), new RegExp(`^--options: ${name} has an option of its own, ${flag}$`));
+  assert.throws(() => parseCommand(['--options', '{"checkpoint":{"path":"x"}}']), /^--options: checkpoint is set by the command$/);
 });
 
 reproduce('every change of the ablation changes one thing, whatever is on', () => {
@@ -111,9 +122,20 @@ reproduce('rows and tables of the ablation', () => {
   assert.match(overview[3]!, /^\| the control:x +\| −0\.1000 \| −0\.1000 \|$/);
 });
 
+reproduce('data without a test split are refused before anything is trained', async () => {
+  const data = folderWith({ 'train.txt': '0 0 1 2\n1 1 2 3\n2 0 3 4\n', 'kg_final.txt': '0 0 5\n1 0 5\n' });
+  const out = temporaryFolder();
+  for (const args of [[], ['--ablate'], ['--dry-run']]) {
+    const { status, stderr } = await script('reproduce', ['--data', data, ...args, '--out', out]);
+    assert.is(status, 2);
+    assert.match(stderr, /reproduce: --data: hyper-know-\w+ has no user with a test item, a comparison needs two\n$/);
+  }
+  assert.not.ok(existsSync(join(out, 'runs')));
+});
+
 reproduce('an ablation of two data sets writes tables, and the second time makes no run again', () => {
   const out = temporaryFolder();
-  const script = fileURLToPath(new URL('../scripts/reproduce.ts', import.meta.url));
+  const path = fileURLToPath(new URL('../scripts/reproduce.ts', import.meta.url));
   const run = () => {
     const options = '{"dim":4,"earlyStopping":false}';
     const args = [
@@ -131,7 +153,7 @@ reproduce('an ablation of two data sets writes tables, and the second time makes
       '--out',
       out,
     ];
-    const child = spawnSync(process.execPath, ['--import', 'tsx', script, ...args], { encoding: 'utf8' });
+    const child = spawnSync(process.execPath, ['--import', 'tsx', path, ...args], { encoding: 'utf8' });
     assert.is(child.status, 0, child.stderr);
     return child;
   };

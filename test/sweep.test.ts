@@ -54,8 +54,11 @@ sweep('a space that cannot be meant is refused by file and place', () => {
     [{ space: { dim: { integer: [1, 2.5] } }, search: { random: 2, seed: 1 } }, /integer needs \[least, most\]/],
     [{ space: { dim: [3] }, search: { random: 0, seed: 1 } }, /^space\.json: search must be "grid" or/],
     [{ space: { dim: [3] }, seeds: 3 }, /^space\.json: "seeds" is none of base, space, search$/],
+    [{ space: { seed: [1, 2] } }, /^space\.json: space: seed has an option of its own, --seeds$/],
+    [{ base: { backend: 'cpu' }, space: { dim: [3] } }, /^space\.json: base: backend has an option of its own, --backend$/],
   ] as const)
     assert.throws(() => read(space), expected);
+  assert.equal(settingsOf(read({ base: { preset: 'paper' }, space: { variant: ['bpr-h'] } })), [{ preset: 'paper', variant: 'bpr-h' }]);
   assert.throws(() => checkSettings(settingsOf(read({ space: { dim: [4, 0] } }))), /^dim: .*\(in \{"dim":0\}\)$/);
   assert.throws(() => checkSettings(settingsOf(read({ space: { dims: [4] } }))), /dims/);
 });
@@ -110,7 +113,13 @@ sweep('from the command: two shards, put together; the test split is not looked 
   }
   const wrong = spaceFile({ space: { learningRate: [-1] } });
   const refused = await script('sweep', ['--data', data, '--space', wrong, '--out', other]);
-  assert.ok(refused.status !== 0 && /learningRate: .*\(in /.test(refused.stderr), refused.stderr);
+  assert.equal([refused.status, /^sweep: learningRate: .*\(in /.test(refused.stderr)], [2, true], refused.stderr);
+  const named = join(folderWith({ 'space\u001b[2J': '{' }), 'space\u001b[2J');
+  const unread = await script('sweep', ['--data', data, '--space', named, '--out', other]);
+  assert.is(unread.status, 2);
+  assert.match(unread.stderr, /^sweep: space\\u\{1b\}\[2J: is not JSON \(.*\)\n$/);
+  const setting = await script('sweep', ['--data', data, '{}', '{"dim":', '--out', other]);
+  assert.match(setting.stderr, /^sweep: setting 2: is not JSON \(/);
 });
 
 sweep.run();

@@ -1,11 +1,11 @@
 // A training in a worker thread or a process of its own, for tests that run several at once or end them in the middle:
 //   node --import tsx test/worker-train.ts MODE FOLDER
 // As a worker it takes { mode, folder, seed, endless } and posts the bytes' sha-256 of its model.
-import { createHash } from 'node:crypto';
-import { readFileSync, writeSync } from 'node:fs';
+import { writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import type { TrainOptions } from '../lib/train.ts';
+import { sha256OfFile } from './helpers.ts';
 
 export interface WorkerTask {
   folder: string;
@@ -43,7 +43,7 @@ export async function trained({ folder, seed, endless, tell = false }: WorkerTas
   const model = await train(await dataset(seed), options);
   const path = join(folder, `model-${seed}-${process.pid}-${Math.random()}`);
   await model.save(path);
-  return createHash('sha256').update(readFileSync(path)).digest('hex');
+  return sha256OfFile(path);
 }
 
 /** How a process ends itself, or waits to be ended, while it trains. */

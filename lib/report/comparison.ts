@@ -37,7 +37,7 @@ export function comparisonRows(
     const row: Row = { method: name, label, seeds: runs.length, metrics: {} };
     for (const metric of metrics) {
       const values = runs.map((run) => run.metrics[metric]!);
-      row.metrics[metric] = { mean: mean(values), sd: runs.length > 1 ? standardDeviation(values) : Number.NaN };
+      row.metrics[metric] = { mean: mean(values), sd: standardDeviation(values) };
     }
     const seconds = runs.flatMap((run) => (run.epochSeconds === undefined ? [] : [run.epochSeconds]));
     if (seconds.length > 0) row.epochSeconds = mean(seconds);

@@ -3,9 +3,6 @@ import { attributeKnn, blend, itemKnn, popularity, type Scorer } from '../contro
 import type { Dataset } from '../data/dataset.ts';
 import { ease, implicitAls } from '../linear-controls.ts';
 
-/** A control with a setting that was chosen: what its numbers can be made again from. */
-export type ControlSetting = Record<string, unknown>;
-
 type Make = (dataset: Dataset, setting: never) => Scorer;
 
 /** Every control that `reproduce` compares with, by the name of its runs. */

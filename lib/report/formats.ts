@@ -88,11 +88,13 @@ const SPECIAL: Readonly<Record<string, string>> = {
   '^': '\\textasciicircum{}',
   '−': '$-$',
   '±': '$\\pm$',
+  '<': '$<$',
+  '>': '$>$',
 };
 
 /** For the package booktabs. */
 export const LATEX: Style = {
-  text: (text) => text.replace(/[\\~^&%$#_{}−±]/g, (character) => SPECIAL[character] ?? `\\${character}`),
+  text: (text) => text.replace(/[\\~^&%$#_{}−±<>]/g, (character) => SPECIAL[character] ?? `\\${character}`),
   value: (value) => spread(value, ' $\\pm$ '),
   bold: (text) => `\\textbf{${text}}`,
   table: (head, lines, texts) => [

@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { copyFile } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve } from 'node:path';
+import { isObject } from '../check.ts';
 import { HyperKnowError } from '../errors.ts';
 import { files } from '../files.ts';
 import type { Model } from '../model.ts';
@@ -10,9 +11,9 @@ import { writeAll, writeWholeFile } from '../whole-file.ts';
 import { writeWholeFolder } from '../whole-folder.ts';
 import type { JudgedSplit } from './judge.ts';
 
-export const RUN_SCHEMA = 'hyper-know/run/1';
-export const RUN_FILE = 'run.json';
-export const MODEL_FILE = 'model.safetensors';
+const RUN_SCHEMA = 'hyper-know/run/1';
+const RUN_FILE = 'run.json';
+const MODEL_FILE = 'model.safetensors';
 
 /** Everything that decides the result of a run; plain JSON. */
 export interface RunKey {
@@ -89,6 +90,12 @@ export const runDigest = (key: RunKey): string => createHash('sha256').update(JS
 export const runName = (key: RunKey): string =>
   `${key.method.replaceAll(':', '-')}${key.seed === null ? '' : `-seed${key.seed}`}-${runDigest(key)}`;
 
+/** Runs as a results file lists them: without what only their own folders have room for. */
+export const listedRuns = (
+  runs: ReadonlyMap<string, Omit<RunRecord, 'perUser'> & { perUser?: RunRecord['perUser'] }>,
+): Record<string, unknown>[] =>
+  [...runs].map(([name, { perUser: _perUser, history: _history, ledger: _ledger, ...rest }]) => ({ folder: `runs/${name}`, ...rest }));
+
 export async function sha256OfFile(path: string): Promise<string> {
   const hash = createHash('sha256');
   const file = await files.open(path, 'r');
@@ -164,7 +171,6 @@ export async function readRun(folder: string): Promise<RunRecord> {
   }
   const { schema, ...record } = (value ?? {}) as RunRecord & { schema: unknown };
   if (schema !== RUN_SCHEMA) throw bad(`is no ${RUN_SCHEMA}`);
-  const isObject = (part: unknown): boolean => typeof part === 'object' && part !== null && !Array.isArray(part);
   for (const name of ['key', 'data', 'metrics', 'perUser', 'protocol'] as const) if (!isObject(record[name])) throw bad(`has no ${name}`);
   if (!Object.values(record.metrics).every((metric) => typeof metric === 'number' || metric === null) || !isObject(record.key.dataset))
     throw bad('has metrics that are no numbers, or no data set');

@@ -1,6 +1,7 @@
 // Measurements from the files that hold some: of `hyper-know eval --json`, and of `hyper-know reproduce`.
 import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
+import { isObject } from '../check.ts';
 import { HyperKnowError } from '../errors.ts';
 
 /** One method with one seed, measured on one data set. */
@@ -140,7 +141,3 @@ function dataName({ users, items, files }: Json): string {
 }
 
 const digest = (value: unknown): string => createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 16);
-
-function isObject(value: unknown): value is Json {
-  return value !== null && typeof value === 'object' && !Array.isArray(value);
-}

@@ -1,4 +1,5 @@
 import { basename, dirname, join, resolve } from 'node:path';
+import { isObject } from '../check.ts';
 import { type Dataset, loadDataset } from '../data/dataset.ts';
 import { HyperKnowError } from '../errors.ts';
 import { files } from '../files.ts';
@@ -9,7 +10,7 @@ import { dataDifference, dataKeyOf, syntheticWorld } from './data-key.ts';
 import { type Judgement, judge } from './judge.ts';
 import { type RunRecord, readRun, runName, sha256OfFile } from './run-folder.ts';
 
-/** What was found of one run, or of the rows of a results file. */
+/** What was found of one run, or of the rows of results.json. */
 export interface Verdict {
   what: string;
   /** 'missing': a file is not there. 'unchecked': nothing is kept that it could be recomputed from. */
@@ -28,21 +29,16 @@ export interface VerifyOptions {
 
 type Json = Record<string, unknown>;
 
-const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value);
-
 /**
  * Recomputes every metric of the runs of a results file, of a folder with `runs/`, or of one run, from what is kept of each: a model's embeddings, a
  * control's setting. Nothing of a model is trained.
  *
- * @param path results.json or ablation.json, the folder around it, or the folder of one run
+ * @param path results.json, ablation.json or sweep.json, the folder around them, or the folder of one run
  * @throws {HyperKnowError} if there is nothing at `path` that could be verified, or data cannot be opened
  */
 export async function* verifyResults(path: string, options: VerifyOptions = {}): AsyncGenerator<Verdict> {
-  const { out, document, folders } = await found(path);
+  const { out, documents, folders } = await found(path);
   const check = new Checks(options.tolerance ?? 0);
-  const listed = new Map(
-    (document && Array.isArray(document.runs) ? document.runs.filter(isObject) : []).map((run) => [String(run.folder), run]),
-  );
   const datasets = new Datasets(out, options.data);
   const records = new Map<string, RunRecord>();
   for (const folder of folders) {
@@ -55,42 +51,63 @@ export async function* verifyResults(path: string, options: VerifyOptions = {}):
       continue;
     }
     records.set(what, record);
-    yield await verifyRun(what, resolve(out, folder), record, { check, datasets, listed: listed.get(folder), threads: options.threads });
+    const listed = documents.flatMap(({ file, runs }) => runs.filter((run) => run.folder === folder).map((run) => ({ file, run })));
+    yield await verifyRun(what, resolve(out, folder), record, { check, datasets, listed, threads: options.threads });
   }
-  if (document && /results/.test(String(document.schema)) && Array.isArray(document.rows)) yield verifyRows(document, records, check);
+  for (const { file, content } of documents)
+    if (/results/.test(String(content.schema)) && Array.isArray(content.rows)) yield verifyRows(file, content.rows, records, check);
 }
 
-/** Runs to look at, from `out`, and the document that lists them. */
-async function found(path: string): Promise<{ out: string; document?: Json; folders: string[] }> {
+/** A file that lists runs. */
+interface Document {
+  file: string;
+  content: Json;
+  runs: (Json & { folder: string })[];
+}
+
+/** What is in one folder, each by another command. */
+const DOCUMENTS = ['results.json', 'ablation.json', 'sweep.json'];
+
+/** Runs to look at, from `out`, and the documents that list them. */
+async function found(path: string): Promise<{ out: string; documents: Document[]; folders: string[] }> {
   const kind = await files.stat(path).catch((cause: NodeJS.ErrnoException) => {
     throw new HyperKnowError('ERR_HK_IO', `${basename(path)}: cannot be read (${cause.code})`, { file: basename(path), cause });
   });
   if (!kind.isDirectory()) {
-    if (basename(path) === 'run.json') return { out: dirname(dirname(dirname(resolve(path)))), folders: [dirname(resolve(path))] };
-    return { out: dirname(path), ...(await listedIn(path)) };
+    if (basename(path) === 'run.json')
+      return { out: dirname(dirname(dirname(resolve(path)))), documents: [], folders: [dirname(resolve(path))] };
+    return { out: dirname(path), ...(await listedIn([path])) };
   }
   const entries = await files.readdir(path);
-  if (entries.includes('results.json')) return { out: path, ...(await listedIn(join(path, 'results.json'))) };
-  if (entries.includes('run.json')) return { out: dirname(dirname(resolve(path))), folders: [resolve(path)] };
+  const lists = DOCUMENTS.filter((name) => entries.includes(name));
+  if (lists.length > 0) return { out: path, ...(await listedIn(lists.map((name) => join(path, name)))) };
+  if (entries.includes('run.json')) return { out: dirname(dirname(resolve(path))), documents: [], folders: [resolve(path)] };
   const runs = entries.includes('runs') ? await files.readdir(join(path, 'runs')) : [];
   const folders = runs.filter((name) => !name.startsWith('.') && !name.endsWith('.json')).sort();
   if (folders.length === 0) throw bad(path, 'holds neither results.json nor runs');
-  return { out: path, folders: folders.map((name) => `runs/${name}`) };
+  return { out: path, documents: [], folders: folders.map((name) => `runs/${name}`) };
 }
 
-async function listedIn(path: string): Promise<{ document: Json; folders: string[] }> {
-  let document: unknown;
+async function listedIn(paths: readonly string[]): Promise<{ documents: Document[]; folders: string[] }> {
+  const documents: Document[] = [];
+  for (const path of paths) documents.push(await documentAt(path));
+  return { documents, folders: [...new Set(documents.flatMap(({ runs }) => runs.map(({ folder }) => folder)))] };
+}
+
+async function documentAt(path: string): Promise<Document> {
+  let content: unknown;
   try {
-    document = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(await files.readFile(path)));
+    content = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(await files.readFile(path)));
   } catch (error) {
     throw bad(path, `is not JSON (${(error as Error).message.slice(0, 100)})`);
   }
-  if (!isObject(document) || !/^hyper-know\/(results|ablation|sweep)\//.test(String(document.schema)) || !Array.isArray(document.runs))
+  if (!isObject(content) || !/^hyper-know\/(results|ablation|sweep)\//.test(String(content.schema)) || !Array.isArray(content.runs))
     throw bad(path, 'is no results of `reproduce`');
-  const folders = document.runs.map((run: unknown) => (isObject(run) ? run.folder : undefined));
-  if (!folders.every((folder) => typeof folder === 'string' && /^runs\/[^/\\.][^/\\]*$/.test(folder)))
+  const isPlaced = (run: unknown): run is Json & { folder: string } =>
+    isObject(run) && typeof run.folder === 'string' && /^runs\/[^/\\.][^/\\]*$/.test(run.folder);
+  if (!content.runs.every(isPlaced))
     throw bad(path, 'does not say where its runs are: it was written by an older release, which kept no embeddings');
-  return { document, folders: folders as string[] };
+  return { file: basename(path), content, runs: content.runs };
 }
 
 const bad = (path: string, what: string): HyperKnowError =>
@@ -108,8 +125,8 @@ function verdictOf(what: string, error: unknown): Verdict {
 interface Context {
   check: Checks;
   datasets: Datasets;
-  /** What the results file says of the run. */
-  listed: Json | undefined;
+  /** What files that list runs say of this one. */
+  listed: readonly { file: string; run: Json }[];
   threads: number | undefined;
 }
 
@@ -118,7 +135,7 @@ async function verifyRun(what: string, folder: string, record: RunRecord, { chec
   const split = key.judged ?? 'test';
   const wrong: string[] = [];
   if (runName(key) !== what) wrong.push(`its name is not that of its key, which would be ${runName(key)}`);
-  if (listed) wrong.push(...listedDifferences(listed, record, check));
+  for (const { file, run } of listed) wrong.push(...listedDifferences(file, run, record, check));
   wrong.push(...selectionProblems(record, check));
 
   const dataset = await datasets.open(record);
@@ -152,16 +169,12 @@ async function verifyRun(what: string, folder: string, record: RunRecord, { chec
   return { what, status: wrong.length > 0 ? 'different' : 'ok', remarks: wrong };
 }
 
-function listedDifferences(listed: Json, record: RunRecord, check: Checks): string[] {
-  const wrong = check.numbers(
-    'the results file: ',
-    isObject(listed.metrics) ? (listed.metrics as Record<string, number>) : {},
-    record.metrics,
-  );
+function listedDifferences(file: string, listed: Json, record: RunRecord, check: Checks): string[] {
+  const wrong = check.numbers(`${file}: `, isObject(listed.metrics) ? (listed.metrics as Record<string, number>) : {}, record.metrics);
   const ours = record as unknown as Json;
   for (const name of Object.keys(listed))
     if (name !== 'folder' && name !== 'metrics' && JSON.stringify(listed[name]) !== JSON.stringify(ours[name]))
-      wrong.push(`the results file: ${name} is not that of run.json`);
+      wrong.push(`${file}: ${name} is not that of run.json`);
   return wrong;
 }
 
@@ -195,9 +208,9 @@ function judgedDifferences({ metrics, perUser }: RunRecord, now: Judgement, chec
 }
 
 /** Means, deviations and tests, again from the runs that each row names. */
-function verifyRows(document: Json, records: ReadonlyMap<string, RunRecord>, check: Checks): Verdict {
-  const what = 'rows of the results file';
-  const rows = (document.rows as unknown[]).filter(isObject) as unknown as (Json & {
+function verifyRows(file: string, found: readonly unknown[], records: ReadonlyMap<string, RunRecord>, check: Checks): Verdict {
+  const what = `rows of ${file}`;
+  const rows = found.filter(isObject) as unknown as (Json & {
     method: string;
     label: string;
     preset: string;

@@ -3,18 +3,19 @@ import { join } from 'node:path';
 import { PRESETS } from '../../lib/presets.ts';
 import { averageOverSeeds } from '../../lib/report/comparison.ts';
 import { dataKeyOf } from '../../lib/report/data-key.ts';
-import { type RunRecord, runName, writeText } from '../../lib/report/run-folder.ts';
+import { listedRuns, type RunRecord, runName, writeText } from '../../lib/report/run-folder.ts';
 import { mean, pairedTTest, standardDeviation } from '../../lib/statistics.ts';
 import type { TrainOptions } from '../../lib/train.ts';
+import { VERSION } from '../../lib/version.ts';
 import type { Command } from './command.ts';
 import { controlsFor } from './controls.ts';
 import { workOf } from './compare.ts';
-import { type Source, sizesOf } from './data.ts';
+import { checkTested, type Source, sizesOf } from './data.ts';
 import { dryRun } from './dry-run.ts';
-import { type Method, type PlannedRun, plannedRun, VERSION } from './methods.ts';
+import { type Method, type PlannedRun, plannedRun } from './methods.ts';
 import { protocolOf } from './protocol.ts';
-import { markdown } from './table.ts';
-import { distinctRuns, OpenDatasets, shardOf, workOff } from './work.ts';
+import { markdown, number, signed, spread } from './table.ts';
+import { distinctRuns, OpenDatasets, sayWhere, shardOf, workOff } from './work.ts';
 
 /** The validation split is the same for all seeds, so that a control is fitted once. */
 const SPLIT_SEED = 1;
@@ -93,7 +94,7 @@ export function ablationRows(
   const base = results.get(methods[0]!.name)!;
   const over = (runs: readonly Judged[], of: (run: Judged) => number | undefined): { mean: number; sd: number } => {
     const values = runs.map((run) => of(run) ?? Number.NaN);
-    return { mean: mean(values), sd: values.length > 1 ? standardDeviation(values) : Number.NaN };
+    return { mean: mean(values), sd: standardDeviation(values) };
   };
   return methods.map(({ name, label }) => {
     const runs = results.get(name)!;
@@ -114,10 +115,6 @@ export function ablationRows(
     return row;
   });
 }
-
-const number = (value: number): string => (Number.isNaN(value) ? '–' : value.toFixed(4));
-const spread = ({ mean: m, sd }: { mean: number; sd: number }): string => (Number.isNaN(sd) ? number(m) : `${number(m)} ± ${number(sd)}`);
-const signed = (value: number): string => (Number.isNaN(value) ? '–' : `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(4)}`);
 
 /** The table of one data set. */
 export function ablationTable(rows: readonly AblationRow[]): string {
@@ -164,6 +161,7 @@ export async function ablate(command: Command): Promise<void> {
   const planned: { source: Source; methods: Method[]; runs: PlannedRun[]; remarks: string[] }[] = [];
   for (const source of sources) {
     const dataset = await datasets.open(source, SPLIT_SEED);
+    checkTested(dataset, source.name);
     const { controls, remarks } = wanted ? controlsFor(dataset) : { controls: [], remarks: [] };
     const hasGraph = dataset.graph.tails.length > 0;
     if (!hasGraph) remarks.push('What changes something about the knowledge graph is left out: there is none.');
@@ -214,12 +212,7 @@ export async function ablate(command: Command): Promise<void> {
     parts.push(part.join('\n'));
     console.log(`${part.join('\n')}\n`);
   }
-  if (shard) {
-    process.stderr.write(
-      `the ${ours.size} runs of this shard, of ${all.length}, are in ${out}; the same command without --shard puts them together\n`,
-    );
-    return;
-  }
+  if (shard) return sayWhere(ours.size, all.length, out);
   const overview = overviewTable(sets);
   console.log(overview);
 
@@ -240,10 +233,7 @@ export async function ablate(command: Command): Promise<void> {
     version: VERSION,
     protocol: { options: decisive, seeds, splitSeed: SPLIT_SEED, changes, ...protocolOf(threads) },
     dataSets: sets,
-    runs: [...runs].map(([name, { perUser: _perUser, history: _history, ledger: _ledger, ...rest }]) => ({
-      folder: `runs/${name}`,
-      ...rest,
-    })),
+    runs: listedRuns(runs),
   };
   await writeText(join(out, 'ablation.json'), `${JSON.stringify(document, undefined, 2)}\n`);
   await writeText(join(out, 'ablation.md'), text);

@@ -2,6 +2,8 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { isObject, show } from '../../lib/check.ts';
+import { UsageError } from '../../lib/cli/exit.ts';
 import type { TrainOptions } from '../../lib/train.ts';
 import { PRESETS, type PresetName } from '../../lib/presets.ts';
 import { VARIANTS } from '../../lib/variants.ts';
@@ -45,14 +47,14 @@ export interface Command {
 
 export function positive(name: string, text: string): number {
   const value = Number(text);
-  if (!Number.isInteger(value) || value < 1) throw new RangeError(`--${name}: must be a positive integer, got ${JSON.stringify(text)}`);
+  if (!Number.isInteger(value) || value < 1) throw new UsageError(`--${name}: must be a positive integer, got ${JSON.stringify(text)}`);
   return value;
 }
 
 function tablesOf(text: string): TableNumber[] {
   return [...new Set(text.split(','))].sort().map((name) => {
     const table = TABLES.find((number) => String(number) === name);
-    if (table === undefined) throw new RangeError(`--tables: ${JSON.stringify(name)} is not one of ${TABLES.join(', ')}`);
+    if (table === undefined) throw new UsageError(`--tables: ${JSON.stringify(name)} is not one of ${TABLES.join(', ')}`);
     return table;
   });
 }
@@ -60,26 +62,49 @@ function tablesOf(text: string): TableNumber[] {
 function presetsOf(text: string | undefined): PresetName[] {
   if (text === 'both') return ['tuned', 'paper'];
   if (text !== undefined && !Object.hasOwn(PRESETS, text))
-    throw new RangeError(`--preset: ${JSON.stringify(text)} is not one of tuned, paper, both`);
+    throw new UsageError(`--preset: ${JSON.stringify(text)} is not one of tuned, paper, both`);
   return [(text ?? 'tuned') as PresetName];
 }
 
-/** Options of `train` as JSON; what they may be is checked by `train`. */
-export function optionsOf(where: string, text: string): TrainOptions {
+/** Options of `train` that decide which run it is or how it is made: each has a place of its own. */
+const SET_ELSEWHERE = {
+  ...{ variant: '--variants', preset: '--preset', seed: '--seeds', backend: '--backend', threads: '--threads' },
+  ...{ checkpoint: null, resume: null, signal: null, onEpoch: null, monitorTest: null, itemWeights: null },
+} as const;
+type SetElsewhere = keyof typeof SET_ELSEWHERE;
+
+/** A sweep has no options for these two: its settings say them. */
+export const OF_SWEEPS = ['variant', 'preset'] as const satisfies readonly SetElsewhere[];
+
+/**
+ * Options of `train` as JSON; what they may be is checked by `train`.
+ *
+ * @param where what the message calls it
+ * @param but which of those with a place of their own are allowed here
+ */
+export function optionsOf(where: string, text: string, but: readonly SetElsewhere[] = []): TrainOptions {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw new SyntaxError(`${where}: is not JSON (${(error as Error).message.slice(0, 100)})`);
+    throw new UsageError(`${where}: is not JSON (${(error as Error).message.slice(0, 100)})`);
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new TypeError(`${where}: must be an object, got ${text}`);
+  if (!isObject(value)) throw new UsageError(`${where}: must be an object, got ${show(value)}`);
+  checkFree(where, value, but);
   return value as TrainOptions;
+}
+
+/** What is set elsewhere would be overridden without a word, or say one thing in the results and do another. */
+export function checkFree(where: string, options: object, but: readonly SetElsewhere[] = []): void {
+  for (const [name, flag] of Object.entries(SET_ELSEWHERE))
+    if (Object.hasOwn(options, name) && !(but as readonly string[]).includes(name))
+      throw new UsageError(`${where}: ${name} ${flag === null ? 'is set by the command' : `has an option of its own, ${flag}`}`);
 }
 
 /** Folders that hold finished runs. */
 export function fromFolders(folders: readonly string[]): string[] {
   return folders.map((folder) => {
-    if (!existsSync(join(folder, 'runs'))) throw new RangeError(`--from: ${folder} holds no runs`);
+    if (!existsSync(join(folder, 'runs'))) throw new UsageError(`--from: ${folder} holds no runs`);
     return resolve(folder);
   });
 }
@@ -87,11 +112,11 @@ export function fromFolders(folders: readonly string[]): string[] {
 /** `i/n`, from 1. */
 export function parseShard(text: string): Shard {
   const [, index = 0, count = 0] = (/^([1-9]\d{0,5})\/([1-9]\d{0,5})$/.exec(text) ?? []).map(Number);
-  if (!(index >= 1 && index <= count)) throw new RangeError(`--shard: must be i/n with 1 ≤ i ≤ n, got ${JSON.stringify(text)}`);
+  if (!(index >= 1 && index <= count)) throw new UsageError(`--shard: must be i/n with 1 ≤ i ≤ n, got ${JSON.stringify(text)}`);
   return { index, count };
 }
 
-/** @throws {TypeError, RangeError, SyntaxError} for what cannot be meant; the options of `train` are checked by `train` */
+/** @throws {UsageError} for what cannot be meant; the options of `train` are checked by `train` */
 export function parseCommand(argv: readonly string[]): Command {
   const { values } = parseArgs({
     args: [...argv],
@@ -122,18 +147,18 @@ export function parseCommand(argv: readonly string[]): Command {
   const tables = values.tables === undefined ? [] : tablesOf(values.tables);
   const presets = presetsOf(values.preset);
   if (values.ablate && (tables.length > 0 || presets.length > 1))
-    throw new RangeError('--ablate: goes with one preset, and without --tables');
+    throw new UsageError('--ablate: goes with one preset, and without --tables');
   const all = VARIANTS.map(({ name }) => name as string);
   const names = values.variants?.split(',') ?? (tables.length > 0 && !tables.includes(3) ? ['hyper-know'] : all);
   for (const name of names)
     if (!VARIANTS.some((variant) => variant.name === name))
-      throw new RangeError(`--variants: ${JSON.stringify(name)} is not one of ${VARIANTS.map((v) => v.name).join(', ')}`);
+      throw new UsageError(`--variants: ${JSON.stringify(name)} is not one of ${VARIANTS.map((v) => v.name).join(', ')}`);
   if (tables.length > 0 && !names.includes('hyper-know')) names.push('hyper-know');
   const published = values.dataset === undefined ? [] : [publishedSource(values.dataset, values['accept-terms'])];
   const given = [...published, ...(values.data ?? []).flatMap(sourcesIn)];
   const sources = given.length > 0 ? given : [SYNTHETIC];
   if (sources.length > 1 && !values.ablate)
-    throw new RangeError(`--data: one data set, or --ablate, got ${sources.map(({ name }) => name).join(', ')}`);
+    throw new UsageError(`--data: one data set, or --ablate, got ${sources.map(({ name }) => name).join(', ')}`);
   const options: TrainOptions = {
     ...(given.length === 0 ? SYNTHETIC_DEFAULTS : {}),
     ...(values.options === undefined ? {} : optionsOf('--options', values.options)),
@@ -144,8 +169,8 @@ export function parseCommand(argv: readonly string[]): Command {
   if (values.threads !== undefined) options.threads = positive('threads', values.threads);
   const figures = figureRequest(values);
   for (const name of ['ablate', 'verify', 'dry-run', 'shard'] as const)
-    if (figures && values[name]) throw new RangeError(`--figures: goes without --${name}`);
-  if (figures && presets.length > 1) throw new RangeError('--figures: goes with one preset');
+    if (figures && values[name]) throw new UsageError(`--figures: goes without --${name}`);
+  if (figures && presets.length > 1) throw new UsageError('--figures: goes with one preset');
   if (values.preset !== undefined && presets.length === 1) options.preset = presets[0]!;
   return {
     figures,

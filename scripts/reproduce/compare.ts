@@ -2,18 +2,20 @@
 import { join } from 'node:path';
 import { comparisonRows, type Row } from '../../lib/report/comparison.ts';
 import { dataKeyOf } from '../../lib/report/data-key.ts';
-import { type RunRecord, runName, writeText } from '../../lib/report/run-folder.ts';
+import { listedRuns, type RunRecord, runName, writeText } from '../../lib/report/run-folder.ts';
 import type { TrainOptions } from '../../lib/train.ts';
+import { VERSION } from '../../lib/version.ts';
 import type { Command } from './command.ts';
 import { controlsFor } from './controls.ts';
-import { sizesOf } from './data.ts';
+import { checkTested, sizesOf } from './data.ts';
 import { dryRun } from './dry-run.ts';
-import { finishedRun, METRICS, type Method, type PlannedRun, plannedRun, VERSION } from './methods.ts';
+import { finishedRun, type Method, type PlannedRun, plannedRun } from './methods.ts';
+import { METRICS } from './metrics.ts';
 import { protocolOf } from './protocol.ts';
 import { remarksOf, tableOf } from './table.ts';
 import { paperTables } from './tables/paper-tables.ts';
 import { writeTables } from './tables/write.ts';
-import { distinctRuns, OpenDatasets, shardOf, type Work, workOff } from './work.ts';
+import { distinctRuns, OpenDatasets, sayWhere, shardOf, type Work, workOff } from './work.ts';
 
 /** What is compared with each other: the variants in one preset, and the controls. */
 interface Group {
@@ -34,6 +36,7 @@ export async function compare(command: Command): Promise<void> {
   const source = sources[0]!;
   const datasets = new OpenDatasets();
   const first = await datasets.open(source, 1);
+  checkTested(first, source.name);
   process.stderr.write(`${source.name}: ${sizesOf(first)}\n`);
   const data = { ...dataKeyOf(first), report: first.report };
   const { controls, remarks: missing } = wanted ? controlsFor(first) : { controls: [], remarks: [] };
@@ -62,12 +65,7 @@ export async function compare(command: Command): Promise<void> {
 
   const records = new Map<string, RunRecord>();
   await workOff(ours, workOf(command, datasets), (run, record) => void records.set(runName(run.key), record));
-  if (shard) {
-    process.stderr.write(
-      `the ${ours.length} runs of this shard, of ${all.length}, are in ${out}; the same command without --shard puts them together, with --from those of other folders\n`,
-    );
-    return;
-  }
+  if (shard) return sayWhere(ours.length, all.length, out);
 
   const rows: ResultRow[] = [];
   const remarks = [...missing];
@@ -93,10 +91,7 @@ export async function compare(command: Command): Promise<void> {
     ledgers: ledgersOf(groups, records),
     rows,
     remarks,
-    runs: [...records].map(([name, { perUser: _perUser, history: _history, ledger: _ledger, ...rest }]) => ({
-      folder: `runs/${name}`,
-      ...rest,
-    })),
+    runs: listedRuns(records),
   };
   await writeText(join(out, 'results.json'), `${JSON.stringify(document, undefined, 2)}\n`);
   process.stderr.write(`wrote ${join(out, 'results.json')}\n`);

@@ -3,6 +3,7 @@ import { bestOnValidation, popularity, type Scorer, SHARES, validatedBlend } fro
 import type { Dataset } from '../../lib/data/dataset.ts';
 import { EASE_MOST, isEasePossible } from '../../lib/linear-controls.ts';
 import { controlScorer } from '../../lib/report/control-scorers.ts';
+import { grid } from './grid.ts';
 
 /**
  * The settings that are tried: which is taken is decided by validation recall@20 alone, for every split anew, and stands in results.json.
@@ -15,15 +16,6 @@ export const GRIDS = {
   als: { dim: [128], unobserved: [80, 20], regularization: [0.03, 0.01] },
   ease: { regularization: [100, 30, 300] },
 } as const;
-
-/** Every combination of one value of each list. */
-export function* grid<T extends Record<string, readonly number[]>>(lists: T): Generator<{ [name in keyof T]: number }> {
-  const [[name, values] = [undefined, []], ...rest] = Object.entries(lists);
-  if (name === undefined) yield {} as { [name in keyof T]: number };
-  else
-    for (const value of values)
-      for (const others of grid(Object.fromEntries(rest))) yield { [name]: value, ...others } as { [name in keyof T]: number };
-}
 
 /** A scorer that can say what it chose. */
 type Tuned = Scorer & { setting(): unknown };

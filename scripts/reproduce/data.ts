@@ -1,6 +1,7 @@
 // Which data a command is about.
 import { readdirSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
+import { UsageError } from '../../lib/cli/exit.ts';
 import { type Dataset, loadDataset } from '../../lib/data/dataset.ts';
 import { formats } from '../../lib/data/formats/index.ts';
 import { HyperKnowError } from '../../lib/errors.ts';
@@ -44,6 +45,18 @@ export function sourcesIn(path: string): Source[] {
     .map((name) => join(path, name))
     .filter((folder) => statSync(folder).isDirectory() && isDataFolder(folder));
   return folders.length > 0 ? folders.map(sourceOf) : [sourceOf(path)]; // whose error says what was expected
+}
+
+/**
+ * What compares methods on the test split needs users there: said before the first training, not after the last.
+ *
+ * @throws {UsageError}
+ */
+export function checkTested({ test: { offsets } }: Dataset, name: string): void {
+  let users = 0;
+  for (let user = 0; user + 1 < offsets.length; ++user) if (offsets[user + 1]! > offsets[user]!) ++users;
+  if (users < 2)
+    throw new UsageError(`--data: ${name} has ${users === 0 ? 'no user' : 'one user'} with a test item, a comparison needs two`);
 }
 
 export function sizesOf({ users, items, entities, relations, triples, train, validation, test }: Dataset): string {

@@ -1,5 +1,6 @@
 // What a command would do: its runs, which are finished, the memory they need and about how long they take. Nothing is trained.
 import { availableParallelism } from 'node:os';
+import { duration } from '../../lib/cli/progress.ts';
 import { estimateMemory } from '../../lib/memory.ts';
 import { resolveOptions } from '../../lib/options.ts';
 import { type RunRecord, runName } from '../../lib/report/run-folder.ts';
@@ -68,9 +69,4 @@ async function needOf(
   const work = (dataset.train.items.length * Math.max(dim, 8) * (loss === 'bpr' ? 1 : 1 + negatives / 300)) / 64;
   const checkpoint = { path: 'checkpoint' };
   return { memory: estimateMemory(dataset, { ...method.options, checkpoint }).total, seconds: (epochs * work) / speed };
-}
-
-function duration(seconds: number): string {
-  if (seconds < 90) return `${Math.ceil(seconds)} s`;
-  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }

@@ -1,7 +1,6 @@
 // Makes a run of a method on a data set: trains a model or fits a control, and judges it on the test split.
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Dataset } from '../../lib/data/dataset.ts';
 import { resolveBackend } from '../../lib/native.ts';
 import { dataProtocol } from '../../lib/protocol.ts';
@@ -11,21 +10,12 @@ import { type JudgedSplit, judge } from '../../lib/report/judge.ts';
 import { readRun, type RunEpoch, type RunKey, type RunRecord, runName, writeRun } from '../../lib/report/run-folder.ts';
 import { quantile } from '../../lib/statistics.ts';
 import type { TrainOptions } from '../../lib/train.ts';
+import { VERSION } from '../../lib/version.ts';
 import { type Control, GRIDS } from './controls.ts';
 import type { Source } from './data.ts';
 import { EVALUATION_LEDGER, ledgerOf } from './ledger.ts';
 import { hostOf } from './protocol.ts';
 import { trainKept } from './train-run.ts';
-
-export const METRICS = [
-  { name: 'recall@20', title: 'Recall@20' },
-  { name: 'ndcg@20', title: 'NDCG@20 (standard)' },
-  { name: 'ndcgKgat@20', title: 'NDCG@20 (kgat)' },
-] as const;
-
-export const VERSION: string = (
-  JSON.parse(readFileSync(fileURLToPath(new URL('../../package.json', import.meta.url)), 'utf8')) as { version: string }
-).version;
 
 /** A row of a table: options of `train`, its variant included, for every seed; or a control, which knows no seed. */
 export type Method = { name: string; label: string } & ({ kind: 'model'; options: TrainOptions } | { kind: 'control'; control: Control });

@@ -1,5 +1,6 @@
 // How these programs end.
-import { exitCodeOf } from '../../lib/cli/exit.ts';
+import { visible } from '../../lib/cli/escape.ts';
+import { EXIT, exitCodeOf } from '../../lib/cli/exit.ts';
 import { HyperKnowError } from '../../lib/errors.ts';
 import { DownloadError } from './download/download-error.ts';
 
@@ -15,20 +16,18 @@ export function goOnLater(): void {
     });
 }
 
-/** Runs the program; what was wrong about its arguments or data is said in one line, with the exit status of the command line: 2, 3, 4; 1 for data that could not be fetched. */
+/**
+ * Runs the program; what was wrong about its arguments or data is said in one line, escaped, with the exit status of the command line: 2, 3, 4; 1 for
+ * data that could not be fetched.
+ */
 export async function main(name: string, program: () => Promise<number>): Promise<void> {
   try {
     process.exitCode = await program();
   } catch (error) {
-    const isArgument = isAboutArgument(error);
-    if (!isArgument && !(error instanceof HyperKnowError || error instanceof DownloadError)) throw error;
-    process.stderr.write(`${name}: ${(error as Error).message}\n`);
-    process.exitCode = isArgument ? 2 : exitCodeOf(error);
+    const { code, message } = error as NodeJS.ErrnoException;
+    const status = code?.startsWith('ERR_PARSE_ARGS_') ? EXIT.usage : exitCodeOf(error);
+    if (status === EXIT.failure && !(error instanceof HyperKnowError || error instanceof DownloadError)) throw error;
+    process.stderr.write(`${name}: ${message.split('\n').map(visible).join('\n')}\n`);
+    process.exitCode = status;
   }
-}
-
-function isAboutArgument(error: unknown): boolean {
-  if (!(error instanceof TypeError || error instanceof RangeError || error instanceof SyntaxError)) return false;
-  const { code, message } = error as NodeJS.ErrnoException;
-  return code === undefined ? /^(--|[^:/]+\.json: )/.test(message) : /^ERR_(HK|PARSE_ARGS)_/.test(code);
 }

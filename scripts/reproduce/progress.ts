@@ -1,4 +1,6 @@
 // One line of progress on a terminal, rewritten in place; nothing where the output goes to a file.
+import { duration } from '../../lib/cli/progress.ts';
+
 const isTerminal = process.stderr.isTTY === true && process.env.TERM !== 'dumb' && process.env.CI === undefined;
 
 export class Progress {
@@ -29,6 +31,6 @@ export class Progress {
     const worked = this.#done - this.#skipped + share;
     if (worked < 0.05) return '';
     const seconds = (((performance.now() - this.#started) / 1000) * (this.#total - this.#done - share)) / worked;
-    return `— about ${seconds < 90 ? `${Math.ceil(seconds)} s` : `${Math.ceil(seconds / 60)} min`} left`;
+    return `— about ${duration(seconds)} left`;
   }
 }

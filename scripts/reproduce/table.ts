@@ -1,7 +1,13 @@
 // The comparison as text: a row per method, mean ± standard deviation over seeds, and the paired t-test against Hyper-Know.
 import type { Row } from '../../lib/report/comparison.ts';
+import { MARKDOWN } from '../../lib/report/formats.ts';
 
-const number = (value: number): string => (Number.isNaN(value) ? '–' : value.toFixed(4));
+export const number = (value: number): string => (Number.isNaN(value) ? '–' : value.toFixed(4));
+
+export const spread = ({ mean, sd }: { mean: number; sd: number }): string =>
+  Number.isNaN(sd) ? number(mean) : `${number(mean)} ± ${number(sd)}`;
+
+export const signed = (value: number): string => (Number.isNaN(value) ? '–' : `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(4)}`);
 
 function probability(p: number): string {
   return p < 1e-4 ? 'p < 0.0001' : `p = ${p.toFixed(4)}`;
@@ -14,11 +20,8 @@ export function tableOf(rows: readonly Row[], metrics: readonly { name: string; 
     const test = row.againstHyperKnow?.[tested];
     return [
       row.label,
-      ...metrics.map(({ name }) => {
-        const { mean: m, sd } = row.metrics[name]!;
-        return row.seeds > 1 ? `${number(m)} ± ${number(sd)}` : number(m);
-      }),
-      test === undefined ? '' : `${test.difference >= 0 ? '+' : '−'}${Math.abs(test.difference).toFixed(4)}`,
+      ...metrics.map(({ name }) => spread(row.metrics[name]!)),
+      test === undefined ? '' : signed(test.difference),
       test === undefined ? '' : probability(test.p),
       row.epochSeconds === undefined ? '' : row.epochSeconds.toPrecision(2),
     ];
@@ -27,16 +30,8 @@ export function tableOf(rows: readonly Row[], metrics: readonly { name: string; 
 }
 
 /** A Markdown table whose columns line up in a terminal; the first is text, the others are numbers. */
-export function markdown(head: readonly string[], lines: readonly (readonly string[])[]): string {
-  const widths = head.map((cell, i) => Math.max(cell.length, ...lines.map((line) => line[i]!.length)));
-  const format = (cells: readonly string[]): string =>
-    `| ${cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join(' | ')} |`;
-  return [
-    format(head),
-    `| ${widths.map((width, i) => (i === 0 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`)).join(' | ')} |`,
-    ...lines.map(format),
-  ].join('\n');
-}
+export const markdown = (head: readonly string[], lines: readonly (readonly string[])[]): string =>
+  MARKDOWN.table(head, lines, 1).join('\n');
 
 /** Sentences about what the comparison shows where it is not what the paper found (Table 3's order of variants). */
 export function remarksOf(rows: readonly Row[], metric: string): string[] {

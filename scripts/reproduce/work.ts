@@ -26,6 +26,13 @@ export function shardOf(runs: readonly PlannedRun[], { index, count }: Shard): P
   return runs.filter(({ key }) => place.get(runDigest(key))! % count === index - 1);
 }
 
+/** What a command with --shard ends with. */
+export function sayWhere(own: number, all: number, out: string): void {
+  process.stderr.write(
+    `the ${own} runs of this shard, of ${all}, are in ${out}; the same command without --shard puts them together, with --from those of other folders\n`,
+  );
+}
+
 /** Opens data sets; the last one stays open, so that runs of one split are best worked off together. */
 export class OpenDatasets {
   #last: { source: Source; seed: number; dataset: Promise<Dataset> } | undefined;

@@ -1,10 +1,14 @@
 // A declared space of options of `train`, and the settings that a search takes out of it.
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
+import { isObject } from '../../lib/check.ts';
+import { UsageError } from '../../lib/cli/exit.ts';
 import { Random } from '../../lib/data/random.ts';
 import { HyperKnowError } from '../../lib/errors.ts';
 import { resolveOptions } from '../../lib/options.ts';
 import type { TrainOptions } from '../../lib/train.ts';
+import { checkFree, OF_SWEEPS } from '../reproduce/command.ts';
+import { grid } from '../reproduce/grid.ts';
 
 /** Values to choose from, or where to draw one: uniformly, uniformly on a logarithmic scale, or the same of integers. */
 export type Dimension =
@@ -27,24 +31,26 @@ const STREAM = 21;
 
 const DRAWS = ['uniform', 'log', 'integer', 'logInteger'] as const;
 
-/** @throws {TypeError, RangeError, SyntaxError} with the file's name and the place in it */
+/** @throws {UsageError, HyperKnowError} with the file's name and the place in it */
 export function readSpace(path: string): Space {
   const file = basename(path);
-  const value = contentOf(path, file) as Partial<Space>;
-  const isObject = (part: unknown): part is Record<string, unknown> => typeof part === 'object' && part !== null && !Array.isArray(part);
-  if (!isObject(value) || !isObject(value.space)) throw new TypeError(`${file}: must be an object with "space"`);
+  const value = contentOf(path, file);
+  if (!isObject(value)) throw new UsageError(`${file}: must be an object with "space"`);
   for (const name of Object.keys(value))
-    if (!['base', 'space', 'search'].includes(name)) throw new RangeError(`${file}: "${name}" is none of base, space, search`);
+    if (!['base', 'space', 'search'].includes(name)) throw new UsageError(`${file}: "${name}" is none of base, space, search`);
   const { base = {}, space, search = 'grid' } = value;
-  if (!isObject(base)) throw new TypeError(`${file}: base must be an object of options of train`);
-  if (Object.keys(space).length === 0) throw new RangeError(`${file}: space has no options`);
+  if (!isObject(space)) throw new UsageError(`${file}: must be an object with "space"`);
+  if (!isObject(base)) throw new UsageError(`${file}: base must be an object of options of train`);
+  checkFree(`${file}: base`, base, OF_SWEEPS);
+  checkFree(`${file}: space`, space, OF_SWEEPS);
+  if (Object.keys(space).length === 0) throw new UsageError(`${file}: space has no options`);
   for (const [name, dimension] of Object.entries(space)) checkDimension(`${file}: space.${name}`, dimension, search === 'grid');
   if (search !== 'grid') {
     const { random, seed } = (isObject(search) ? search : {}) as { random?: unknown; seed?: unknown };
     if (!Number.isInteger(random) || (random as number) < 1 || !Number.isInteger(seed) || (seed as number) < 0)
-      throw new TypeError(`${file}: search must be "grid" or { "random": how many, "seed": an integer }`);
+      throw new UsageError(`${file}: search must be "grid" or { "random": how many, "seed": an integer }`);
   }
-  return { base, space, search };
+  return { base, space, search } as Space;
 }
 
 function contentOf(path: string, file: string): unknown {
@@ -58,28 +64,28 @@ function contentOf(path: string, file: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new SyntaxError(`${file}: is not JSON (${(error as Error).message.slice(0, 100)})`);
+    throw new UsageError(`${file}: is not JSON (${(error as Error).message.slice(0, 100)})`);
   }
 }
 
 function checkDimension(where: string, dimension: unknown, isGrid: boolean): void {
   if (Array.isArray(dimension)) {
-    if (dimension.length === 0) throw new RangeError(`${where}: has no values`);
+    if (dimension.length === 0) throw new UsageError(`${where}: has no values`);
     return;
   }
   const kind = DRAWS.find((name) => Array.isArray((dimension as Record<string, unknown> | null)?.[name]));
   if (kind === undefined || Object.keys(dimension as object).length !== 1)
-    throw new TypeError(`${where}: must be a list of values or one of ${DRAWS.map((name) => `{ "${name}": [least, most] }`).join(', ')}`);
-  if (isGrid) throw new TypeError(`${where}: ${kind} needs "search": { "random": how many, "seed": … }, a grid lists its values`);
+    throw new UsageError(`${where}: must be a list of values or one of ${DRAWS.map((name) => `{ "${name}": [least, most] }`).join(', ')}`);
+  if (isGrid) throw new UsageError(`${where}: ${kind} needs "search": { "random": how many, "seed": … }, a grid lists its values`);
   const [least, most] = (dimension as Record<string, unknown[]>)[kind] as [unknown, unknown];
   const isRange = Number.isFinite(least) && Number.isFinite(most) && (least as number) < (most as number);
   if (!isRange || (kind.startsWith('log') && !((least as number) > 0)) || (/nteger/.test(kind) && ![least, most].every(Number.isInteger)))
-    throw new RangeError(`${where}: ${kind} needs [least, most] with least < most${kind.startsWith('log') ? ', both above 0' : ''}`);
+    throw new UsageError(`${where}: ${kind} needs [least, most] with least < most${kind.startsWith('log') ? ', both above 0' : ''}`);
 }
 
 /** The settings, in order; of a random search the first ones are the same however many are drawn. Doubles are left out. */
 export function settingsOf({ base, space, search }: Space): TrainOptions[] {
-  const own = search === 'grid' ? [...grid(Object.entries(space) as [string, readonly unknown[]][])] : drawn(space, search);
+  const own = search === 'grid' ? [...grid(space as Record<string, readonly unknown[]>)] : drawn(space, search);
   return distinct(own.map((setting) => ({ ...base, ...setting })));
 }
 
@@ -97,15 +103,6 @@ export function checkSettings(settings: readonly TrainOptions[]): void {
       throw error;
     }
   }
-}
-
-function* grid([first, ...rest]: readonly [string, readonly unknown[]][]): Generator<TrainOptions> {
-  if (first === undefined) {
-    yield {};
-    return;
-  }
-  const [name, values] = first;
-  for (const value of values) for (const others of grid(rest)) yield { [name]: value, ...others };
 }
 
 function drawn(space: Space['space'], { random: count, seed }: { random: number; seed: number }): TrainOptions[] {

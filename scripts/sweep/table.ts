@@ -3,7 +3,7 @@ import type { RunRecord } from '../../lib/report/run-folder.ts';
 import { mean, standardDeviation } from '../../lib/statistics.ts';
 import type { TrainOptions } from '../../lib/train.ts';
 import { csvLine } from '../../lib/report/formats.ts';
-import { markdown } from '../reproduce/table.ts';
+import { markdown, number, spread } from '../reproduce/table.ts';
 
 export interface SweepCell {
   data: string;
@@ -51,8 +51,6 @@ export function sweepRows(
     .sort((a, b) => b.score - a.score);
 }
 
-const number = (value: number): string => value.toFixed(4);
-
 /** The options in which the settings differ. */
 export function differing(rows: readonly { options: TrainOptions }[]): string[] {
   const text = (options: TrainOptions, name: string) => JSON.stringify((options as Record<string, unknown>)[name]);
@@ -77,8 +75,8 @@ export function sweepTable(rows: readonly SweepRow[], names: readonly string[]):
     rows.map((row, i) => [
       names.length > 1 ? row.score.toFixed(4) : String(i + 1),
       ...options.map((name) => value(row.options, name)),
-      ...row.cells.flatMap(({ recall, ndcg, epoch, epochs, epochSeconds, runs }) => [
-        runs > 1 ? `${number(recall.mean)} ± ${number(recall.sd)}` : number(recall.mean),
+      ...row.cells.flatMap(({ recall, ndcg, epoch, epochs, epochSeconds }) => [
+        spread(recall),
         number(ndcg.mean),
         `${epoch.toFixed(0)} of ${epochs.toFixed(0)}`,
         epochSeconds.toPrecision(2),

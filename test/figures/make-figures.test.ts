@@ -178,6 +178,7 @@ figures(
       rows.forEach(({ quoted, cells }: { quoted: boolean; cells: Record<string, unknown> }, i: number) => {
         assert.is(lines[i]![0] === 'quoted', quoted);
         assert.ok(lines[i]!.includes(String(cells.method)), `${lines[i]}: ${cells.method}`);
+        if (number === 4 && quoted) assert.ok(lines[i]!.includes(String(cells.mean)), `${lines[i]}: ${cells.mean} as the paper has it`);
       });
       assert.ok(rows.some(({ quoted }: { quoted: boolean }) => quoted) && !rows.every(({ quoted }: { quoted: boolean }) => quoted));
     }

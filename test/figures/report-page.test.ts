@@ -20,7 +20,7 @@ const CHROMIUM = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-
 const results = {
   schema: 'hyper-know/results/3',
   protocol: {
-    dataset: { name: 'x', users: 3 },
+    dataset: { users: 3 },
     controls: { gridsOfControls: { anotherItemKnn: { theShrinkages: { regularizations: { evenDeeperInside: { allTheWayDown: 0.5 } } } } } },
     seeds: [1, 2],
     host: {
@@ -38,6 +38,7 @@ const results = {
     },
   ],
   remarks: ['a </script> remark'],
+  runs: [{ data: { name: 'a <name>' } }],
 };
 const table = {
   ...{ schema: 'hyper-know/table/1', number: 2, title: 'Comparison', notes: ['quoted from the paper'] },
@@ -68,6 +69,11 @@ report.before(async () => {
   address = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
   const args = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--no-first-run'];
   browser = await chromium.launch({ executablePath: CHROMIUM, args });
+});
+
+report('without figures it is called after the data of the results', async () => {
+  const bare = await pageOf({ figures: [], results });
+  assert.match(bare, /<title>Hyper-Know on a &lt;name&gt;<\/title>/);
 });
 
 report.after(async () => {

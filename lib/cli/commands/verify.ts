@@ -6,7 +6,9 @@ import { EXIT } from '../exit.ts';
 export const verify: Command = defineCommand({
   name: 'verify',
   summary: 'Recompute every metric of results of reproduce from the embeddings and settings they keep, without training',
-  arguments: [{ name: 'RESULTS', description: 'results.json or ablation.json, the folder around it, or the folder of one run' }],
+  arguments: [
+    { name: 'RESULTS', description: 'results.json, ablation.json or sweep.json, the folder around them, or the folder of one run' },
+  ],
   options: {
     data: { type: 'string', placeholder: 'FOLDER', defaultText: 'where the runs had it', description: 'where the data set is now' },
     threads: { type: 'integer', min: 1, max: 1024, defaultText: 'as many as the machine runs at once', description: 'threads of the CPU' },

@@ -1,4 +1,5 @@
 // The data sets of the paper as their authors publish them: which files, from where, under which terms.
+import { UsageError } from '../../../lib/cli/exit.ts';
 import { PUBLISHED, type Published } from '../../../lib/data/published.ts';
 
 export interface PublishedFile {
@@ -45,11 +46,11 @@ const FILES: Readonly<Record<string, readonly PublishedFile[]>> = {
 
 export const DATASETS: readonly string[] = Object.keys(FILES);
 
-/** @throws {RangeError} if there is none of this name */
+/** @throws {UsageError} if there is none of this name */
 export function publishedDataset(name: string): PublishedDataset {
   const counts = PUBLISHED.find((published) => published.name === name);
   const files = Object.hasOwn(FILES, name) ? FILES[name] : undefined;
-  if (!counts || !files) throw new RangeError(`--dataset: must be one of ${DATASETS.join(', ')}, got ${JSON.stringify(name)}`);
+  if (!counts || !files) throw new UsageError(`--dataset: must be one of ${DATASETS.join(', ')}, got ${JSON.stringify(name)}`);
   const pinned = (file: PublishedFile): PublishedFile => {
     const sha256 = counts.sha256?.[file.name];
     return sha256 === undefined ? file : { ...file, sha256 };

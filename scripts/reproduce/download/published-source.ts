@@ -18,7 +18,7 @@ async function ask(terms: string, accepted: boolean): Promise<boolean> {
   return /^y(es)?$/i.test(answer.trim());
 }
 
-/** @throws {RangeError} if no data set has this name */
+/** @throws {UsageError} if no data set has this name */
 export function publishedSource(name: string, acceptTerms: boolean, folder: string = join(FOLDER, name)): Source {
   publishedDataset(name);
   let fetching: Promise<void> | undefined;

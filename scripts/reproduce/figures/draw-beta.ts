@@ -4,7 +4,7 @@ import { area, line } from 'd3-shape';
 import { mean, standardDeviation } from '../../../lib/statistics.ts';
 import { axisFrom, decimals, epochAxis, spread } from './axes.ts';
 import { curve, dashOf, PLOT, type Panel, panel, type Scale, X_RANGE, Y_RANGE } from './plot.ts';
-import { hint, tag, text } from './svg.ts';
+import { hint, round, tag, text } from './svg.ts';
 import { type Color, mark, paint, SERIES } from './theme.ts';
 import type { BetaSweep, BetaTrajectory, ItemGroup, Percentiles, TrajectoryRun } from './types.ts';
 
@@ -53,7 +53,7 @@ export function sweepPanels({ metrics, fixed, adaptive, seeds }: BetaSweep): Pan
       'g',
       { class: 'mark' },
       hint(`adaptive: ${title} ${spread(learned.mean, several ? learned.sd : null)}`),
-      [band, curve(`M${PLOT.left} ${Math.round(level * 100) / 100}H${PLOT.right}`, 'c1', { 'stroke-dasharray': dashOf(1) })].join(''),
+      [band, curve(`M${PLOT.left} ${round(level)}H${PLOT.right}`, 'c1', { 'stroke-dasharray': dashOf(1) })].join(''),
     );
     return panel({
       title: `${title} on the test split`,
@@ -96,11 +96,9 @@ function axisBreak(scale: Scale, weights: readonly number[]): string {
 }
 
 function errorBar(x: number, low: number, high: number): string {
-  const d = `M${[x - 3.5, low].map(twoDecimals).join(' ')}h7m-3.5 0V${twoDecimals(high)}m-3.5 0h7`;
+  const d = `M${[x - 3.5, low].map(round).join(' ')}h7m-3.5 0V${round(high)}m-3.5 0h7`;
   return tag('path', { d, 'stroke-width': 1.2, ...paint({ stroke: 'c0' }) });
 }
-
-const twoDecimals = (value: number): number => Math.round(value * 100) / 100;
 
 export function trajectoryPanels({ start, runs, popularity, degree, items }: BetaTrajectory): Panel[] {
   const first = runs[0]!;
@@ -184,7 +182,7 @@ export function trajectoryPanels({ start, runs, popularity, degree, items }: Bet
 
 /** Where the epoch stands that was kept. */
 export function selection(x: number): string {
-  const at = twoDecimals(x);
+  const at = Number(round(x));
   const stroke = { 'stroke-width': 1, 'stroke-dasharray': '1 2', ...paint({ stroke: 'muted' }) };
   const left = at > PLOT.right - 40;
   const label = text(

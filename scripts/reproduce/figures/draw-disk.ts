@@ -12,8 +12,8 @@ const TOP = 30;
 const SIZES = { 0: 7, 1: 4.2, 2: 2.4 } as const;
 const LABEL = 10;
 
-export const relationColor = (relation: number): Color => SERIES[relation] ?? OTHER;
-export const relationDash = (relation: number): string | undefined => (relation < SERIES.length ? DASHES[relation] : '1 1.5');
+const relationColor = (relation: number): Color => SERIES[relation] ?? OTHER;
+const relationDash = (relation: number): string | undefined => (relation < SERIES.length ? DASHES[relation] : '1 1.5');
 
 /** One look at the disk: where the nodes are in it, and how many units of the page its radius is. */
 interface View {

@@ -3,7 +3,7 @@ import { scaleLinear, scaleLog } from 'd3-scale';
 import { line } from 'd3-shape';
 import { axisFrom, decimals } from './axes.ts';
 import { curve, PLOT, type Panel, panel, X_RANGE, Y_RANGE } from './plot.ts';
-import { type Attributes, hint, tag } from './svg.ts';
+import { type Attributes, hint, round, tag } from './svg.ts';
 import { paint } from './theme.ts';
 import type { AttentionEntropy, Percentiles, RadiusDegree } from './types.ts';
 
@@ -80,7 +80,7 @@ export function attentionPanels({ histogram, items, percentiles, byDegree }: Att
     return tag(
       'rect',
       { ...bar, ...barPaint, class: `mark ${barPaint.class}` },
-      hint(`${oneOrTwo(from)} to ${oneOrTwo(to)}: ${count.toLocaleString('en')} items`),
+      hint(`${round(from)} to ${round(to)}: ${count.toLocaleString('en')} items`),
     );
   });
   const median = x(percentiles.p50);
@@ -106,7 +106,6 @@ export function attentionPanels({ histogram, items, percentiles, byDegree }: Att
 }
 
 const barPaint: Attributes = { 'fill-opacity': 0.75, ...paint({ fill: 'c0' }) };
-const oneOrTwo = (value: number): string => String(Math.round(value * 100) / 100);
 
 function byDegreePanel(groups: AttentionEntropy['byDegree'], label: string): Panel {
   const low = Math.min(...groups.map(({ entropy }) => entropy.p5));

@@ -1,4 +1,4 @@
-// Quartiles of items, and percentiles within groups.
+// Quartiles of items, percentiles within groups, rows that stand for all.
 import { quantile } from '../../../lib/statistics.ts';
 import type { ItemGroup, Percentiles } from './types.ts';
 
@@ -11,6 +11,12 @@ export function percentilesOf(values: ArrayLike<number>): Percentiles {
     p75: quantile(sorted, 0.75),
     p95: quantile(sorted, 0.95),
   };
+}
+
+/** As many of the rows as the limit, from places spread evenly over them. */
+export function evenly(rows: ArrayLike<number>, limit: number): number[] {
+  const count = Math.min(rows.length, limit);
+  return Array.from({ length: count }, (_, i) => rows[Math.floor(((i + 0.5) * rows.length) / count)]!);
 }
 
 export interface Grouping {

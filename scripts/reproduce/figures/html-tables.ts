@@ -1,4 +1,7 @@
 // Tables of a page: of plain data, of the paper's tables, and of whatever a protocol holds.
+import { isObject } from '../../../lib/check.ts';
+import { titleOf } from '../metrics.ts';
+import { numberText } from '../tables/table.ts';
 import { decimals } from './axes.ts';
 import { escapeText } from './svg.ts';
 
@@ -29,7 +32,6 @@ export function tableOf({ caption, head, lines, texts = 1, quoted = [] }: HtmlTa
 
 type Json = Record<string, unknown>;
 
-export const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value);
 const isPlain = (value: unknown): boolean => value === null || ['string', 'number', 'boolean'].includes(typeof value);
 
 /** Any JSON: objects as lists of terms, lists of alike objects as tables, lists of plain values as text. */
@@ -84,14 +86,13 @@ export function paperTable(document: unknown): string {
 
 const cellOf = (row: unknown, name: unknown): unknown => (isObject(row) && isObject(row.cells) ? (row.cells[String(name)] ?? null) : null);
 
-function cellText(cell: unknown, { digits, significant, least }: Json): string {
+function cellText(cell: unknown, column: Json): string {
   if (cell === null) return '';
   if (typeof cell === 'string') return cell;
-  const number = (value: unknown): string => {
-    if (typeof value !== 'number') return '–';
-    if (typeof least === 'number' && value < least) return `< ${least}`;
-    return typeof significant === 'number' ? value.toPrecision(significant) : decimals(value, typeof digits === 'number' ? digits : 4);
-  };
+  const format = Object.fromEntries(
+    ['digits', 'significant', 'least'].map((name) => [name, column[name]]).filter(([, own]) => typeof own === 'number'),
+  );
+  const number = (value: unknown): string => (typeof value === 'number' ? numberText(value, format) : '–');
   if (isObject(cell)) return typeof cell.sd === 'number' ? `${number(cell.mean)} ± ${number(cell.sd)}` : number(cell.mean);
   return number(cell);
 }
@@ -107,14 +108,7 @@ export function comparisonTable(results: unknown): string {
   const table = tableOf({
     caption:
       'Test split, mean ± standard deviation over the seeds; paired t-test over users of Hyper-Know minus the row’s method, recall@20',
-    head: [
-      'Method',
-      ...(severalPresets ? ['Preset'] : []),
-      ...names.map((name) => METRIC_TITLES[name] ?? name),
-      'Hyper-Know − this',
-      'p',
-      's/epoch',
-    ],
+    head: ['Method', ...(severalPresets ? ['Preset'] : []), ...names.map(titleOf), 'Hyper-Know − this', 'p', 's/epoch'],
     lines: rows.map((row) => {
       const test = isObject(row.againstHyperKnow) ? row.againstHyperKnow['recall@20'] : undefined;
       const tested = isObject(test) ? [Number(test.difference), Number(test.p)] : undefined;
@@ -131,9 +125,3 @@ export function comparisonTable(results: unknown): string {
   });
   return `${table}${remarks && `<ul>${remarks}</ul>`}`;
 }
-
-const METRIC_TITLES: Readonly<Record<string, string>> = {
-  'recall@20': 'Recall@20',
-  'ndcg@20': 'NDCG@20 (standard)',
-  'ndcgKgat@20': 'NDCG@20 (kgat)',
-};

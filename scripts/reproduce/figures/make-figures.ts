@@ -1,9 +1,11 @@
 // `npm run reproduce -- --figures …`: trains what the figures need, and writes their data, the drawings and the report's page.
 import { join } from 'node:path';
+import { UsageError } from '../../../lib/cli/exit.ts';
 import type { Dataset } from '../../../lib/data/dataset.ts';
 import type { Model } from '../../../lib/model.ts';
 import type { TrainOptions } from '../../../lib/train.ts';
 import { VERSION } from '../../../lib/version.ts';
+import { METRICS } from '../metrics.ts';
 import { Progress } from '../progress.ts';
 import { captionOf } from './captions.ts';
 import { FIGURES } from './draw.ts';
@@ -12,7 +14,7 @@ import { placeUntrained, trainedRows } from './place-untrained.ts';
 import { figuresIn, writeDrawings, writeReport } from './report.ts';
 import type { FigureRequest } from './request.ts';
 import { Store, writeJson } from './store.ts';
-import { itemGroups, METRICS, type TrainedRun, type TrainingContext, trainedRun } from './training-run.ts';
+import { itemGroups, type TrainedRun, type TrainingContext, trainedRun } from './training-run.ts';
 import { chosenEntities, Incidence } from './two-hop.ts';
 import type { BetaSweep, BetaTrajectory, FigureData, LearningCurves, Provenance } from './types.ts';
 
@@ -38,7 +40,7 @@ export async function makeFigures({ request, source, seeds, options: given, out 
     (wantsSeeds ? seeds.length : Number(wantsModel)) + (wantsSweep ? betas.length * seeds.length : 0) + Number(figures.includes('3'));
 
   if (wantsSweep && first.test.items.length === 0)
-    throw new RangeError('--figures: 2 compares metrics of the test split, and the data have none');
+    throw new UsageError('--figures: 2 compares metrics of the test split, and the data have none');
   checkFolder(out, source.name, first);
   const store = new Store(out);
   const progress = new Progress(runs);
@@ -142,11 +144,11 @@ function whatIsMissing(data: FigureData): string | undefined {
   }
 }
 
-/** Figures of different data on one page would pass for one. @throws {RangeError} where the folder holds some of others */
+/** Figures of different data on one page would pass for one. @throws {UsageError} where the folder holds some of others */
 function checkFolder(out: string, name: string, { users, items, entities }: Dataset): void {
   for (const { data, sizes } of figuresIn(join(out, 'figures')))
     if (data !== name || sizes.users !== users || sizes.items !== items || sizes.entities !== entities)
-      throw new RangeError(`--out: ${out} holds figures of ${data}; give those of ${name} another folder`);
+      throw new UsageError(`--out: ${out} holds figures of ${data}; give those of ${name} another folder`);
 }
 
 /**
@@ -157,13 +159,13 @@ function planarOptions(options: TrainOptions): TrainOptions {
   return { curvature: 1, ...options, dim: 2 };
 }
 
-/** @throws {RangeError} for an id that the data do not have */
+/** @throws {UsageError} for an id that the data do not have */
 function rowsOf(ids: readonly string[], { entityIds }: Dataset): number[] {
   if (ids.length === 0) return paperEntities(entityIds);
   const rows = new Map(entityIds.map((id, row) => [String(id), row]));
   return ids.map((id) => {
     const row = rows.get(id);
-    if (row === undefined) throw new RangeError(`--entity: the data have no entity ${JSON.stringify(id)}`);
+    if (row === undefined) throw new UsageError(`--entity: the data have no entity ${JSON.stringify(id)}`);
     return row;
   });
 }

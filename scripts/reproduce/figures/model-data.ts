@@ -4,7 +4,7 @@ import { ballGap } from '../../../lib/geometry.ts';
 import type { Model } from '../../../lib/model.ts';
 import { neighborhoodOf } from '../../../lib/neighborhood.ts';
 import { spearman } from '../../../lib/statistics.ts';
-import { percentilesOf, percentilesWithin, quartiles } from './groups.ts';
+import { evenly, percentilesOf, percentilesWithin, quartiles } from './groups.ts';
 import { type Placement, trainedRows } from './place-untrained.ts';
 import { type Incidence, type Limits, twoHop } from './two-hop.ts';
 import type { AttentionEntropy, Disk, DiskNeighborhood, Provenance, RadiusDegree } from './types.ts';
@@ -81,11 +81,6 @@ function degreeBins(rows: Uint32Array, degrees: Uint32Array, distances: Float64A
     waiting = [];
   }
   return bins;
-}
-
-function evenly(rows: Uint32Array, limit: number): number[] {
-  if (rows.length <= limit) return [...rows];
-  return Array.from({ length: limit }, (_, i) => rows[Math.floor(((i + 0.5) * rows.length) / limit)]!);
 }
 
 const BARS = 40;

@@ -2,10 +2,11 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { isObject } from '../../../lib/check.ts';
 import { captionOf, diskCaption } from './captions.ts';
 import { FIGURES, panelsOf } from './draw.ts';
 import { numbersOf } from './figure-tables.ts';
-import { anyValue, comparisonTable, isObject, paperTable, tableOf } from './html-tables.ts';
+import { anyValue, comparisonTable, paperTable, tableOf } from './html-tables.ts';
 import { panelElement } from './plot.ts';
 import { escapeText } from './svg.ts';
 import type { Disk, FigureData } from './types.ts';
@@ -90,10 +91,11 @@ ${await script()}</script>
 
 const withCaptions = (disk: Disk) => ({ ...disk, captions: disk.entities.map((one) => diskCaption(disk, one)) });
 
-const nameIn = (results: unknown): string | undefined => {
-  const dataset = isObject(results) && isObject(results.protocol) ? results.protocol.dataset : undefined;
-  return isObject(dataset) && typeof dataset.name === 'string' ? dataset.name : undefined;
-};
+/** All runs of a comparison are on one data set. */
+function nameIn(results: unknown): string | undefined {
+  const run: unknown = isObject(results) && Array.isArray(results.runs) ? results.runs[0] : undefined;
+  return isObject(run) && isObject(run.data) && typeof run.data.name === 'string' ? run.data.name : undefined;
+}
 
 function tablesSection(results: unknown, tables: readonly unknown[]): Section[] {
   const own = tables.map(paperTable).join('');

@@ -1,9 +1,10 @@
 // OUT/report.html: all figures whose data are there, the tables and the protocol, in one file that needs nothing else.
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { writeText } from '../../../lib/report/run-folder.ts';
 import { drawingsOf, FIGURES } from './draw.ts';
 import { pageOf } from './page.ts';
-import { readJson, writeText } from './store.ts';
+import { readJson } from './store.ts';
 import type { FigureData } from './types.ts';
 
 /** The figures whose data are in the folder, in the order of the page. */

@@ -1,6 +1,7 @@
 // What `--figures` and its companions on the command line ask for.
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
+import { UsageError } from '../../../lib/cli/exit.ts';
 import { HyperKnowError } from '../../../lib/errors.ts';
 
 export const FIGURE_NAMES = ['2', '3', 'radius', 'curves', 'attention'] as const;
@@ -43,22 +44,22 @@ export interface FigureFlags {
 /**
  * What is asked for, or null where no figure is.
  *
- * @throws {RangeError} for what cannot be meant; {HyperKnowError} ERR_HK_IO for a file that cannot be read
+ * @throws {UsageError} for what cannot be meant; {HyperKnowError} ERR_HK_IO for a file that cannot be read
  */
 export function figureRequest(flags: FigureFlags): FigureRequest | null {
   const { figures, betas, entity = [], 'kg-heads': kgHeads = 'items', 'hub-degree': hubDegree = '100', names } = flags;
   if (figures === undefined) {
     for (const name of ['betas', 'entity', 'kg-heads', 'hub-degree', 'names'] as const)
-      if (flags[name] !== undefined) throw new RangeError(`--${name}: has no meaning without --figures`);
+      if (flags[name] !== undefined) throw new UsageError(`--${name}: has no meaning without --figures`);
     return null;
   }
   const wanted = figures === 'all' ? [...FIGURE_NAMES] : figures.split(',');
   for (const name of wanted)
     if (!(FIGURE_NAMES as readonly string[]).includes(name))
-      throw new RangeError(`--figures: ${JSON.stringify(name)} is not one of ${FIGURE_NAMES.join(', ')}, all`);
-  if (kgHeads !== 'items' && kgHeads !== 'all') throw new RangeError(`--kg-heads: must be items or all, got ${JSON.stringify(kgHeads)}`);
+      throw new UsageError(`--figures: ${JSON.stringify(name)} is not one of ${FIGURE_NAMES.join(', ')}, all`);
+  if (kgHeads !== 'items' && kgHeads !== 'all') throw new UsageError(`--kg-heads: must be items or all, got ${JSON.stringify(kgHeads)}`);
   const hub = Number(hubDegree);
-  if (!Number.isInteger(hub) || hub < 1) throw new RangeError(`--hub-degree: must be a positive integer, got ${JSON.stringify(hubDegree)}`);
+  if (!Number.isInteger(hub) || hub < 1) throw new UsageError(`--hub-degree: must be a positive integer, got ${JSON.stringify(hubDegree)}`);
   return {
     figures: FIGURE_NAMES.filter((name) => wanted.includes(name)),
     betas: betas === undefined ? BETAS : betasOf(betas),
@@ -72,9 +73,9 @@ export function figureRequest(flags: FigureFlags): FigureRequest | null {
 function betasOf(text: string): number[] {
   const values = text.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)));
   if (!values.every((value) => value >= 0 && value <= 1e6))
-    throw new RangeError(`--betas: must be numbers from 0, got ${JSON.stringify(text)}`);
+    throw new UsageError(`--betas: must be numbers from 0, got ${JSON.stringify(text)}`);
   const distinct = [...new Set(values)].sort((a, b) => a - b);
-  if (distinct.filter((value) => value > 0).length < 2) throw new RangeError('--betas: must have two different values above 0 at least');
+  if (distinct.filter((value) => value > 0).length < 2) throw new UsageError('--betas: must have two different values above 0 at least');
   return distinct;
 }
 
@@ -86,7 +87,7 @@ function namesIn(path: string): Map<string, string> {
   lines.forEach((line, i) => {
     if (line === '') return;
     const tab = line.indexOf('\t');
-    if (tab < 0) throw new RangeError(`--names: ${path}, line ${i + 1}: must be an id, a tab and a name`);
+    if (tab < 0) throw new UsageError(`--names: ${path}, line ${i + 1}: must be an id, a tab and a name`);
     names.set(line.slice(0, tab), line.slice(tab + 1).trim());
   });
   return names;

@@ -3,11 +3,7 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Model } from '../../../lib/model.ts';
-import { writeAll, writeWholeFile } from '../../../lib/whole-file.ts';
-
-export async function writeText(path: string, text: string): Promise<void> {
-  await writeWholeFile(path, (file) => writeAll(file, new TextEncoder().encode(text)));
-}
+import { writeText } from '../../../lib/report/run-folder.ts';
 
 export const writeJson = (path: string, value: unknown): Promise<void> => writeText(path, `${JSON.stringify(value)}\n`);
 

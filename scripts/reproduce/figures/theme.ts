@@ -1,6 +1,6 @@
 // Colours and marks. The eight colours are Okabe and Ito's, which stay apart for colour-blind readers; dashes and shapes tell the same in print
 // without colour. Every colour is an attribute, which any viewer of SVG understands, and a class, by which the report's page has others at night.
-import { type Attributes, tag } from './svg.ts';
+import { type Attributes, round, tag } from './svg.ts';
 
 const COLORS = {
   ink: '#1a1a1a',
@@ -43,5 +43,5 @@ export function mark(series: number, x: number, y: number, radius: number, attri
     series % 4 === 2
       ? [x, y - long, x + 1.17 * long, y + 0.68 * long, x - 1.17 * long, y + 0.68 * long]
       : [x, y - long, x + long, y, x, y + long, x - long, y];
-  return tag('polygon', { points: points.map((value) => Math.round(value * 100) / 100).join(' '), ...attributes }, ...children);
+  return tag('polygon', { points: points.map(round).join(' '), ...attributes }, ...children);
 }

@@ -7,6 +7,7 @@ import { evaluatePerUser, meanMetrics } from '../../../lib/evaluate.ts';
 import type { Model } from '../../../lib/model.ts';
 import { type TrainOptions, train } from '../../../lib/train.ts';
 import { VERSION } from '../../../lib/version.ts';
+import { METRICS } from '../metrics.ts';
 import { type Grouping, percentilesOf, percentilesWithin, quartiles } from './groups.ts';
 import type { Store } from './store.ts';
 import type { Percentiles } from './types.ts';
@@ -38,12 +39,6 @@ export interface TrainedRun {
   /** With evaluation. */
   seconds: number;
 }
-
-export const METRICS = [
-  { name: 'recall@20', title: 'Recall@20' },
-  { name: 'ndcg@20', title: 'NDCG@20 (standard)' },
-  { name: 'ndcgKgat@20', title: 'NDCG@20 (kgat)' },
-] as const;
 
 /** The items that have a triple, by popularity and by degree; the others have no L_K, and no β. */
 export interface ItemGroups {

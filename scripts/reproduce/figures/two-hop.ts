@@ -1,5 +1,6 @@
 // An entity, its neighbours and theirs, in the graph as read: a triple joins head and tail, whichever way it points.
 import type { Dataset } from '../../../lib/data/dataset.ts';
+import { evenly } from './groups.ts';
 
 export interface TwoHop {
   /** Rows of the entity table: the entity, its neighbours, theirs. */
@@ -93,11 +94,11 @@ export function twoHop(incidence: Incidence, center: number, { hubDegree, perNod
 }
 
 /** As many as the limit, evenly over the ascending order, so that none of them is chosen for what it is. */
-function spreadOver(rows: readonly number[], limit: number): number[] {
-  const sorted = rows.toSorted((a, b) => a - b);
-  if (sorted.length <= limit) return sorted;
-  return Array.from({ length: limit }, (_, i) => sorted[Math.floor(((i + 0.5) * sorted.length) / limit)]!);
-}
+const spreadOver = (rows: readonly number[], limit: number): number[] =>
+  evenly(
+    rows.toSorted((a, b) => a - b),
+    limit,
+  );
 
 /**
  * Entities with a neighbourhood that is worth looking at: between 20 and 150 nodes, the centre no hub. Half of them items, from places spread

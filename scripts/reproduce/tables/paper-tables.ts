@@ -6,6 +6,7 @@ import type { RunRecord } from '../../../lib/report/run-folder.ts';
 import { mean, quantile, standardDeviation } from '../../../lib/statistics.ts';
 import { VARIANTS } from '../../../lib/variants.ts';
 import type { TableNumber } from '../command.ts';
+import { titleOf } from '../metrics.ts';
 import { DATA_SETS, type DataSetName, SOURCE, TABLE_2, TABLE_3, TABLE_4 } from './quoted.ts';
 import type { Cell, Column, PaperTable, TableRow } from './table.ts';
 
@@ -56,11 +57,9 @@ const over = (runs: readonly RunRecord[], of: (run: RunRecord) => number | undef
 
 const runsOf = ({ records }: Measured, row: { runs: readonly string[] }): RunRecord[] => row.runs.map((name) => records.get(name)!);
 
-const METRIC_COLUMNS: readonly Column[] = [
-  { name: 'recall@20', title: 'Recall@20', digits: 4, best: 'most' },
-  { name: 'ndcgKgat@20', title: 'NDCG@20 (kgat)', digits: 4, best: 'most' },
-  { name: 'ndcg@20', title: 'NDCG@20 (standard)', digits: 4, best: 'most' },
-];
+const METRIC_COLUMNS: readonly Column[] = ['recall@20', 'ndcgKgat@20', 'ndcg@20'].map(
+  (name): Column => ({ name, title: titleOf(name), digits: 4, best: 'most' }),
+);
 
 /** Of a row measured here: metrics, the t-test, and what the test split would have selected. */
 function cellsOf(measured: Measured, row: Measured['rows'][number], data: string): Record<string, Cell> {

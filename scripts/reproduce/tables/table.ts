@@ -63,7 +63,7 @@ function textOf({ columns, rows }: PaperTable, style: Style): { head: string[]; 
         const value = row.cells[column.name] ?? null;
         if (value === null) return '';
         if (typeof value === 'string') return style.text(value);
-        const number = (part: number) => numberText(part, column);
+        const number = (part: number) => (style === LATEX ? LATEX.text(numberText(part, column)) : numberText(part, column));
         const text =
           typeof value === 'number'
             ? number(value)
@@ -76,10 +76,12 @@ function textOf({ columns, rows }: PaperTable, style: Style): { head: string[]; 
   };
 }
 
-function numberText(value: number, { digits = 4, significant, least }: Column): string {
+/** As a table shows a number, on paper and on a page. */
+export function numberText(value: number, { digits = 4, significant, least }: Pick<Column, 'digits' | 'significant' | 'least'>): string {
   if (!Number.isFinite(value)) return '–';
   if (least !== undefined && value < least) return `< ${least}`;
-  return significant === undefined ? value.toFixed(digits) : String(Number(value.toPrecision(significant)));
+  const text = significant === undefined ? value.toFixed(digits) : String(Number(value.toPrecision(significant)));
+  return text.replace(/^-/, '−');
 }
 
 const numberOf = (cell: Cell | undefined): number | undefined =>
