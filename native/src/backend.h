@@ -51,9 +51,9 @@ class Backend {
   virtual uint32_t incidence_chunk() const { return kMostChunk; }
   // Whether `neighborhood` works on windows of triples, so that having them made beside the step before is worth it.
   virtual bool wants_windows() const { return false; }
-  // Whether its TripleGradients stand in TailOrder, which head_lists then makes.
+  // Whether its TripleGradients stand in TailOrder, which head_lists then makes and all that read them get.
   virtual bool wants_tail_order() const { return false; }
-  // How many RelationSums `neighborhood` is best asked for; 0: none.
+  // How many RelationSums `neighborhood` with gradients of relations is to be asked for; 0: none.
   virtual uint32_t relation_sums(uint32_t /* relations */) const { return 0; }
   // Bytes that `neighborhood` of as many heads as a.capacity, with `triples` triples among them, wants at a.scratch.
   virtual size_t neighborhood_scratch(const Neighborhood&, uint64_t /* triples */) const { return 0; }

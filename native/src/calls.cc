@@ -109,7 +109,8 @@ void neighborhood(Backend& backend, Rows entities, Rows relations, uint32_t dim,
   Buffer<double> out_distance(backend, count);
   neighborhood_with_scratch(backend, {e.data(), e_gap.data(), r.data(), r_gap.data(), {offsets.data(), ids.data(), tails.data()}, heads.data(),
                                       head_count.data(), count, head_offsets.data(), nullptr, dim, curvature, scale.data(), true,
-                                      out_midpoint.data(), out_attention.data(), out_distance.data(), {}, nullptr, triple_offsets.back(), nullptr, temperature});
+                                      out_midpoint.data(), out_attention.data(), out_distance.data(), {}, nullptr, triple_offsets.back(), nullptr,
+                                      temperature});
   out_midpoint.finish(), out_attention.finish();
   const std::vector<double> d = out_distance.download();
   std::copy(d.begin(), d.end(), distance);
@@ -161,7 +162,7 @@ void neighborhood_gradient(Backend& backend, Rows entities, Rows relations, uint
   const Incidence in_edges = device_graph.in_edges(), relation_groups = device_graph.relation_groups();
   Buffer<double> partial(backend, size_t{std::max(in_edges.chunks, relation_groups.chunks)} * dim);
   Buffer<float> entity_rows(backend, size_t{touched.capacity()} * dim), relation_rows(backend, size_t{relations.count} * dim);
-  backend.entity_gradient({e.data(), r.data(), device_graph.view(), in_edges, heads.rows(), heads.count(), heads.slot(), triple_offsets.data(),
+  backend.entity_gradient({e.data(), r.data(), in_edges, heads.rows(), heads.count(), heads.slot(), triple_offsets.data(),
                            weight.data(), tape, nullptr, nullptr, touched.rows(), touched.count(), touched.slot(), touched.capacity(),
                            graph.items, entities.count, dim, partial.data(), entity_rows.data(), tails.order()});
   backend.relation_gradient({relation_groups, heads.slot(), group_offsets.data(), weight.data(), group_gradient.data(), dim, partial.data(),

@@ -18,7 +18,7 @@ struct HostGraph {
   uint32_t items() const { return static_cast<uint32_t>(offsets.size()) - 1; }
 };
 
-// An Incidence and its memory.
+// An Incidence and its memory; without rows where there is none.
 class DeviceIncidence {
  public:
   DeviceIncidence() = default;
@@ -60,24 +60,26 @@ class DeviceGraph {
  public:
   DeviceGraph(Backend& backend, const HostGraph& graph, uint32_t entities, uint32_t relations) {
     const uint32_t items = graph.items();
-    std::vector<uint32_t> counts(items), triple_rows = graph.tails, triple_items, triple_positions;
+    const bool wants_in_edges = !backend.wants_tail_order(), wants_groups = backend.relation_sums(relations) == 0;
+    std::vector<uint32_t> counts(items), triple_items, triple_positions;
     std::vector<uint32_t> group_rows, group_items, group_positions, degrees(items), item_tail_offsets(items + 1, 0), item_tails;
-    triple_items.reserve(graph.tails.size()), triple_positions.reserve(graph.tails.size());
+    if (wants_in_edges) triple_items.reserve(graph.tails.size()), triple_positions.reserve(graph.tails.size());
     for (uint32_t item = 0; item < items; ++item) {
       const uint32_t begin = graph.offsets[item], end = graph.offsets[item + 1];
       degrees[item] = end - begin;
       for (uint32_t t = begin; t < end; ++t) {
-        triple_items.push_back(item), triple_positions.push_back(t - begin);
+        if (wants_in_edges) triple_items.push_back(item), triple_positions.push_back(t - begin);
         if (graph.tails[t] < items && !backend.wants_windows()) item_tails.push_back(t - begin);  // windows are walked whole
         if (t > begin && graph.relations[t] == graph.relations[t - 1]) continue;
-        group_rows.push_back(graph.relations[t]), group_items.push_back(item), group_positions.push_back(counts[item]++);
+        if (wants_groups) group_rows.push_back(graph.relations[t]), group_items.push_back(item), group_positions.push_back(counts[item]);
+        ++counts[item];
       }
       item_tail_offsets[item + 1] = static_cast<uint32_t>(item_tails.size());
     }
     offsets_ = {backend, graph.offsets}, relations_ = {backend, graph.relations}, tails_ = {backend, graph.tails};
     group_counts_ = {backend, counts}, item_tail_offsets_ = {backend, item_tail_offsets}, item_tails_ = {backend, item_tails};
-    if (!backend.wants_tail_order()) in_edges_ = {backend, entities, triple_rows, triple_items, triple_positions, graph.relations};
-    if (backend.relation_sums(relations) == 0) relation_groups_ = {backend, relations, group_rows, group_items, group_positions, {}};
+    if (wants_in_edges) in_edges_ = {backend, entities, graph.tails, triple_items, triple_positions, graph.relations};
+    if (wants_groups) relation_groups_ = {backend, relations, group_rows, group_items, group_positions, {}};
     degrees_ = std::move(degrees), counts_ = std::move(counts);
   }
 

@@ -5,7 +5,7 @@
 // uint32; kNone marks "no row". Counts that only the device knows (how many distinct users a batch has) are read through
 // pointers, so that no host synchronisation is needed; `capacity` bounds them and sizes launches.
 // Every kernel is deterministic: the same input gives the same bits, for any number of threads. Sums over rows, triples and
-// samples run in a fixed order in float64; no floating-point atomics.
+// samples run in a fixed order, in float64 where a struct does not say otherwise; no floating-point atomics.
 //
 // Names: `curvature` is c ≥ 0 (0 = Euclidean limit, ball.h); distances of training are *scale · d_c, where scale = 1/√c of the
 // public model and the points live in the unit ball. A gap is 1 − c‖x‖² in float64.
@@ -128,7 +128,7 @@ HK_HOST_DEVICE constexpr uint32_t windows_before(uint32_t triple_offset, uint32_
 constexpr uint64_t most_windows(uint64_t heads, uint64_t triples) { return triples / kWindow + heads + 1; }
 
 // The triples of a batch in the order of their tails, those of one tail in the order of the heads: for a backend that leaves what entities are
-// owed in the order in which it is collected.
+// owed in the order in which it is collected. Such a backend is given it by every caller (Backend::wants_tail_order), any other by none: all null.
 struct TailEntry {
   uint32_t slot;  // the head, by its place among the heads
   uint32_t relation;
@@ -152,7 +152,7 @@ struct HeadLists {
   uint8_t* marks;            // [entities] out: 1 for each tail; may be null
   TripleWindow* windows;     // [windows_before(triple_offsets[heads], heads)] out; may be null
   uint32_t entities = 0;
-  TailOrder order{};         // out, where the backend wants it; may be null
+  TailOrder order{};         // out
 };
 
 // weight of head v: σ(β_v)·count_v, or fixed_weight·count_v.
@@ -211,11 +211,13 @@ struct NeighborhoodTape {
   TripleGradient* triples;    // [triples of the heads], in their order or in TailOrder
   float* relation_gradient;   // [groups of the heads, dim] ∂L_K(v)/∂r of the group's relation; unused with RelationSums
   double* scale_gradient;     // [heads] ∂L_K(v)/∂scale
-  uint8_t* tame = nullptr;    // [heads] 1: nothing of the head is near the boundary, so that sums may be taken in float32; null: none may
+  // [heads] out: 1 says that sums over the head's triples were taken in float32, and that sums over its part in a gradient may be, because nothing of
+  // it is near the boundary or cancels. Null: all sums are to be in float64. A backend may leave it alone.
+  uint8_t* tame = nullptr;
 };
 
-// What a backend that goes through the heads in order leaves in the place of the tape's relation_gradient: sums over ranges of heads, of which
-// there are as many as Backend::relation_sums says.
+// What a backend leaves in the place of the tape's relation_gradient where Backend::relation_sums is not 0: sums over that many ranges of heads.
+// Weights have then to be there before the neighbourhoods.
 struct RelationSums {
   double* rows;          // [count, relations, dim] Σ weight_v·∂L_K(v)/∂r over the range's heads; null: the tape has a row per group
   uint32_t count, relations;
@@ -223,8 +225,8 @@ struct RelationSums {
 };
 
 // For each head v: attention a_t = exp(−scale/temperature·(d(v ⊕ r, t) − the smallest of these)) (or 1; ball.h), Einstein midpoint n_v,
-// L_K = scale·d(v, n_v), and with a tape
-// the gradients. All arithmetic in float64: v ⊕ r rounded to float32 would lose the attention near the boundary.
+// L_K = scale·d(v, n_v), and with a tape the gradients. All arithmetic in float64, but for heads that are tame: v ⊕ r rounded to float32 would
+// lose the attention near the boundary.
 // An item without triples: midpoint = the item, distance 0, zero gradients. One tail: n_v = t exactly.
 struct Neighborhood {
   const float* entities;          // [entities, dim]
@@ -236,7 +238,7 @@ struct Neighborhood {
   const uint32_t* head_count;     // [1]
   uint32_t capacity;
   const uint32_t* triple_offsets;  // [head_count + 1]
-  const uint32_t* group_offsets;   // [head_count + 1]; unused without a tape
+  const uint32_t* group_offsets;   // [head_count + 1]; unused without a tape, and with sums
   uint32_t dim;
   double curvature;
   const double* scale;  // [1]
@@ -250,7 +252,7 @@ struct Neighborhood {
   void* scratch;          // what Backend::neighborhood_scratch asks for
   double temperature = 1;  // of the attention
   RelationSums sums{};
-  TailOrder order{};  // of HeadLists, where the backend wants it
+  TailOrder order{};  // of HeadLists; unused without a tape
 };
 
 // Adds weight_v·∂L_K(v) of all heads to the rows of the entities they touch, and the ranking part of items:
@@ -258,9 +260,8 @@ struct Neighborhood {
 struct EntityGradient {
   const float* entities;   // [entities, dim]
   const float* relations;  // [relations, dim]; null without attention
-  GraphView graph;
-  Incidence in_edges;           // rows = entities; unused where the backend wants the tails' order
-  const uint32_t* heads;        // [head_count]
+  Incidence in_edges;           // rows = entities; unused with the tails' order, and so are row_slot, triple_offsets and partial
+  const uint32_t* heads;        // [head_count] read with the tails' order
   const uint32_t* head_count;   // [1]
   const uint32_t* head_slot;    // [items]
   const uint32_t* triple_offsets;  // [heads + 1]
@@ -274,12 +275,12 @@ struct EntityGradient {
   uint32_t capacity, items, entity_count, dim;
   double* partial;  // [chunks, dim] scratch
   float* gradient;  // [capacity, dim] out
-  TailOrder order{};  // of HeadLists, where the backend wants it
+  TailOrder order{};  // of HeadLists
 };
 
-// gradient[r] = Σ weight_v·∂L_K(v)/∂r over the batch's groups of relation r.
+// gradient[r] = Σ weight_v·∂L_K(v)/∂r over the batch's groups of relation r: the total of the sums, or gathered from the groups' rows.
 struct RelationGradient {
-  Incidence groups;            // rows = relations; unused with sums
+  Incidence groups;            // rows = relations; unused with sums, and so is what follows up to `dim`
   const uint32_t* head_slot;   // [items]
   const uint32_t* group_offsets;  // [heads + 1]
   const double* weight;        // [heads]
@@ -448,7 +449,7 @@ struct Hypergradient {
   const TripleWindow* windows;  // of HeadLists; unused where the backend wants none
   double* partial;              // [windows] scratch
   float* gradient;              // [capacity] out, per head
-  TailOrder order{};            // of HeadLists, where the backend wants it
+  TailOrder order{};            // of HeadLists
 };
 
 // ───────────────────────────── optimiser ─────────────────────────────

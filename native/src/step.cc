@@ -65,7 +65,7 @@ BatchLists::BatchLists(Backend& backend, const DeviceGraph& graph, const StepSha
       triple_offsets_(backend, knowledge ? size_t{heads_.capacity()} + 1 : 1),
       group_offsets_(backend, knowledge ? size_t{heads_.capacity()} + 1 : 1),
       windows_(backend, knowledge && backend.wants_windows() ? most_windows(heads_.capacity(), graph.most_triples(shape.batch)) : 0),
-      tails_(backend, shape.entities, knowledge ? graph.most_triples(shape.batch) : 0) {
+      tails_(backend, knowledge ? shape.entities : 0, knowledge ? graph.most_triples(shape.batch) : 0) {
   marks_.fill(0);
 }
 
@@ -73,7 +73,8 @@ void BatchLists::build(Backend& backend, const DeviceGraph& graph, const Batch& 
   rows_.group(backend, batch, knowledge_ ? &heads_ : nullptr);
   if (!knowledge_) return;
   backend.head_lists({graph.view(), graph.group_counts(), heads_.rows(), heads_.count(), heads_.capacity(), triple_offsets_.data(),
-                      group_offsets_.data(), marks_.data(), windows_.size() ? windows_.data() : nullptr, static_cast<uint32_t>(marks_.size()), tails_.order()});
+                      group_offsets_.data(), marks_.data(), windows_.size() ? windows_.data() : nullptr, static_cast<uint32_t>(marks_.size()),
+                      tails_.order()});
   touched_.group(backend, batch.item_keys.data(), batch.key_count(), marks_.data());
 }
 
@@ -145,8 +146,7 @@ void Step::ranking_gradient(const PointTable& users, const PointTable& items, co
 
 RelationSums Step::sums() {
   if (relation_sums_.size() == 0) return {};
-  return {relation_sums_.data(), static_cast<uint32_t>(relation_sums_.size() / (size_t{shape_.relations} * shape_.dim)), shape_.relations,
-          weight_.data()};
+  return {relation_sums_.data(), backend_.relation_sums(shape_.relations), shape_.relations, weight_.data()};
 }
 
 void Step::inner(const StepTables& tables, const Batch& batch, const BatchLists& lists, bool learn_scale) {
@@ -172,7 +172,7 @@ void Step::inner(const StepTables& tables, const Batch& batch, const BatchLists&
     backend_.head_weights(
         {heads.rows(), heads.count(), heads.offsets(), heads.capacity(), tables.beta, options_.knowledge_weight, weight_.data()});
   };
-  if (sums().rows) {
+  if (sums().rows) {  // of which the weights are a part
     weigh();
     backend_.branches({neighborhoods, rank});
   } else {
@@ -180,9 +180,10 @@ void Step::inner(const StepTables& tables, const Batch& batch, const BatchLists&
   }
 
   const auto of_entities = [&] {
-    backend_.entity_gradient({tables.entities.points, relations, graph_.view(), graph_.in_edges(), heads.rows(), heads.count(), heads.slot(),
-                              lists.triple_offsets(), weight_.data(), tape(), lists.rows().items.slot(), item_gradient_.data(), touched.rows(), touched.count(),
-                              touched.slot(), touched.capacity(), shape_.items, shape_.entities, dim, entity_partial_.data(), entity_gradient_.data(), lists.tail_order()});
+    backend_.entity_gradient({tables.entities.points, relations, graph_.in_edges(), heads.rows(), heads.count(), heads.slot(),
+                              lists.triple_offsets(), weight_.data(), tape(), lists.rows().items.slot(), item_gradient_.data(),
+                              touched.rows(), touched.count(), touched.slot(), touched.capacity(), shape_.items, shape_.entities, dim,
+                              entity_partial_.data(), entity_gradient_.data(), lists.tail_order()});
   };
   const auto of_relations = [&] {
     backend_.relation_gradient({graph_.relation_groups(), heads.slot(), lists.group_offsets(), weight_.data(), tape_relation_gradient_.data(),

@@ -227,7 +227,8 @@ EpochTotals Trainer::epoch(uint32_t epoch, double learning_rate_factor, const Co
   prepare(*turns_[0], states_[0].data(), 0);
   const uint32_t steps = (n + options_.batch - 1) / options_.batch;
   double totals[2] = {0, 0};
-  for (uint32_t done = 0; done < steps;) {
+  uint32_t done = 0;
+  while (done < steps) {
     control.check();
     const uint32_t several = std::min(recorded_steps_->at_once, steps - done);
     diverged_step_ = 0;
@@ -236,7 +237,7 @@ EpochTotals Trainer::epoch(uint32_t epoch, double learning_rate_factor, const Co
     if (diverged_step_ > 0) break;
   }
   if (options_.adam == AdamKind::exact) {
-    const StepState* const state = states_[steps % 2].data();
+    const StepState* const state = states_[done % 2].data();
     replay(model_->users, state, nullptr), replay(model_->entities, state, nullptr);
     if (options_.step.knowledge && options_.adaptive) replay(model_->beta, state, nullptr);
   }

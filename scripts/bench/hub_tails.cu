@@ -59,22 +59,21 @@ __global__ void own_terms_kernel(EntityGradient a) {
 }
 
 // A warp takes a head, half a warp every second of its triples. hot_slot (or null): place of an entity among the hot ones, or kNone.
-__global__ void scatter_kernel(EntityGradient a, const uint32_t* heads, const uint32_t* head_count, const uint32_t* hot_slot,
-                               const uint32_t* hot_rows) {
+__global__ void scatter_kernel(EntityGradient a, GraphView graph, const uint32_t* hot_slot, const uint32_t* hot_rows) {
   __shared__ float hot[kHotRows][kDim];
   const uint32_t half = lane_id() / kHalf, column = lane_id() % kHalf * 4, thread = threadIdx.y * kWarp + lane_id();
   if (hot_slot)
     for (uint32_t k = thread; k < kHotRows * kDim; k += kWarps * kWarp) hot[k / kDim][k % kDim] = 0;
   __syncthreads();
-  for (uint32_t i = first_of_warp(); i < *head_count; i += warps_of_grid()) {
-    const uint32_t head = heads[i], begin = a.graph.offsets[head], degree = a.graph.offsets[head + 1] - begin;
+  for (uint32_t i = first_of_warp(); i < *a.head_count; i += warps_of_grid()) {
+    const uint32_t head = a.heads[i], begin = graph.offsets[head], degree = graph.offsets[head + 1] - begin;
     const double weight = a.weight[i];
     for (uint32_t t = half; t < degree; t += 2) {
-      const uint32_t tail = a.graph.tails[begin + t];
+      const uint32_t tail = graph.tails[begin + t];
       const TripleGradient g = a.tape.triples[a.triple_offsets[i] + t];
       const float4 value = scaled(weight * g.on_midpoint, a.tape.midpoint_gradient + size_t{i} * kDim + column) +
                            scaled(weight * g.on_head, a.entities + size_t{head} * kDim + column) +
-                           scaled(weight * g.on_relation, a.relations + size_t{a.graph.relations[begin + t]} * kDim + column) +
+                           scaled(weight * g.on_relation, a.relations + size_t{graph.relations[begin + t]} * kDim + column) +
                            scaled(weight * g.on_tail, a.entities + size_t{tail} * kDim + column);
       const uint32_t slot = hot_slot ? hot_slot[tail] : kNone;
       if (slot == kNone) {
@@ -154,9 +153,10 @@ int compare(const char* json) {
   Buffer<float> gradient(b, size_t{touched} * kDim);
   const NeighborhoodTape tape{const_cast<double*>(head_gradient.data()), const_cast<double*>(midpoint_gradient.data()),
                               reinterpret_cast<TripleGradient*>(const_cast<double*>(tape_triples.data())), nullptr, nullptr};
-  const EntityGradient a{entities.data(), relations.data(), graph.view(), graph.in_edges(), lists.heads().slot(), lists.triple_offsets(),
-                         weight.data(), tape, lists.rows().items.slot(), item_gradient.data(), lists.touched().rows(),
-                         lists.touched().count(), lists.touched().slot(), touched, kItems, kDim, partial.data(), gradient.data()};
+  const EntityGradient a{entities.data(), relations.data(), graph.in_edges(), lists.heads().rows(), lists.heads().count(),
+                         lists.heads().slot(), lists.triple_offsets(), weight.data(), tape, lists.rows().items.slot(),
+                         item_gradient.data(), lists.touched().rows(), lists.touched().count(), lists.touched().slot(), touched, kItems,
+                         kEntities, kDim, partial.data(), gradient.data()};
 
   // The hottest tails of the batch.
   std::vector<uint32_t> distinct = positives, count(kEntities, 0), hot(kEntities), hot_slot(kEntities, kNone);
@@ -175,8 +175,7 @@ int compare(const char* json) {
   const auto scatter = [&](const uint32_t* slots) {
     const dim3 block(kWarp, kWarps);
     launch("own terms", own_terms_kernel, blocks_for(touched, kWarps), block, 0, nullptr, a);
-    launch("scatter", scatter_kernel, blocks_for(heads, kWarps), block, 0, nullptr, a, lists.heads().rows(), lists.heads().count(), slots,
-           device_hot.data());
+    launch("scatter", scatter_kernel, blocks_for(heads, kWarps), block, 0, nullptr, a, graph.view(), slots, device_hot.data());
   };
   Variant variants[] = {{"entity-major gather", [&] { b.entity_gradient(a); }, {}},
                         {"float atomics", [&] { scatter(nullptr); }, {}},

@@ -77,6 +77,8 @@ void test_training() {
     for (const int threads : {2, 5}) check(train(world, threads) == one, world.name + ": the same bits on " + std::to_string(threads) + " threads");
     test_restoring(world), test_stopping(world);
   }
+  const World first = worlds()[0];
+  check(train(first, 20) == train(first, 1), first.name + ": the same bits on 20 threads, more than head_lists has parts");
 }
 
 }  // namespace hk

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstring>
 #include <memory>
+#include <utility>
 
 #include "../../native/src/cpu/cpu_backend.h"
 #include "../../native/src/philox.h"
@@ -10,19 +11,20 @@
 namespace hk {
 namespace {
 
-constexpr uint32_t kUsers = 14, kItems = 11, kEntities = 30, kRelations = 3;
+constexpr uint32_t kUsers = 14, kRelations = 3;
 
 uint32_t pick(uint32_t i, uint32_t stream, uint32_t n) { return below(philox(31, i, stream, 0, 9).word[0], n); }
 
-TrainerOptions base(uint32_t dim) {
+TrainerOptions base(uint32_t dim, uint32_t items = 11) {
+  const uint32_t entities = items + 19;
   TrainerOptions o{};
-  o.model = {kUsers, kItems, kEntities, kRelations, dim, 1.0, 1.0, true, false, false, 0.1, 0.0, 7};
-  o.step = {1.0, true, true, true, true, 0.5, 0.01, 1.0};
+  o.model = {kUsers, items, entities, kRelations, dim, 1.0, 1.0, true, false, false, 0.1, 0.0, 7};
+  o.step = {1.0, true, true, true, true, 0.5, 0.01, 1.0, true};
   o.graph.offsets = {0};
-  for (uint32_t item = 0; item < kItems; ++item) {
+  for (uint32_t item = 0; item < items; ++item) {
     const uint32_t degree = item == 0 ? 0 : item == 1 ? 1 : item == 2 ? 80 : 2 + pick(item, 0, 6);
     std::vector<std::pair<uint32_t, uint32_t>> triples;
-    for (uint32_t t = 0; t < degree; ++t) triples.emplace_back(pick(100 * item + t, 1, kRelations), pick(100 * item + t, 2, kEntities));
+    for (uint32_t t = 0; t < degree; ++t) triples.emplace_back(pick(100 * item + t, 1, kRelations), pick(100 * item + t, 2, entities));
     if (item == 1) triples[0].second = 1;  // its own neighbour
     std::sort(triples.begin(), triples.end());
     for (const auto& [relation, tail] : triples) o.graph.relations.push_back(relation), o.graph.tails.push_back(tail);
@@ -30,8 +32,8 @@ TrainerOptions base(uint32_t dim) {
   }
   o.train_offsets = {0};
   for (uint32_t user = 0; user < kUsers; ++user) {
-    for (uint32_t item = 0; item < kItems; ++item)
-      if (user == 1 || (user != 2 && (pick(40 * user + item, 3, 3) == 0 || item == user % kItems))) o.train_items.push_back(item);
+    for (uint32_t item = 0; item < items; ++item)
+      if (user == 1 || (user != 2 && (pick(40 * user + item, 3, 3) == 0 || item == user % items))) o.train_items.push_back(item);
     o.train_offsets.push_back(static_cast<uint32_t>(o.train_items.size()));
   }
   o.batch = 16, o.negatives = 0, o.seed = 7, o.adaptive = true, o.learn_scale = false;
@@ -51,23 +53,27 @@ void append(Bytes& out, const std::vector<T>& values) {
 
 std::vector<World> worlds() {
   std::vector<World> all;
-  const auto add = [&](const char* name, uint32_t dim, const std::function<void(TrainerOptions&)>& change) {
-    all.push_back({name, base(dim)});
+  const auto add = [&](const char* name, TrainerOptions options, const std::function<void(TrainerOptions&)>& change) {
+    all.push_back({name, std::move(options)});
     change(all.back().options);
   };
-  add("adaptive, tangent", 5, [](TrainerOptions&) {});
-  add("64 columns, exact Adam, averages", 64, [](TrainerOptions& o) {
+  add("adaptive, tangent", base(5), [](TrainerOptions&) {});
+  add("64 columns, exact Adam, averages", base(64), [](TrainerOptions& o) {
     o.adam = AdamKind::exact, o.model.exact_adam = true, o.model.average = true, o.average_decay = 0.8, o.average_every = 3;
   });
-  add("ball, learned curvature, dense Adam", 33, [](TrainerOptions& o) {
+  add("ball, learned curvature, dense Adam", base(33), [](TrainerOptions& o) {
     o.model.tangent = o.step.tangent = false, o.adam = AdamKind::dense, o.learn_scale = true;
   });
-  add("Euclidean, no attention, timed", 16, [](TrainerOptions& o) {
+  add("Euclidean, no attention, timed", base(16), [](TrainerOptions& o) {
     o.model.curvature = o.step.curvature = 0, o.model.tangent = o.step.tangent = false, o.step.attention = false, o.adaptive = false;
     o.time_kernels = true;
   });
-  add("sampled softmax, temperature", 9, [](TrainerOptions& o) { o.negatives = 40, o.step.temperature = 2, o.learn_scale = true; });
-  add("no knowledge, one batch", 130, [](TrainerOptions& o) { o.step.knowledge = false, o.adaptive = false, o.batch = 1u << 24; });
+  add("sampled softmax, temperature", base(9), [](TrainerOptions& o) { o.negatives = 40, o.step.temperature = 2, o.learn_scale = true; });
+  // More heads than a thread takes at once, some of whose neighbourhoods reach the boundary.
+  const auto reach_out = [](TrainerOptions& o) { o.model.init_scale = 1, o.batch = 1u << 24; };
+  add("many heads", base(7, 230), reach_out);
+  add("many heads, no attention", base(7, 230), [&](TrainerOptions& o) { reach_out(o), o.step.attention = false; });
+  add("no knowledge, one batch", base(130), [](TrainerOptions& o) { o.step.knowledge = false, o.adaptive = false, o.batch = 1u << 24; });
   return all;
 }
 

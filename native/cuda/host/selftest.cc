@@ -131,7 +131,7 @@ void keep(Results& results, const std::string& name, const Buffer<T>& buffer, si
   results.push_back(std::move(r));
 }
 
-constexpr double kExact = 0, kFloat = 3e-6, kDouble = 1e-9, kSingle = 2e-5;
+constexpr double kExact = 0, kFloat = 3e-6, kDouble = 1e-9, kSingle = 2e-5;  // kSingle: of tame heads, on the CPU
 
 // Distinct rows of a batch, as the training step keeps them.
 struct List {
@@ -387,7 +387,7 @@ Results exercise(Backend& b, const Case& c, const World& w) {
   Buffer<double> distance(b, heads.capacity), head_scale_gradient(b, heads.capacity);
   Buffer<TripleGradient> triple_gradients(b, triples);
   NeighborhoodTape head_tape{head_gradient.data(), midpoint_gradient.data(), triple_gradients.data(),
-                                   c.attention ? group_gradient.data() : nullptr, head_scale_gradient.data()};
+                             c.attention ? group_gradient.data() : nullptr, head_scale_gradient.data()};
   const uint32_t sum_count = c.attention ? b.relation_sums(c.relations) : 0;
   Buffer<double> sum_rows(b, size_t{sum_count} * c.relations * dim);
   const RelationSums sums = sum_count ? RelationSums{sum_rows.data(), sum_count, c.relations, weight.data()} : RelationSums{};
@@ -400,7 +400,7 @@ Results exercise(Backend& b, const Case& c, const World& w) {
     const std::string at = way;
     const bool with_tape = !at.empty(), in_float32 = at == " in float32";
     tame.fill(0), head_tape.tame = in_float32 ? tame.data() : nullptr;
-    const bool outputs = !in_float32;  // with these, passes are in float64
+    const bool outputs = !in_float32;
     Neighborhood a{entities.point_rows(), entities.gap.data(), relation_points, relations.gap.data(), graph.view(), heads.unique.data(),
                    heads.count.data(), heads.capacity, triple_offsets.data(), group_offsets.data(), dim, c.curvature, scale.data(),
                    c.attention, outputs ? midpoint.data() : nullptr, outputs ? weights.data() : nullptr, distance.data(),
@@ -419,7 +419,7 @@ Results exercise(Backend& b, const Case& c, const World& w) {
     keep(out, "neighborhood.head_gradient" + at, head_gradient, size_t{head_count} * dim, in_float32 ? kSingle : kFloat);
     keep(out, "neighborhood.midpoint_gradient" + at, midpoint_gradient, size_t{head_count} * dim, in_float32 ? kSingle : 1e-8);
     keep(out, "neighborhood.scale_gradient" + at, head_scale_gradient, head_count, in_float32 ? kSingle : 1e-8);
-    b.entity_gradient({entities.point_rows(), relation_points, graph.view(), graph.in_edges(), heads.unique.data(), heads.count.data(),
+    b.entity_gradient({entities.point_rows(), relation_points, graph.in_edges(), heads.unique.data(), heads.count.data(),
                        heads.slot.data(), triple_offsets.data(), weight.data(), head_tape, item_list.slot.data(), item_gradient.data(),
                        touched.unique.data(), touched.count.data(), touched.slot.data(), touched.capacity, c.items, c.entities, dim,
                        partial.data(), entity_gradient.data(), tails.order()});

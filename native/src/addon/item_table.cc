@@ -40,10 +40,11 @@ ItemTable::ItemTable(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ItemTabl
 }
 
 const PreparedItems& ItemTable::Held::prepared() const {
-  std::call_once(once_, [this] {
+  const std::lock_guard<std::mutex> lock(mutex_);  // std::call_once may wait for ever after an exception, as with musl
+  if (!prepared_) {
     const std::unique_ptr<Backend> backend = make_backend("cpu", static_cast<int>(std::thread::hardware_concurrency()));
     prepared_ = backend->prepare_items(points.data(), count, dim, curvature);
-  });
+  }
   return *prepared_;
 }
 

@@ -21,7 +21,7 @@ class ItemTable : public Napi::ObjectWrap<ItemTable> {
     const PreparedItems& prepared() const;
 
    private:
-    mutable std::once_flag once_;
+    mutable std::mutex mutex_;
     mutable std::unique_ptr<PreparedItems> prepared_;
   };
 

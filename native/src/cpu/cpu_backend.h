@@ -22,7 +22,7 @@ class CpuBackend final : public Backend {
   void synchronize() override {}
   bool shares_host_memory() const override { return true; }
   bool wants_tail_order() const override { return true; }
-  // Enough ranges to share out among threads, and fewer where there are so many relations that the sums would take more memory than the tables.
+  // Enough ranges to share out among threads, and fewer where there are many relations: up to 8192 of them, no more than 32768 rows.
   uint32_t relation_sums(uint32_t relations) const override { return std::clamp(32768 / std::max(1u, relations), 4u, 64u); }
 
   void sample(const Sample& a) override;
@@ -53,6 +53,7 @@ class CpuBackend final : public Backend {
 
  private:
   ThreadPool pool_;
+  // Scratch that grows with what is asked for, and stays.
   std::vector<uint32_t> tail_counts_, tail_totals_;  // of head_lists
   std::vector<float> head_rows_;                     // of entity_gradient
 };

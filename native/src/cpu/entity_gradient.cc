@@ -1,6 +1,6 @@
 // entity_gradient on the CPU: what the entities are owed stands in the order in which they collect it (TailOrder), so that only the rows of the heads
-// are read at random. Of heads that are tame, weight·g_M and weight·v are put side by side in float32 first, a table that the second-level cache
-// holds.
+// are read at random. Of heads that are tame, weight·g_M and weight·v are put side by side in float32 first: a table of two thirds of the bytes, and a
+// place for each head instead of two.
 #include <algorithm>
 #include <utility>
 #include <vector>
@@ -97,8 +97,8 @@ HK_INLINE void prefetch_head(const EntityGradient& a, const float* head_rows, ui
   prefetch_row(a.entities + size_t{a.heads[slot]} * a.dim, a.dim * sizeof(float));
 }
 
-// Terms of Σ weight·(on_midpoint·g_M + on_head·v + on_relation·r + on_tail·t) over the triples at [begin, end); a run of one relation is one term, and the
-// tail itself one. A tail or relation of a tame head is tame; its own terms are summed in float32 if all heads that owe them are.
+// Terms of Σ weight·(on_midpoint·g_M + on_head·v + on_relation·r + on_tail·t) over the triples at [begin, end); a run of one relation is one
+// term, and the tail itself one. A tail or relation of a tame head is tame; its own terms are summed in float32 if all heads that owe them are.
 HK_INLINE void collect(const EntityGradient& a, const float* head_rows, uint32_t begin, uint32_t end, uint32_t entity, Piece& piece) {
   const uint32_t most = a.order.offsets[a.entity_count];
   double on_tail = 0, on_relation = 0;

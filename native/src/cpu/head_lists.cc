@@ -1,5 +1,5 @@
 // head_lists on the CPU: two running sums on one thread; then a counting sort of the triples by their tails, whose counts say as well which entities
-// are tails. The heads are shared out among the threads, in order, and each has counts of its own: the sort is stable for any number of them.
+// are tails. The heads are shared out in order, and each part has counts of its own: the sort is stable for any number of them.
 #include <algorithm>
 #include <numeric>
 #include <utility>
@@ -8,6 +8,8 @@
 
 namespace hk {
 namespace {
+
+constexpr uint32_t kMostParts = 16;  // each has a count per entity
 
 // Calls body(triple of the batch, place in the graph, slot) of every triple of the heads in [begin, end).
 template <class Body>
@@ -28,9 +30,8 @@ void CpuBackend::head_lists(const HeadLists& a) {
     triples += a.graph.offsets[head + 1] - a.graph.offsets[head], groups += a.group_counts[head];
   }
   a.triple_offsets[heads] = triples, a.group_offsets[heads] = groups;
-  if (a.order.places == nullptr) return;
 
-  const uint32_t parts = static_cast<uint32_t>(pool_.threads());
+  const uint32_t parts = std::min(static_cast<uint32_t>(pool_.threads()), kMostParts);
   const auto head_of = [&](uint64_t part) {
     const uint32_t first = static_cast<uint32_t>(uint64_t{triples} * part / parts);
     return part == parts ? heads : static_cast<uint32_t>(std::lower_bound(a.triple_offsets, a.triple_offsets + heads, first) - a.triple_offsets);

@@ -1,6 +1,7 @@
 // neighborhood on the CPU: blocks of a few heads over threads. Passes over rows alternate with passes over scalars: the former are vectors
 // along the coordinates, four rows at once, the latter vectors along the triples, the relation groups or the heads of the block. One
-// head alone is a long chain of operations that wait for each other; in a block, heads overlap.
+// head alone is a long chain of operations that wait for each other; in a block, heads overlap. Passes over the rows of triples and groups are
+// made in float32 where the block is tame and the caller takes that (is_tame), passes over scalars and over rows of heads always in float64.
 #include <algorithm>
 #include <limits>
 
@@ -99,7 +100,7 @@ HK_INLINE void translate(const Neighborhood& a, Block& b) {
     p.r_sqnorm[g] = c > 0 ? (1.0 - p.r_gap[g]) / c : 0.0;
     const MobiusSum sum = mobius_add(p.sum_sqnorm[g], p.r_sqnorm[g], p.v_gap[g], p.r_gap[g], c);
     p.on_v[g] = sum.on_v, p.on_r[g] = sum.on_r, p.gap[g] = sum.gap, p.denominator[g] = sum.denominator;
-    p.sqnorm[g] = c > 0 ? (1.0 - sum.gap) / c : p.sum_sqnorm[g];
+    p.terms_sqnorm[g] = c > 0 ? square(sum.on_v) * (1.0 - p.v_gap[g]) / c + square(sum.on_r) * p.r_sqnorm[g] : p.sum_sqnorm[g];
   });
   for (uint32_t g = 0; g < p.count; ++g) combine<P>(b.x<Row>(g), p.on_v[g], p.v[g], p.on_r[g], p.r[g], dim);
 }
@@ -433,31 +434,57 @@ HK_INLINE void write_tape(const Neighborhood& a, Block& b) {
   }
 }
 
-// Where a block may be worked on in float32: no point has a smaller gap (√c‖x‖ ≤ .968 and errors of relative size are not multiplied by more than
-// its inverse), the attention is not sharper, no tail is nearer to v ⊕ r than a 128th of its norm, and v no nearer to n_v, seen from the origin tail,
-// than a 32nd: differences of rounded rows keep their digits.
-constexpr double kTameGap = 0x1p-4, kTameSharpness = 16, kTameRatio = 0x1p-14, kTameHeadRatio = 0x1p-10;
+// ── Where a block is tame, so that passes over its rows may be made in float32 ──
+//
+// Rounding puts errors of 2⁻²⁴ of its size into whatever is stored or added. What makes more of them is kept within bounds:
+//   gaps          of every point, v ⊕ r among them, and the denominator of v ⊕ r are at least kTameGap: no factor 1/A is more than its inverse
+//   differences   no tail is nearer to v ⊕ r than a 128th of the terms that v ⊕ r is the sum of, and in the origin's frame v no nearer to n_v than a
+//                 32nd of the tails that n_v is the mean of; no head is its own tail, where the gradients of the two all but cancel
+//   exponents     of the attention: its sharpness is at most kTameSharpness, sharpness·d at most kTameExponent. In the unit ball the second follows
+//                 from the first and kTameGap; without curvature nothing else bounds d
+//   sums          are over no more than kTameTriples
+// What is scalar in a triple, group or head is float64 all the same. Comparisons are false for NaN: such a block is worked on in float64.
+constexpr double kTameGap = 0x1p-4, kTameSharpness = 16, kTameExponent = 256, kTameRatio = 0x1p-14, kTameHeadRatio = 0x1p-10;
+constexpr uint32_t kTameTriples = 512;
 
 bool is_tame(const Neighborhood& a, double sharpness, const Block& b) {
-  if (a.tape.tame == nullptr || sharpness > kTameSharpness) return false;
+  const BlockHeads& heads = b.heads;
+  const BlockTriples& q = b.triples;
+  if (a.tape.tame == nullptr || sharpness > kTameSharpness || heads.first[heads.count] > kTameTriples) return false;
   bool tame = true;
-  for (uint32_t t = 0; t < b.heads.first[b.heads.count]; ++t) tame &= b.triples.gap[t] >= kTameGap;
-  for (uint32_t h = 0; h < b.heads.count; ++h) tame &= b.heads.v_gap[h] >= kTameGap;
+  for (uint32_t h = 0; h < heads.count; ++h) {
+    tame &= heads.v_gap[h] >= kTameGap;
+    for (uint32_t t = heads.first[h]; t < heads.first[h + 1]; ++t) tame &= q.gap[t] >= kTameGap && q.tail[t] != heads.v[h];
+  }
   for (uint32_t g = 0; g < b.groups.count; ++g) tame &= b.groups.r_gap[g] >= kTameGap;
   return tame;
 }
 
-bool tails_are_apart(const Block& b) {
+bool translations_are_tame(const BlockGroups& p) {
+  bool tame = true;
+  for (uint32_t g = 0; g < p.count; ++g) tame &= p.gap[g] >= kTameGap && p.denominator[g] >= kTameGap;
+  return tame;
+}
+
+bool tails_are_apart(const Block& b, double sharpness) {
+  const BlockTriples& q = b.triples;
   bool apart = true;
   for (uint32_t t = 0; t < b.heads.first[b.heads.count]; ++t)
-    apart &= b.triples.sqdist[t] >= kTameRatio * b.groups.sqnorm[b.triples.group[t]];
+    apart &= q.sqdist[t] >= kTameRatio * b.groups.terms_sqnorm[q.group[t]] && sharpness * q.distance[t] <= kTameExponent;
   return apart;
 }
 
-bool heads_are_apart(const BlockHeads& heads) {
-  for (uint32_t h = 0; h < heads.count; ++h)
-    if (!(heads.n_sqdist[h] >= kTameHeadRatio * heads.m_sqnorm[h] * square(heads.inverse[h]))) return false;
-  return true;
+bool heads_are_apart(const Block& b) {
+  const BlockHeads& heads = b.heads;
+  const BlockTriples& q = b.triples;
+  bool apart = true;
+  for (uint32_t h = 0; h < heads.count; ++h) {
+    double weights = 0, squares = 0;  // (Σ w‖t − o‖)² ≤ Σ w · Σ w‖t − o‖²
+    for (uint32_t t = heads.first[h]; t < heads.first[h] + heads.degree[h]; ++t)
+      weights += q.on_midpoint[t], squares += q.on_midpoint[t] * q.delta_sqnorm[t];
+    apart &= heads.n_sqdist[h] >= kTameHeadRatio * square(heads.inverse[h]) * weights * squares;
+  }
+  return apart;
 }
 
 // The passes up to L_K; false if P turns out not to be precise enough.
@@ -466,17 +493,22 @@ HK_INLINE bool forward(const Neighborhood& a, double scale, Block& b) {
   using S = typename P::Set;
   constexpr bool exact = std::is_same_v<typename P::Row, double>;
   if (a.attention) {
+    const double sharpness = scale / a.temperature;
     translate<P>(a, b);
-    attend<P>(a, scale / a.temperature, b);
-    if (!exact && !tails_are_apart(b)) return false;
+    if (!exact && !translations_are_tame(b.groups)) return false;
+    attend<P>(a, sharpness, b);
+    if (!exact && !tails_are_apart(b, sharpness)) return false;
   } else {
     std::fill_n(b.triples.weight, b.heads.first[b.heads.count], 1.0);
-    for (uint32_t h = 0; h < b.heads.count; ++h) b.heads.o[h] = b.triples.tail[b.heads.first[h]], b.heads.o_gap[h] = b.triples.gap[b.heads.first[h]];
+    for (uint32_t h = 0; h < b.heads.count; ++h) {
+      const uint32_t origin = b.heads.first[h];
+      b.heads.o[h] = b.triples.tail[origin], b.heads.o_gap[h] = b.triples.gap[origin];
+    }
   }
   midpoints<P>(a, b);
   if (a.weights || a.midpoint) write_midpoints<S>(a, b);
   distances<S>(a, scale, b);
-  return exact || heads_are_apart(b.heads);
+  return exact || heads_are_apart(b);
 }
 
 template <class P>
@@ -508,6 +540,7 @@ void lonely_head(const Neighborhood& a, uint32_t i, const float* v) {  // withou
   std::fill_n(a.tape.head_gradient + size_t{i} * a.dim, a.dim, 0.0);
   std::fill_n(a.tape.midpoint_gradient + size_t{i} * a.dim, a.dim, 0.0);
   a.tape.scale_gradient[i] = 0;
+  if (a.tape.tame) a.tape.tame[i] = 0;
 }
 
 // Takes the next heads from i on into the block; returns the first that is not taken.
@@ -563,9 +596,14 @@ HK_DISPATCH(heads, neighborhood_range, (const Neighborhood& a, double* relation_
 }  // namespace
 
 void CpuBackend::neighborhood(const Neighborhood& a) {
+  // Ranges do not depend on the threads: which heads are in a block says whether it is tame.
   const uint64_t count = *a.head_count;
-  if (a.sums.rows == nullptr)  // no gradients, or none of relations
-    return pool_.run(count, 8 * kBlockHeads, [&](uint64_t begin, uint64_t end, int) { heads(a, nullptr, begin, end); });
+  if (a.sums.rows == nullptr) {  // no gradients, or none of relations
+    constexpr uint64_t kRange = 8 * kBlockHeads;
+    return pool_.run((count + kRange - 1) / kRange, 1, [&](uint64_t begin, uint64_t end, int) {
+      for (uint64_t range = begin; range < end; ++range) heads(a, nullptr, range * kRange, std::min(count, (range + 1) * kRange));
+    });
+  }
   pool_.run(a.sums.count, 1, [&](uint64_t begin, uint64_t end, int) {
     for (uint64_t sum = begin; sum < end; ++sum) {
       const size_t size = size_t{a.sums.relations} * a.dim;

@@ -29,17 +29,18 @@ struct BlockTriples {
 };
 
 // Relation groups of all heads, runs of triples with one relation: v ⊕ r and what goes back through it. Padded to a whole eight.
+// terms_sqnorm: ‖on_v·v‖² + ‖on_r·r‖², to which the rounding of v ⊕ r is relative; without curvature ‖v + r‖², which is rounded but once.
 struct BlockGroups {
   uint32_t count = 0, padded = 0;
   uint32_t *begin, *end;  // places of its triples
   uint32_t* relation;
   const float **v, **r;
-  double *v_gap, *r_gap, *r_sqnorm, *sum_sqnorm, *on_v, *on_r, *gap, *denominator, *sqnorm, *dot_v, *dot_r, *v_on_g, *v_on_v, *v_on_r, *r_on_g,
+  double *v_gap, *r_gap, *r_sqnorm, *sum_sqnorm, *on_v, *on_r, *gap, *denominator, *terms_sqnorm, *dot_v, *dot_r, *v_on_g, *v_on_v, *v_on_r, *r_on_g,
       *r_on_v, *r_on_r;
   static constexpr size_t kArrays = 17;
 
   std::array<double**, kArrays> arrays() {
-    return {&v_gap, &r_gap, &r_sqnorm, &sum_sqnorm, &on_v,   &on_r,   &gap,    &denominator, &sqnorm,
+    return {&v_gap, &r_gap, &r_sqnorm, &sum_sqnorm, &on_v,   &on_r,   &gap,    &denominator, &terms_sqnorm,
             &dot_v, &dot_r, &v_on_g,   &v_on_v,     &v_on_r, &r_on_g, &r_on_v, &r_on_r};
   }
 };
