@@ -104,6 +104,24 @@ const SELECTION_NOTES = [
 const once = (rows: Measured['rows']): Measured['rows'] =>
   rows.filter((row, i) => !row.method.startsWith('control:') || rows.findIndex(({ method }) => method === row.method) === i);
 
+/** A table of metrics: what the paper prints, then what was made here. */
+function comparison(number: 2 | 3, title: string, measured: Measured, quoted: readonly TableRow[], made: Measured['rows']): PaperTable {
+  const own = publishedName(measured);
+  const data = dataTitle(measured, own);
+  return {
+    number,
+    title,
+    columns: [...WHO, ...COMPARED],
+    rows: [...quoted, ...made.map((row) => ({ quoted: false, cells: cellsOf(measured, row, data) }))],
+    notes: [
+      `Quoted rows are numbers that ${SOURCE} prints; nothing of them was run here.`,
+      NDCG_NOTE,
+      ...SELECTION_NOTES,
+      ...otherData(measured, own),
+    ],
+  };
+}
+
 function table2(measured: Measured): PaperTable {
   const own = publishedName(measured);
   const data = dataTitle(measured, own);
@@ -121,18 +139,13 @@ function table2(measured: Measured): PaperTable {
     })),
   );
   const made = once(measured.rows.filter(({ method }) => method === 'hyper-know' || method.startsWith('control:')));
-  return {
-    number: 2,
-    title: `Comparison on ${data}: Hyper-Know and controls of this project, and what the paper reports`,
-    columns: [...WHO, ...COMPARED],
-    rows: [...quoted, ...made.map((row) => ({ quoted: false, cells: cellsOf(measured, row, data) }))],
-    notes: [
-      `Quoted rows are numbers that ${SOURCE} prints; nothing of them was run here.`,
-      NDCG_NOTE,
-      ...SELECTION_NOTES,
-      ...otherData(measured, own),
-    ],
-  };
+  return comparison(
+    2,
+    `Comparison on ${data}: Hyper-Know and controls of this project, and what the paper reports`,
+    measured,
+    quoted,
+    made,
+  );
 }
 
 function table3(measured: Measured): PaperTable {
@@ -151,18 +164,7 @@ function table3(measured: Measured): PaperTable {
       })),
     );
   const made = measured.rows.filter(({ method }) => labels.has(method));
-  return {
-    number: 3,
-    title: `Ablation on ${data}: Att attention, Avg average, E Euclidean, H hyperbolic`,
-    columns: [...WHO, ...COMPARED],
-    rows: [...quoted, ...made.map((row) => ({ quoted: false, cells: cellsOf(measured, row, data) }))],
-    notes: [
-      `Quoted rows are numbers that ${SOURCE} prints; nothing of them was run here.`,
-      NDCG_NOTE,
-      ...SELECTION_NOTES,
-      ...otherData(measured, own),
-    ],
-  };
+  return comparison(3, `Ablation on ${data}: Att attention, Avg average, E Euclidean, H hyperbolic`, measured, quoted, made);
 }
 
 function table4(measured: Measured): PaperTable {
