@@ -89,31 +89,19 @@ class NeighborhoodBlock {
   // over its tails that becomes m′, the gradient g_m′, and what its groups add to g_v. In float64 these are the rows above, or parts of them.
   template <class T>
   T* x(uint32_t group) {
-    if constexpr (std::is_same_v<T, double>)
-      return row(kHeadRows * kBlockHeads + group);
-    else
-      return single_row(kSingleRows * kBlockHeads + group);
+    return in<T>(row(kHeadRows * kBlockHeads + group), kSingleRows * kBlockHeads + group);
   }
   template <class T>
   T* sum_of_tails(uint32_t h) {
-    if constexpr (std::is_same_v<T, double>)
-      return m(h);
-    else
-      return single_row(kSingleRows * h);
+    return in<T>(m(h), kSingleRows * h);
   }
   template <class T>
   T* gradient_on_sum(uint32_t h) {
-    if constexpr (std::is_same_v<T, double>)
-      return g_m(h);
-    else
-      return single_row(kSingleRows * h + 1);
+    return in<T>(g_m(h), kSingleRows * h + 1);
   }
   template <class T>
   T* gradient_of_groups(uint32_t h) {
-    if constexpr (std::is_same_v<T, double>)
-      return g_v(h);
-    else
-      return single_row(kSingleRows * h + 2);
+    return in<T>(g_v(h), kSingleRows * h + 2);
   }
 
   BlockHeads heads;
@@ -131,7 +119,13 @@ class NeighborhoodBlock {
     if (values.size() < size) values.resize(size);
   }
   double* row(uint32_t i) { return rows_.data() + size_t{i} * dim_; }
-  float* single_row(uint32_t i) { return single_rows_.data() + size_t{i} * dim_; }
+  template <class T>
+  T* in(double* exact, uint32_t single) {
+    if constexpr (std::is_same_v<T, double>)
+      return exact;
+    else
+      return single_rows_.data() + size_t{single} * dim_;
+  }
 
   uint32_t dim_ = 0;
   std::vector<const float*> pointers_;
