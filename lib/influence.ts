@@ -2,7 +2,7 @@ import type { Id } from './data/csr.ts';
 import { PIECE, type Steps } from './data/steps.ts';
 import { type Embedding, knowledgeWeight } from './embedding.ts';
 import { neighborhoodOf } from './neighborhood.ts';
-import { quantile } from './statistics.ts';
+import { quantiles } from './statistics.ts';
 
 /** What one relation of the graph contributes to where the items stand. */
 export interface RelationInfluence {
@@ -69,14 +69,14 @@ export function* graphInfluence(model: Embedding): Steps<GraphInfluence> {
     sum.share = total > 0 ? sum.influence / total : 0;
     sum.meanWeight = sum.attention > 0 ? sum.influence / sum.attention : 0;
   }
-  const sorted = Float64Array.from(weights);
+  const [p10, p50, p90] = quantiles(weights, [0.1, 0.5, 0.9]) as [number, number, number];
   return {
     relations: sums.sort((a, b) => b.influence - a.influence || b.attention - a.attention),
     itemWeight: {
       mean: weights.reduce((sum, weight) => sum + weight, 0) / weights.length,
-      p10: quantile(sorted, 0.1),
-      p50: quantile(sorted, 0.5),
-      p90: quantile(sorted, 0.9),
+      p10,
+      p50,
+      p90,
     },
   };
 }

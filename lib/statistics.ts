@@ -16,11 +16,18 @@ export function standardDeviation(values: ArrayLike<number>): number {
 
 /** The quantile at `share` in [0, 1], between the two nearest order statistics (R's type 7). */
 export function quantile(values: ArrayLike<number>, share: number): number {
-  const sorted = Float64Array.from(values).sort();
-  const at = share * (sorted.length - 1);
-  const below = Math.floor(at);
-  const above = Math.min(below + 1, sorted.length - 1);
-  return sorted[below]! + (at - below) * (sorted[above]! - sorted[below]!);
+  return quantiles(values, [share])[0]!;
+}
+
+/** The quantiles at several shares: the values are sorted once. */
+export function quantiles(values: ArrayLike<number>, shares: readonly number[]): number[] {
+  const sorted = new Float64Array(values).sort();
+  return shares.map((share) => {
+    const at = share * (sorted.length - 1);
+    const below = Math.floor(at);
+    const above = Math.min(below + 1, sorted.length - 1);
+    return sorted[below]! + (at - below) * (sorted[above]! - sorted[below]!);
+  });
 }
 
 /** Ranks from 1 in ascending order; equal values share the mean of theirs. */

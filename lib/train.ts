@@ -2,7 +2,7 @@ import { type Checkpoint, loadCheckpoint, type Progress, saveCheckpoint } from '
 import type { Interactions } from './data/csr.ts';
 import type { Dataset } from './data/dataset.ts';
 import { splitDigest } from './data/digest.ts';
-import { finishInTurns, PIECE, type Steps } from './data/steps.ts';
+import { finishInTurns, inPieces, PIECE, type Steps } from './data/steps.ts';
 import { outermost } from './divergence.ts';
 import { HyperKnowError } from './errors.ts';
 import { checkDataset, evaluateRanking, type Metrics, meanMetrics, usersAtOnceOn } from './evaluate.ts';
@@ -19,7 +19,7 @@ import {
 import { type EpochEvent, LEAST_CURVATURE, MOST_CURVATURE, type ResolvedOptions, resolveOptions, type TrainOptions } from './options.ts';
 import { dataProtocol, type Protocol, type WarmStartRecord } from './protocol.ts';
 import { learningRateFactor } from './schedule.ts';
-import { quantile } from './statistics.ts';
+import { quantiles } from './statistics.ts';
 import { type TrainedGraph, trainedGraph, trainerConfig } from './trainer-config.ts';
 import { VERSION } from './version.ts';
 import { checkWarmStart, warmState } from './warm-start.ts';
@@ -237,8 +237,9 @@ class Training {
         if (earlyStopping) this.#best = parameters;
       }
       if (adaptive) {
-        const weights = Float64Array.from(parameters.beta, (beta) => 1 / (1 + Math.exp(-beta)));
-        event.knowledgeWeight = { p10: quantile(weights, 0.1), p50: quantile(weights, 0.5), p90: quantile(weights, 0.9) };
+        const weights = await finishInTurns(weightsOf(parameters.beta));
+        const [p10, p50, p90] = quantiles(weights, [0.1, 0.5, 0.9]) as [number, number, number];
+        event.knowledgeWeight = { p10, p50, p90 };
         if (itemWeights) event.itemWeights = Float32Array.from(weights);
       }
     }
@@ -274,7 +275,7 @@ class Training {
       dim: hyperparameters.dim,
       curvature,
       graph,
-      seen: seenBy(this.#dataset),
+      seen: await finishInTurns(seenBy(this.#dataset)),
       userIds,
       itemIds,
       entityIds,
@@ -337,18 +338,28 @@ async function cancellable<T>(job: NativeJob<T>, signal: AbortSignal | undefined
   }
 }
 
+/** Users whose few items are handled between two yields. */
+const USERS_PER_STEP = 1024;
+
 /** Training and validation items of each user. */
-function seenBy({ users, train: interactions, validation }: Dataset): Interactions {
+function* seenBy({ users, train: interactions, validation }: Dataset): Steps<Interactions> {
   const offsets = new Uint32Array(users + 1);
   const items = new Uint32Array(interactions.items.length + validation.items.length);
   for (let user = 0, at = 0; user < users; ++user) {
-    for (const { offsets: own, items: all } of [interactions, validation]) {
-      const part = all.subarray(own[user], own[user + 1]);
-      items.set(part, at);
-      at += part.length;
-    }
+    for (const { offsets: own, items: all } of [interactions, validation])
+      for (let i = own[user]!; i < own[user + 1]!; ++i) items[at++] = all[i]!;
     offsets[user + 1] = at;
     items.subarray(offsets[user], at).sort();
+    if (user % USERS_PER_STEP === USERS_PER_STEP - 1) yield;
   }
   return { offsets, items };
+}
+
+/** [items] σ(β_v). */
+function* weightsOf(beta: Float32Array): Steps<Float64Array> {
+  const weights = new Float64Array(beta.length);
+  yield* inPieces(beta.length, (begin, end) => {
+    for (let i = begin; i < end; ++i) weights[i] = 1 / (1 + Math.exp(-beta[i]!));
+  });
+  return weights;
 }

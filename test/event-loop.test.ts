@@ -32,8 +32,8 @@ function problemsOf({ phase, max, p99, workMax, workP99, timers }: Delays): stri
 
 loop('timers are on time while data are loaded, trained on, evaluated, saved and loaded', () => {
   const problems: string[][] = [];
-  // What another process does to caches and memory is in the figures all the same: the quieter of two counts.
-  for (let attempt = 0; attempt < 2; ++attempt) {
+  // What other processes and other guests of the host do to caches and memory is in the figures all the same: the quietest of four counts.
+  for (let attempt = 0; attempt < 4; ++attempt) {
     const all = measure();
     for (const { phase, max, p99, workMax, workP99, seconds } of all)
       console.log(
@@ -43,7 +43,7 @@ loop('timers are on time while data are loaded, trained on, evaluated, saved and
     problems.push(all.flatMap(problemsOf));
     if (problems.at(-1)!.length === 0) return;
   }
-  assert.equal(problems, [[]]);
+  assert.equal(problems, [[]], 'every one of four measurements has problems');
 });
 
 loop('planted: 80 ms at once are reported', () => {

