@@ -1,6 +1,6 @@
 // Damaged model files: refused with a named error, or read as what was written. No header makes the reader take more memory than the file has.
 import { createHash } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -9,11 +9,12 @@ import { HyperKnowError } from '../../lib/errors.ts';
 import { Model } from '../../lib/model.ts';
 import { train } from '../../lib/train.ts';
 import { seededRandom, temporaryFolder } from '../helpers.ts';
+import { withFilesInMemory } from '../memory-files.ts';
 
 const hostile = suite('damaged model files');
 
-/** Damaged files of a run; more with HYPER_KNOW_MUTATIONS. */
-const MUTATIONS = Number(process.env.HYPER_KNOW_MUTATIONS ?? 500);
+/** Damaged files of a run; more or fewer with HYPER_KNOW_MUTATIONS. */
+const MUTATIONS = Number(process.env.HYPER_KNOW_MUTATIONS ?? 20_000);
 
 /** Beyond the file: its header as text, as objects, and the digests; all of it bounded by the header's own largest size. */
 const SLACK_BYTES = 1 << 16;
@@ -217,19 +218,23 @@ interface Outcome {
   other: number;
 }
 
-async function tryAll(count: number, seed: number, load: (path: string) => Promise<Model>): Promise<Outcome> {
+const contents: Record<string, Buffer> = {};
+const tryAll = (...[count, seed, load]: Parameters<typeof tryEach>) =>
+  withFilesInMemory('memory', contents, () => tryEach(count, seed, load));
+
+async function tryEach(count: number, seed: number, load: (path: string, bytes: Buffer) => Promise<Model>): Promise<Outcome> {
   const random = seededRandom(seed);
   const below = (bound: number) => Math.floor(random() * bound);
   const outcome: Outcome = { problems: [], refused: 0, same: 0, other: 0 };
-  const path = join(folder, 'damaged.safetensors');
+  const path = 'memory/damaged.safetensors';
   for (let i = 0; i < count; ++i) {
     const { bytes, fits } = damagedFile(below);
-    writeFileSync(path, bytes);
+    contents['damaged.safetensors'] = bytes;
     const problem = (what: string) => outcome.problems.push(`file ${i} of seed ${seed}: ${what}`);
     const began = performance.now();
     let model: Model | undefined;
     const taken = await allocated(async () => {
-      model = await load(path).catch((error: unknown) => {
+      model = await load(path, bytes).catch((error: unknown) => {
         const { code, file, message } = error as HyperKnowError;
         if (!(error instanceof HyperKnowError && code === 'ERR_HK_MODEL_FILE' && file === 'damaged.safetensors' && message.includes(file)))
           problem(`no proper refusal: ${(error as Error)?.stack}`);
@@ -267,7 +272,7 @@ function trouble(model: Model): string | undefined {
 }
 
 hostile('each is refused by name, or is the model that was written; none takes memory beyond its size', async () => {
-  const { problems, refused, same, other } = await tryAll(MUTATIONS, 1, Model.load);
+  const { problems, refused, same, other } = await tryAll(MUTATIONS, 1, (path) => Model.load(path));
   console.log(`${MUTATIONS} damaged files: ${refused} refused, ${same} read as written, ${other} other models with digests that fit`);
   assert.equal(problems, []);
   assert.ok(refused > MUTATIONS / 2 && same + other > 0, `${refused} refused, ${same} the same, ${other} others`);
@@ -279,19 +284,17 @@ hostile('the buffers that loading takes are counted: those of the tensors and of
 });
 
 hostile('planted: a loader that throws what it meets, one that trusts sizes, one that mends in silence are reported', async () => {
-  const planted: [RegExp, (path: string) => Promise<Model>][] = [
+  const planted: [RegExp, (path: string, bytes: Buffer) => Promise<Model>][] = [
     [
       /no proper refusal/,
-      async (path) => {
-        const bytes = readFileSync(path);
+      async (_, bytes) => {
         JSON.parse(bytes.toString('utf8', 8, 8 + headerBytes(bytes)));
         return original;
       },
     ],
     [
       /bytes were taken/,
-      async (path) => {
-        const bytes = readFileSync(path);
+      async (path, bytes) => {
         if (bytes.length >= 8) Buffer.alloc(Math.min(headerBytes(bytes), 1 << 26));
         return Model.load(path);
       },
