@@ -8,7 +8,7 @@ export type ErrorCode =
   | 'ERR_HK_SHAPE' // lengths of two arguments do not fit together
   | 'ERR_HK_UNKNOWN_ID' // a user, item, entity or relation id the model does not know
   | 'ERR_HK_BACKEND' // the backend asked for cannot run here
-  | 'ERR_HK_MEMORY' // memory is exhausted, or an estimate says it would be
+  | 'ERR_HK_MEMORY' // memory is exhausted, an estimate says it would be, or the system starts no more threads
   | 'ERR_HK_DIVERGED' // training produced a loss or parameter that is not finite
   | 'ERR_HK_MODEL_FILE' // a saved model or checkpoint is damaged or not ours
   | 'ERR_HK_DISPOSED' // the object was closed

@@ -1,8 +1,9 @@
 // kill -9 at any moment loses at most the work since the last checkpoint: whoever goes on comes to the same bits.
 import { spawn } from 'node:child_process';
-import { copyFileSync, existsSync, readdirSync } from 'node:fs';
+import { copyFileSync, existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { buildSync } from 'esbuild';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Dataset } from '../lib/data/dataset.ts';
@@ -14,9 +15,17 @@ import { KILLED_OPTIONS, killedData } from './train-slowly.ts';
 const kills = suite('kill -9');
 
 /** Processes that are killed; more with HYPER_KNOW_KILLS. */
-const KILLS = Number(process.env.HYPER_KNOW_KILLS ?? 5);
+const KILLS = Number(process.env.HYPER_KNOW_KILLS ?? 20);
 
-const script = fileURLToPath(new URL('train-slowly.ts', import.meta.url));
+/** The training as plain JavaScript: compiled once, not by every process. It stands in build/ to find the addon and the packages. */
+const script = fileURLToPath(new URL(`../build/train-slowly-${process.pid}.mjs`, import.meta.url));
+kills.before(() => {
+  buildSync({
+    ...{ entryPoints: [fileURLToPath(new URL('train-slowly.ts', import.meta.url))], outfile: script },
+    ...{ bundle: true, format: 'esm', platform: 'node', packages: 'external' },
+  });
+});
+kills.after(() => rmSync(script));
 
 interface End {
   killed: boolean;
@@ -26,7 +35,7 @@ interface End {
 
 /** Trains in a process of its own; kills it so many milliseconds after it has begun, or after it has begun its n-th write. */
 function run(args: readonly string[], kill?: { afterMs: number; ofWrite?: number }): Promise<End> {
-  const child = spawn(process.execPath, ['--import', 'tsx', script, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [script, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
   let [began, writes] = [0, 0];
   const killSoon = () => setTimeout(() => child.kill('SIGKILL'), kill!.afterMs);
   child.stdout.setEncoding('utf8').on('data', (text: string) => {

@@ -1,6 +1,7 @@
 // A training as a process of its own, for tests that kill it: node --import tsx test/train-slowly.ts CHECKPOINT MODEL [torn]
 // Continues from the checkpoint where one is, writes one after every epoch, slowly, and says on standard output where it stands.
 import { existsSync, writeSync } from 'node:fs';
+import { basename } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { synthetic } from '../lib/data/synthetic.ts';
 import { files } from '../lib/files.ts';
@@ -48,4 +49,4 @@ async function main([checkpoint, model, torn]: string[]): Promise<void> {
   await trained.save(model!);
 }
 
-if (process.argv[1]?.endsWith('train-slowly.ts')) await main(process.argv.slice(2));
+if (/^train-slowly[-.]/.test(basename(process.argv[1] ?? ''))) await main(process.argv.slice(2));

@@ -1,7 +1,9 @@
 // Damaged model files: refused with a named error, or read as what was written. No header makes the reader take more memory than the file has.
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { synthetic } from '../../lib/data/synthetic.ts';
@@ -9,11 +11,12 @@ import { HyperKnowError } from '../../lib/errors.ts';
 import { Model } from '../../lib/model.ts';
 import { train } from '../../lib/train.ts';
 import { seededRandom, temporaryFolder, workClock } from '../helpers.ts';
+import { withFilesInMemory } from '../memory-files.ts';
 
 const hostile = suite('damaged model files');
 
-/** Damaged files of a run; more with HYPER_KNOW_MUTATIONS. */
-const MUTATIONS = Number(process.env.HYPER_KNOW_MUTATIONS ?? 500);
+/** Damaged files of a run; more or fewer with HYPER_KNOW_MUTATIONS. */
+const MUTATIONS = Number(process.env.HYPER_KNOW_MUTATIONS ?? 20_000);
 
 /** Beyond the file: its header as text, as objects, and the digests; all of it bounded by the header's own largest size. */
 const SLACK_BYTES = 1 << 16;
@@ -217,19 +220,23 @@ interface Outcome {
   other: number;
 }
 
-async function tryAll(count: number, seed: number, load: (path: string) => Promise<Model>): Promise<Outcome> {
+const contents: Record<string, Buffer> = {};
+const tryAll = (...[count, seed, load]: Parameters<typeof tryEach>) =>
+  withFilesInMemory('memory', contents, () => tryEach(count, seed, load));
+
+async function tryEach(count: number, seed: number, load: (path: string, bytes: Buffer) => Promise<Model>): Promise<Outcome> {
   const random = seededRandom(seed);
   const below = (bound: number) => Math.floor(random() * bound);
   const outcome: Outcome = { problems: [], refused: 0, same: 0, other: 0 };
-  const path = join(folder, 'damaged.safetensors');
+  const path = 'memory/damaged.safetensors';
   for (let i = 0; i < count; ++i) {
     const { bytes, fits } = damagedFile(below);
-    writeFileSync(path, bytes);
+    contents['damaged.safetensors'] = bytes;
     const problem = (what: string) => outcome.problems.push(`file ${i} of seed ${seed}: ${what}`);
     const work = workClock();
     let model: Model | undefined;
     const taken = await allocated(async () => {
-      model = await load(path).catch((error: unknown) => {
+      model = await load(path, bytes).catch((error: unknown) => {
         const { code, file, message } = error as HyperKnowError;
         if (!(error instanceof HyperKnowError && code === 'ERR_HK_MODEL_FILE' && file === 'damaged.safetensors' && message.includes(file)))
           problem(`no proper refusal: ${(error as Error)?.stack}`);
@@ -267,7 +274,7 @@ function trouble(model: Model): string | undefined {
 }
 
 hostile('each is refused by name, or is the model that was written; none takes memory beyond its size', async () => {
-  const { problems, refused, same, other } = await tryAll(MUTATIONS, 1, Model.load);
+  const { problems, refused, same, other } = await tryAll(MUTATIONS, 1, (path) => Model.load(path));
   console.log(`${MUTATIONS} damaged files: ${refused} refused, ${same} read as written, ${other} other models with digests that fit`);
   assert.equal(problems, []);
   assert.ok(refused > MUTATIONS / 2 && same + other > 0, `${refused} refused, ${same} the same, ${other} others`);
@@ -279,19 +286,17 @@ hostile('the buffers that loading takes are counted: those of the tensors and of
 });
 
 hostile('planted: a loader that throws what it meets, one that trusts sizes, one that mends in silence are reported', async () => {
-  const planted: [RegExp, (path: string) => Promise<Model>][] = [
+  const planted: [RegExp, (path: string, bytes: Buffer) => Promise<Model>][] = [
     [
       /no proper refusal/,
-      async (path) => {
-        const bytes = readFileSync(path);
+      async (_, bytes) => {
         JSON.parse(bytes.toString('utf8', 8, 8 + headerBytes(bytes)));
         return original;
       },
     ],
     [
       /bytes were taken/,
-      async (path) => {
-        const bytes = readFileSync(path);
+      async (path, bytes) => {
         if (bytes.length >= 8) Buffer.alloc(Math.min(headerBytes(bytes), 1 << 26));
         return Model.load(path);
       },
@@ -301,5 +306,51 @@ hostile('planted: a loader that throws what it meets, one that trusts sizes, one
   ];
   for (const [expected, load] of planted) assert.match((await tryAll(100, 2, load)).problems.join('\n'), expected);
 });
+
+const script = fileURLToPath(new URL('../peak-of-loading.ts', import.meta.url));
+const MIB = 1 << 20;
+
+/** Files that took more than twice their size and 16 MiB while a process loaded them, and the most that any of a few bytes took. */
+function peakProblems(files: string, ...planted: string[]): { problems: string[]; most: number; large: number } {
+  const args = ['--expose-gc', '--import', 'tsx', script, files, join(folder, 'good.safetensors'), ...planted];
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 300_000 });
+  assert.is(status, 0, stderr);
+  const peaks = Object.entries(JSON.parse(stdout) as Record<string, number>);
+  const bytesOf = (name: string) => statSync(join(files, name)).size;
+  const problems = peaks.filter(([name, peak]) => peak > 2 * bytesOf(name) + 16 * MIB).map(([name, peak]) => `${name}: ${peak} bytes`);
+  const ofSmall = peaks.filter(([name]) => bytesOf(name) < MIB).map(([, peak]) => peak);
+  return { problems, most: Math.max(...ofSmall), large: Math.max(...peaks.map(([, peak]) => peak)) };
+}
+
+(process.platform === 'linux' ? hostile : hostile.skip)(
+  'the process grows by no more than twice the file and 16 MiB while it loads one',
+  () => {
+    const files = temporaryFolder();
+    const random = seededRandom(3);
+    const below = (bound: number) => Math.floor(random() * bound);
+    for (let i = 0; i < 200; ++i) writeFileSync(join(files, `damaged-${i}`), damagedFile(below).bytes);
+    const begin = 8 + headerBytes(good);
+    const header = JSON.parse(good.toString('utf8', 8, begin)) as Header;
+    const data = Buffer.concat([good.subarray(begin), Buffer.alloc(32 * MIB)]);
+    const names = Object.keys(header).filter((name) => name !== '__metadata__');
+    const last = names.find((name) => (header[name]!.data_offsets as number[])[1] === good.length - begin)!;
+    // A table of 32 MiB, with digests that fit and with one that does not; a header of 1 MiB; and 32 MiB that no tensor claims.
+    const offsets = header[last]!.data_offsets as number[];
+    const shape = [(data.length - offsets[0]!) / 4];
+    const grown = { ...header, [last]: { ...header[last], dtype: 'F32', shape, data_offsets: [offsets[0]!, data.length] } };
+    writeFileSync(join(files, 'large'), fileOf(signed(grown, data), data));
+    writeFileSync(join(files, 'large-unsigned'), fileOf(JSON.stringify(grown), data));
+    writeFileSync(join(files, 'unclaimed'), fileOf(JSON.stringify(header), data));
+    writeFileSync(join(files, 'long-header'), fileOf(`${'['.repeat(MIB - 8)}`, data));
+    const { problems, most, large } = peakProblems(files);
+    console.log(`at most ${(most / MIB).toFixed(1)} MiB more for a file below 1 MiB, ${(large / MIB).toFixed(1)} MiB for one of 32 MiB`);
+    assert.equal(problems, []);
+    assert.ok(large > 16 * MIB, 'a large file shows in what is measured');
+
+    const few = temporaryFolder();
+    writeFileSync(join(few, 'planted'), good);
+    assert.match(peakProblems(few, 'trusting').problems.join(), /^planted: \d+ bytes$/);
+  },
+);
 
 hostile.run();

@@ -4,6 +4,8 @@
 
 #include <cstring>
 #include <new>
+#include <string>
+#include <system_error>
 
 #include "../error.h"
 
@@ -18,6 +20,9 @@ inline Napi::Error to_js_error(Napi::Env env, const char* code, const char* mess
   return error;
 }
 
+// What the standard library throws where the system starts no further thread: as little to be had as memory.
+inline std::string thread_refused(const std::system_error& e) { return std::string("a thread could not be started: ") + e.what(); }
+
 template <class Body>
 auto guard(Napi::Env env, Body&& body) -> decltype(body()) {
   try {
@@ -28,6 +33,8 @@ auto guard(Napi::Env env, Body&& body) -> decltype(body()) {
     throw to_js_error(env, e.code(), e.what());
   } catch (const std::bad_alloc&) {
     throw to_js_error(env, "ERR_HK_MEMORY", "out of memory");
+  } catch (const std::system_error& e) {
+    throw to_js_error(env, "ERR_HK_MEMORY", thread_refused(e).c_str());
   } catch (const std::exception& e) {
     throw to_js_error(env, "ERR_HK_INTERNAL", e.what());
   }

@@ -32,7 +32,7 @@ class Job {
     try {
       job->thread_ = std::thread([j = job.get()] { j->run(); });
     } catch (const std::system_error& e) {
-      job->code_ = "ERR_HK_MEMORY", job->message_ = std::string("a thread could not be started: ") + e.what();
+      job->code_ = "ERR_HK_MEMORY", job->message_ = thread_refused(e);
       job->finish();
     }
     Napi::Object handle = Napi::Object::New(env);
@@ -56,6 +56,8 @@ class Job {
       code_ = e.code(), message_ = e.what();
     } catch (const std::bad_alloc&) {
       code_ = "ERR_HK_MEMORY", message_ = "out of memory";
+    } catch (const std::system_error& e) {
+      code_ = "ERR_HK_MEMORY", message_ = thread_refused(e);
     } catch (const std::exception& e) {
       message_ = e.what();
     }

@@ -1,12 +1,12 @@
 // Tables of text against a reader written once more from RFC 4180 and what lib/data/tables/table.ts says, slow and plain.
 import { isUtf8 } from 'node:buffer';
-import type { FileHandle } from 'node:fs/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { readCsv } from '../../../lib/data/tables/csv.ts';
 import { HyperKnowError } from '../../../lib/errors.ts';
 import { seededRandom } from '../../helpers.ts';
-import { MUTATIONS, mutated, TEXTS } from './formats/mutations.ts';
+import { handleOf } from '../../memory-files.ts';
+import { MUTATIONS, mutated, READ_BYTES, TEXTS } from './formats/mutations.ts';
 
 const csv = suite('tables of text, damaged');
 
@@ -100,19 +100,10 @@ function plainReading(bytes: Buffer): Reading {
   }
 }
 
-/** A file in memory that gives at most so many bytes a read. */
-function handleOf(bytes: Buffer, readBytes: number): FileHandle {
-  const read = async (buffer: Buffer, offset: number, length: number, position: number) => ({
-    bytesRead: bytes.copy(buffer, offset, position, Math.min(bytes.length, position + Math.min(length, readBytes))),
-    buffer,
-  });
-  return { read, stat: async () => ({ size: bytes.length }) } as unknown as FileHandle;
-}
-
 async function reading(bytes: Buffer, readBytes: number): Promise<Reading> {
   const rows: Rows = [];
   try {
-    const handle = handleOf(bytes, readBytes);
+    const handle = handleOf('t', bytes, readBytes);
     const row = (cells: readonly unknown[], line: number) => void rows.push([cells[0] as string, cells[1] as string, line]);
     const count = await readCsv({ handle, path: 't', size: bytes.length, name: 't', columns: COLUMNS, row, options: {} });
     assert.is(count, rows.length);
@@ -156,7 +147,7 @@ async function compare(count: number, seed: number, reader: typeof reading): Pro
   let refused = 0;
   for (let i = 0; i < count; ++i) {
     const bytes = mutated(WHOLE[Math.floor(random() * WHOLE.length)]!, random, ALL);
-    const readBytes = [1, 2, 3, 7, 4096][Math.floor(random() * 5)]!;
+    const readBytes = READ_BYTES[Math.floor(random() * READ_BYTES.length)]!;
     const [wanted, found] = [JSON.stringify(plainReading(bytes)), JSON.stringify(await reader(bytes, readBytes))];
     if (wanted !== found) disagreements.push(`${JSON.stringify(bytes.toString('latin1'))} by ${readBytes}: ${wanted} against ${found}`);
     if (wanted.startsWith('{"refused"')) ++refused;

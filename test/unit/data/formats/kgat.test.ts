@@ -1,12 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { formats } from '../../../../lib/data/formats/index.ts';
 import { HyperKnowError } from '../../../../lib/errors.ts';
-import { folderWith, seededRandom, temporaryFolder, workClock } from '../../../helpers.ts';
-import { MUTATIONS, mutated } from './mutations.ts';
+import { folderWith, seededRandom, workClock } from '../../../helpers.ts';
+import { withFilesInMemory } from '../../../memory-files.ts';
+import { MUTATIONS, mutated, READ_BYTES } from './mutations.ts';
 
 const TRAIN = '0 1 2\n1 0\n';
 const TEST = '0 3\n1 \n';
@@ -265,7 +266,6 @@ async function reading(folder: string, readBytes: number): Promise<Reading> {
 /** Reads `count` damaged folders with both readers. Returns the disagreements and how many were refused. */
 async function compare(count: number, seed: number, reader: typeof reading): Promise<{ disagreements: string[]; refused: number }> {
   const random = seededRandom(seed);
-  const folder = temporaryFolder();
   const whole = {
     'train.txt': Buffer.from('0 1 2 5\n1 0 3\n2 4\n10 11 12\n3 3 0 1\n'),
     'test.txt': Buffer.from('0 3\n1 \n2 5 0\n3 2\n'),
@@ -273,17 +273,18 @@ async function compare(count: number, seed: number, reader: typeof reading): Pro
   };
   const disagreements: string[] = [];
   let refused = 0;
-  for (let i = 0; i < count; ++i) {
-    const damaged = NAMES[Math.floor(random() * 3)]!;
-    const files = { ...whole, [damaged]: mutated(whole[damaged], random) };
-    for (const name of NAMES) if (i === 0 || name === damaged) writeFileSync(join(folder, name), files[name]);
-    const readBytes = [1, 2, 3, 7, 4096][Math.floor(random() * 5)]!;
-    const [expected, found] = [JSON.stringify(plainReading(files)), JSON.stringify(await reader(folder, readBytes))];
-    if (expected !== found)
-      disagreements.push(`${JSON.stringify(files[damaged].toString('latin1'))} as ${damaged}: ${expected} against ${found}`);
-    if (expected.startsWith('{"refused"')) ++refused;
-    writeFileSync(join(folder, damaged), whole[damaged]);
-  }
+  const files = { ...whole };
+  await withFilesInMemory('memory', files, async () => {
+    for (let i = 0; i < count; ++i) {
+      const damaged = NAMES[Math.floor(random() * 3)]!;
+      Object.assign(files, whole, { [damaged]: mutated(whole[damaged], random) });
+      const readBytes = READ_BYTES[Math.floor(random() * READ_BYTES.length)]!;
+      const [expected, found] = [JSON.stringify(plainReading(files)), JSON.stringify(await reader('memory', readBytes))];
+      if (expected !== found)
+        disagreements.push(`${JSON.stringify(files[damaged].toString('latin1'))} as ${damaged}: ${expected} against ${found}`);
+      if (expected.startsWith('{"refused"')) ++refused;
+    }
+  });
   return { disagreements, refused };
 }
 

@@ -1,7 +1,10 @@
 // Seeded damage to small files, for the comparison of a reader with its slow and plain counterpart.
 
-/** Damaged inputs a format and run; more with HYPER_KNOW_MUTATIONS. */
-export const MUTATIONS: number = Number(process.env.HYPER_KNOW_MUTATIONS ?? 1000);
+/** Damaged inputs a format and run; more or fewer with HYPER_KNOW_MUTATIONS. */
+export const MUTATIONS: number = Number(process.env.HYPER_KNOW_MUTATIONS ?? 20_000);
+
+/** How much is read at once: cut within every line, or once or never. */
+export const READ_BYTES: readonly number[] = [1, 2, 3, 7, 4096, 65536];
 
 const BYTES = [0x00, 0x09, 0x0a, 0x0d, 0x20, 0x22, 0x2b, 0x2d, 0x2e, 0x30, 0x39, 0x3a, 0x65, 0x78, 0x7f, 0x80, 0xc3, 0xa9, 0xef, 0xff];
 

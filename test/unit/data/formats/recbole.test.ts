@@ -1,13 +1,13 @@
 import { isUtf8 } from 'node:buffer';
-import { readdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readdirSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { formats } from '../../../../lib/data/formats/index.ts';
 import type { RawDataset } from '../../../../lib/data/raw-dataset.ts';
 import { HyperKnowError } from '../../../../lib/errors.ts';
-import { folderWith, seededRandom, temporaryFolder, workClock } from '../../../helpers.ts';
-import { MUTATIONS, mutated } from './mutations.ts';
+import { folderWith, seededRandom, workClock } from '../../../helpers.ts';
+import { withFilesInMemory } from '../../../memory-files.ts';
+import { MUTATIONS, mutated, READ_BYTES } from './mutations.ts';
 
 const INTER = 'user_id:token\titem_id:token\trating:float\nann\tA\t5\nbob\tB\t4\nann\tB\t3\n';
 const KG = 'head_id:token\trelation_id:token\ttail_id:token\nm.1\tby\tm.9\nm.9\tin\tm.8\nm.2\tby\tm.9\n';
@@ -15,7 +15,7 @@ const LINK = 'item_id:token\tentity_id:token\nB\tm.2\nA\tm.1\n';
 
 type Files = Record<string, string | Uint8Array>;
 
-const read = (folder: string, readBytes = 4096) => formats.recbole.read(folder, readdirSync(folder), readBytes);
+const read = (folder: string, readBytes = 4096, names = readdirSync(folder)) => formats.recbole.read(folder, names, readBytes);
 const readFiles = (files: Files, readBytes?: number) =>
   read(folderWith({ 'x.inter': INTER, 'x.kg': KG, 'x.link': LINK, ...files }), readBytes);
 
@@ -282,7 +282,7 @@ function plainReading(files: Record<string, Buffer>): unknown {
 
 async function reading(folder: string, readBytes: number): Promise<unknown> {
   try {
-    const { train, items, entities, triples } = { ...content(await read(folder, readBytes)) };
+    const { train, items, entities, triples } = { ...content(await read(folder, readBytes, ['x.inter', 'x.kg', 'x.link'])) };
     return { train, items: entities.slice(0, items.length), triples };
   } catch (error) {
     if (!(error instanceof HyperKnowError) || error.code !== 'ERR_HK_DATA') throw error;
@@ -292,27 +292,26 @@ async function reading(folder: string, readBytes: number): Promise<unknown> {
 
 async function compare(count: number, seed: number, reader: typeof reading): Promise<{ disagreements: string[]; refused: number }> {
   const random = seededRandom(seed);
-  const folder = temporaryFolder();
   const whole: Record<string, Buffer> = {
     'x.inter': Buffer.from(`${INTER}1\t2\t3\nbob\té\t1\n`),
     'x.kg': Buffer.from(`${KG}m.1\tlike\tm.2\n1\t2\t3\n`),
     'x.link': Buffer.from(`${LINK}2\tm.3\nQ\tm.4\n`),
   };
   const names = Object.keys(whole);
-  for (const name of names) writeFileSync(join(folder, name), whole[name]!);
   const disagreements: string[] = [];
   let refused = 0;
-  for (let i = 0; i < count; ++i) {
-    const damaged = names[Math.floor(random() * names.length)]!;
-    const files = { ...whole, [damaged]: mutated(whole[damaged]!, random) };
-    writeFileSync(join(folder, damaged), files[damaged]!);
-    const readBytes = [1, 7, 64, 4096][Math.floor(random() * 4)]!;
-    const [wanted, found] = [JSON.stringify(plainReading(files)), JSON.stringify(await reader(folder, readBytes))];
-    if (wanted !== found)
-      disagreements.push(`${JSON.stringify(files[damaged]!.toString('latin1'))} as ${damaged}: ${wanted} against ${found}`);
-    if (wanted.startsWith('{"refused"')) ++refused;
-    writeFileSync(join(folder, damaged), whole[damaged]!);
-  }
+  const files = { ...whole };
+  await withFilesInMemory('memory', files, async () => {
+    for (let i = 0; i < count; ++i) {
+      const damaged = names[Math.floor(random() * names.length)]!;
+      Object.assign(files, whole, { [damaged]: mutated(whole[damaged]!, random) });
+      const readBytes = READ_BYTES[Math.floor(random() * READ_BYTES.length)]!;
+      const [wanted, found] = [JSON.stringify(plainReading(files)), JSON.stringify(await reader('memory', readBytes))];
+      if (wanted !== found)
+        disagreements.push(`${JSON.stringify(files[damaged]!.toString('latin1'))} as ${damaged}: ${wanted} against ${found}`);
+      if (wanted.startsWith('{"refused"')) ++refused;
+    }
+  });
   return { disagreements, refused };
 }
 
