@@ -1,6 +1,18 @@
 // Quartiles of items, percentiles within groups, rows that stand for all.
-import { quantile } from '../../../lib/statistics.ts';
-import type { ItemGroup, Percentiles } from './types.ts';
+import { quantile } from '../statistics.ts';
+
+export interface Percentiles {
+  p5: number;
+  p25: number;
+  p50: number;
+  p75: number;
+  p95: number;
+}
+
+export interface ItemGroup {
+  label: string;
+  items: number;
+}
 
 export function percentilesOf(values: ArrayLike<number>): Percentiles {
   const sorted = Float64Array.from(values).sort();
@@ -49,3 +61,49 @@ export function quartiles(rows: Uint32Array, counts: ArrayLike<number>, unit: re
 
 export const percentilesWithin = ({ members }: Grouping, values: ArrayLike<number>): Percentiles[] =>
   members.map((own) => percentilesOf(Float64Array.from(own, (row) => values[row]!)));
+
+/** The items that have a triple, by popularity and by degree; the others have no L_K, and no β. */
+export interface ItemGroups {
+  items: Uint32Array;
+  popularity: Grouping;
+  degree: Grouping;
+}
+
+/** What of a data set decides the groups. */
+export interface GroupedItems {
+  items: number;
+  graph: { offsets: Uint32Array };
+  train: { items: Uint32Array };
+}
+
+export function itemGroups({ items, graph, train: interactions }: GroupedItems): ItemGroups {
+  const degrees = Uint32Array.from({ length: items }, (_, item) => graph.offsets[item + 1]! - graph.offsets[item]!);
+  const popularity = new Uint32Array(items);
+  for (const item of interactions.items) popularity[item]!++;
+  const rows = Uint32Array.from(degrees.keys()).filter((item) => degrees[item]! > 0);
+  return {
+    items: rows,
+    popularity: quartiles(rows, popularity, ['interaction', 'interactions']),
+    degree: quartiles(rows, degrees, ['triple', 'triples']),
+  };
+}
+
+/** Where the weights of the items with a triple are, of all and of each group. */
+export interface ItemWeights {
+  all: Percentiles;
+  popularity: Percentiles[];
+  degree: Percentiles[];
+}
+
+/**
+ * @param weights [items] σ(β) of every item
+ * @returns null where no item has a triple
+ */
+export const itemWeightsOf = ({ items, popularity, degree }: ItemGroups, weights: ArrayLike<number>): ItemWeights | null =>
+  items.length === 0
+    ? null
+    : {
+        all: percentilesOf(Float64Array.from(items, (item) => weights[item]!)),
+        popularity: percentilesWithin(popularity, weights),
+        degree: percentilesWithin(degree, weights),
+      };
