@@ -1,5 +1,5 @@
 // Quartiles of items, percentiles within groups, rows that stand for all.
-import { quantile } from '../statistics.ts';
+import { quantiles } from '../statistics.ts';
 
 export interface Percentiles {
   p5: number;
@@ -15,14 +15,8 @@ export interface ItemGroup {
 }
 
 export function percentilesOf(values: ArrayLike<number>): Percentiles {
-  const sorted = Float64Array.from(values).sort();
-  return {
-    p5: quantile(sorted, 0.05),
-    p25: quantile(sorted, 0.25),
-    p50: quantile(sorted, 0.5),
-    p75: quantile(sorted, 0.75),
-    p95: quantile(sorted, 0.95),
-  };
+  const [p5, p25, p50, p75, p95] = quantiles(values, [0.05, 0.25, 0.5, 0.75, 0.95]) as [number, number, number, number, number];
+  return { p5, p25, p50, p75, p95 };
 }
 
 /** As many of the rows as the limit, from places spread evenly over them. */
@@ -45,7 +39,7 @@ export interface Grouping {
  */
 export function quartiles(rows: Uint32Array, counts: ArrayLike<number>, unit: readonly [string, string]): Grouping {
   const values = Float64Array.from(rows, (row) => counts[row]!);
-  const bounds = [0.25, 0.5, 0.75].map((share) => quantile(values, share));
+  const bounds = quantiles(values, [0.25, 0.5, 0.75]);
   const groupOf = (value: number): number => bounds.filter((bound) => value > bound).length;
   const members = [0, 1, 2, 3].map((group) => rows.filter((row) => groupOf(counts[row]!) === group)).filter(({ length }) => length > 0);
   const groups = members.map((own) => {

@@ -3,7 +3,7 @@ import { isObject } from '../check.ts';
 import type { Dataset } from '../data/dataset.ts';
 import { HyperKnowError } from '../errors.ts';
 import { Model } from '../model.ts';
-import { quantile } from '../statistics.ts';
+import { quantile, quantiles } from '../statistics.ts';
 import { type Checks, type Verdict, verdictOfError, verdictOn } from './checks.ts';
 import { controlScorer } from './control-scorers.ts';
 import { dataDifference, dataKeyOf } from './data-key.ts';
@@ -158,9 +158,9 @@ function modelDifferences(
     wrong.push(`history: curvature ${selected.curvature} in epoch ${selected.epoch}, the model's is ${model.curvature}`);
   if (selected.knowledgeWeight) {
     const weights = Float64Array.from(model.beta, (beta) => 1 / (1 + Math.exp(-beta)));
-    const found = { p10: quantile(weights, 0.1), p50: quantile(weights, 0.5), p90: quantile(weights, 0.9) };
+    const [p10, p50, p90] = quantiles(weights, [0.1, 0.5, 0.9]);
     const difference =
-      check.tree(selected.knowledgeWeight, found) ??
+      check.tree(selected.knowledgeWeight, { p10, p50, p90 }) ??
       (selected.itemWeights ? check.tree(selected.itemWeights, itemWeightsOf(itemGroups(dataset), Float32Array.from(weights))) : undefined);
     if (difference !== undefined) wrong.push(`history: σ(β) in epoch ${selected.epoch}: ${difference} of the model`);
   }
