@@ -15,8 +15,7 @@
 // midst of a run, too. scripts/README.md has the form of what is written.
 import { ablate } from './reproduce/ablate.ts';
 import { parseCommand } from './reproduce/command.ts';
-import { compare } from './reproduce/compare.ts';
-import { makeFigures } from './reproduce/figures/make-figures.ts';
+import { make } from './reproduce/make.ts';
 import { goOnLater, main } from './reproduce/process.ts';
 import { verify } from './reproduce/verify.ts';
 
@@ -24,9 +23,6 @@ goOnLater();
 await main('reproduce', async () => {
   const command = parseCommand(process.argv.slice(2));
   if (command.verify) return verify(command);
-  const { figures: request, tables, sources, seeds, options, out } = command;
-  if (command.ablate) await ablate(command);
-  else if (!request || tables.length > 0) await compare(command);
-  if (request) await makeFigures({ request, source: sources[0]!, seeds, options, out }); // last, so that its report has the tables
+  await (command.ablate ? ablate(command) : make(command));
   return 0;
 });

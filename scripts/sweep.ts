@@ -12,6 +12,7 @@ import { parseArgs } from 'node:util';
 import { UsageError } from '../lib/cli/exit.ts';
 import { dataKeyOf } from '../lib/report/data-key.ts';
 import { listedRuns, type RunRecord, runName, writeText } from '../lib/report/run-folder.ts';
+import { type SweepDocument, sweepCsv, sweepRows, sweepTable, sweepText } from '../lib/report/sweep.ts';
 import { VERSION } from '../lib/version.ts';
 import { fromFolders, OF_SWEEPS, optionsOf, parseShard, positive } from './reproduce/command.ts';
 import { sizesOf, sourcesIn } from './reproduce/data.ts';
@@ -21,7 +22,6 @@ import { hostOf } from './reproduce/protocol.ts';
 import { goOnLater, main } from './reproduce/process.ts';
 import { distinctRuns, OpenDatasets, sayWhere, shardOf, workOff } from './reproduce/work.ts';
 import { checkSettings, distinct, readSpace, settingsOf } from './sweep/space.ts';
-import { sweepCsv, sweepRows, sweepTable } from './sweep/table.ts';
 
 const SPLIT_SEED = 1;
 
@@ -114,18 +114,18 @@ async function plan({ settings, sources, seeds, backend, threads }: Sweep, datas
 async function conclude(command: Sweep, planned: readonly PlannedRun[][][], records: ReadonlyMap<string, SweptRun>): Promise<void> {
   const { space, settings, seeds, threads, sources, out } = command;
   const names = sources.map(({ name }) => name);
-  const results = planned.map((bySet) => bySet.map((runs) => runs.map(({ key }) => records.get(runName(key))!)));
+  const results = planned.map((bySet) =>
+    bySet.map((runs) => runs.map(({ key }) => ({ ...records.get(runName(key))!, folder: runName(key) }))),
+  );
   const rows = sweepRows(settings, names, results);
-  const table = sweepTable(rows, names);
-  console.log(table);
-  const selection = 'validation recall@20; the test split was not looked at';
-  const document = {
-    ...{ schema: 'hyper-know/sweep/1', version: VERSION, space, selection },
+  console.log(sweepTable(rows, names));
+  const document: SweepDocument = {
+    ...{ schema: 'hyper-know/sweep/1', version: VERSION, space },
+    selection: 'validation recall@20; the test split was not looked at',
     ...{ seeds, splitSeed: SPLIT_SEED, data: names, host: hostOf(threads), rows },
     runs: listedRuns(records),
   };
-  const about = `${seeds.length} seed${seeds.length > 1 ? 's' : ''}, one split; ${selection}. Of \`${JSON.stringify(space)}\`.`;
-  await writeText(join(out, 'sweep.md'), ['# Sweep', '', about, '', table, ''].join('\n'));
+  await writeText(join(out, 'sweep.md'), sweepText(document));
   await writeText(join(out, 'sweep.csv'), sweepCsv(rows));
   await writeText(join(out, 'sweep.json'), `${JSON.stringify(document, undefined, 2)}\n`);
   process.stderr.write(`wrote ${join(out, 'sweep.md')}, sweep.csv and sweep.json\n`);

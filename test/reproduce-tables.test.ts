@@ -5,9 +5,9 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { RunRecord } from '../lib/report/run-folder.ts';
 import { parseCommand } from '../scripts/reproduce/command.ts';
-import { type Measured, paperTables } from '../scripts/reproduce/tables/paper-tables.ts';
-import { TABLE_2, TABLE_3 } from '../scripts/reproduce/tables/quoted.ts';
-import { numberText, tableAs } from '../scripts/reproduce/tables/table.ts';
+import { type Measured, paperTables, tableDocument } from '../lib/report/tables/paper-tables.ts';
+import { TABLE_2, TABLE_3 } from '../lib/report/tables/quoted.ts';
+import { numberText, tableAs } from '../lib/report/tables/table.ts';
 import { temporaryFolder } from './helpers.ts';
 import { SMALL, script, worldFolder } from './reproducing.ts';
 
@@ -116,22 +116,31 @@ tables('Table 4: seconds of different backends are not mixed', () => {
 
 tables('Markdown, CSV, LaTeX and JSON', () => {
   const [table] = paperTables([2], measured());
-  const markdown = tableAs(table!, 'md', {}).split('\n');
+  const markdown = tableAs(table!, 'md').split('\n');
   const row = markdown.find((line) => line.includes('here, tuned preset'))!;
   assert.match(row, /^\| my\\_data +\| \(6\) Hyper-Know +\| here, tuned preset +\| +2 \| \*\*0\.3000 ± 0\.0100\*\* \| +\*\*0\.1000\*\* \|/);
   assert.match(markdown.find((line) => line.includes('popularity'))!, /\| +0\.2000 \| +< 0\.0001 \|/);
   assert.not.match(markdown.filter((line) => line.includes('quoted:')).join('\n'), /\*\*/);
-  const csv = tableAs(table!, 'csv', {}).trimEnd().split('\n');
+  const csv = tableAs(table!, 'csv').trimEnd().split('\n');
   assert.match(csv[0]!, /^quoted,data,method,source,seeds,recall@20,recall@20 sd,ndcgKgat@20,ndcgKgat@20 sd,/);
   assert.match(csv[1]!, /^quoted,Amazon-book,FM,"quoted: Ma et al\., AAAI 2021, Table 2",5,0\.1345,,0\.0886,,/);
   assert.match(csv.at(-2)!, /^,my_data,\(6\) Hyper-Know,"here, tuned preset",2,0\.3,0\.01,0\.09999999999999999,,/);
-  const latex = tableAs(table!, 'tex', {});
+  const latex = tableAs(table!, 'tex');
   assert.match(latex, /\\begin\{tabular\}\{lllrrrrrrrrr\}\n\\toprule\n/);
   assert.match(latex, /my\\_data & \(6\) Hyper-Know & here, tuned preset & 2 & \\textbf\{0\.3000 \$\\pm\$ 0\.0100\} &/);
   assert.match(latex, /Hyper-Know \$-\$ this/);
   assert.match(latex, /& 0\.2000 & \$<\$ 0\.0001 &/);
   assert.is((latex.match(/ \\\\$/gm) ?? []).length, 1 + table!.rows.length);
-  const json = JSON.parse(tableAs(table!, 'json', { ledgers: { tuned: [1] } })) as { schema: string; ledgers: object; rows: unknown[] };
+  assert.match(
+    latex,
+    /^Yelp2018 & Hyper-Know & quoted.*\n\\midrule\nmy\\_data & \(6\) Hyper-Know &/m,
+    'a rule parts what is quoted from what is not',
+  );
+  const json = JSON.parse(tableAs(tableDocument(table!, { protocol: {} as never, ledgers: { tuned: [1] } }), 'json')) as {
+    schema: string;
+    ledgers: object;
+    rows: unknown[];
+  };
   assert.equal([json.schema, json.ledgers, json.rows.length], ['hyper-know/table/1', { tuned: [1] }, table!.rows.length]);
 });
 
@@ -144,9 +153,9 @@ tables('numbers: digits after the point or in all, minus signs, none below the l
   const negative = { method: 'bpr-h', label: 'x', preset: 'tuned', seeds: 2, metrics: metrics(0.2), runs: ['h1'] };
   const rows = [{ ...negative, againstHyperKnow: { 'recall@20': { difference: -0.2, t: -9, p: 0.5, users: 3 } } }];
   const [table] = paperTables([3], measured({ rows }));
-  assert.match(tableAs(table!, 'md', {}), /\| +−0\.2000 \|/);
-  assert.match(tableAs(table!, 'tex', {}), /& \$-\$0\.2000 &/);
-  assert.match(tableAs(table!, 'csv', {}), /,-0\.2,/);
+  assert.match(tableAs(table!, 'md'), /\| +−0\.2000 \|/);
+  assert.match(tableAs(table!, 'tex'), /& \$-\$0\.2000 &/);
+  assert.match(tableAs(table!, 'csv'), /,-0\.2,/);
 });
 
 tables('what --tables and --preset make', () => {

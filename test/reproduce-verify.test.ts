@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert';
 import { loadDataset } from '../lib/data/dataset.ts';
 import { Model } from '../lib/model.ts';
 import { dataKeyOf } from '../lib/report/data-key.ts';
-import { type RunRecord, runName, sha256OfFile } from '../lib/report/run-folder.ts';
+import { type RunRecord, runName, sha256OfFile, sha256OfHistory } from '../lib/report/run-folder.ts';
 import { type Verdict, verifyResults } from '../lib/report/verify.ts';
 import { CONTROLS } from '../scripts/reproduce/controls.ts';
 import { makeRun, plannedRun } from '../scripts/reproduce/methods.ts';
@@ -193,6 +193,202 @@ verify('planted: an altered metric, value of a user, row, selection, key', async
   const tolerant = copy();
   cases[1]![1](tolerant);
   assert.equal(await faults(tolerant, { tolerance: 1e-9 }), []);
+});
+
+verify('planted: an altered history, protocol, curvature, weight: of an epoch that was not selected, and of the one that was', async () => {
+  const name = names.find((one) => one.startsWith('hyper-know'))!;
+  const { bestEpoch, history, epochs } = JSON.parse(readFileSync(runFile(original, name), 'utf8')) as RunRecord;
+  const best = bestEpoch! - 1;
+  const other = history!.findIndex(({ validation }, i) => validation && i !== best);
+  assert.ok(other >= 0 && history![best]!.itemWeights && history!.length === epochs);
+  const sign = (run: RunRecord) => {
+    run.historySha256 = sha256OfHistory(run.history!);
+  };
+  const cases: [what: string, spoil: (run: RunRecord) => void, expected: RegExp][] = [
+    [
+      'a loss',
+      (run) => {
+        run.history![other]!.rankingLoss += 0.1;
+      },
+      /the history is not what was written \(sha-256\); history: the losses/,
+    ],
+    [
+      'a metric of an epoch that was not selected, lower than the best',
+      (run) => {
+        run.history![other]!.validation!['ndcg@20'] = 0;
+      },
+      /^the history is not what was written \(sha-256\)$/,
+    ],
+    [
+      'the metrics of the selected epoch, signed again',
+      (run) => {
+        run.history![best]!.test!['ndcg@20']! += 1e-9;
+        sign(run);
+      },
+      /^history: test ndcg@20 of epoch \d+: [\d.]+, recomputed [\d.]+$/,
+    ],
+    [
+      'a validation metric of the selected epoch, signed again',
+      (run) => {
+        run.history![best]!.validation!['ndcg@20']! += 1e-9;
+        sign(run);
+      },
+      /^history: validation ndcg@20 of epoch \d+: [\d.]+, recomputed [\d.]+$/,
+    ],
+    [
+      'σ(β) of a group, signed again',
+      (run) => {
+        run.history![best]!.itemWeights!.degree[0]!.p95 += 1e-9;
+        sign(run);
+      },
+      /^history: σ\(β\) in epoch \d+: degree\[0\]\.p95 [\d.]+, recomputed [\d.]+ of the model$/,
+    ],
+    [
+      'the curvature, signed again',
+      (run) => {
+        run.history![best]!.curvature *= 2;
+        sign(run);
+      },
+      /^history: curvature [\d.]+ in epoch \d+, the model's is [\d.]+$/,
+    ],
+    [
+      'an epoch less, signed again',
+      (run) => {
+        run.history!.splice(best === 0 ? 1 : 0, 1);
+        sign(run);
+      },
+      /the history is not epochs 1 to 6/,
+    ],
+    [
+      'the seconds of an epoch',
+      (run) => {
+        run.epochSeconds! *= 2;
+      },
+      /epochSeconds: [\d.e-]+, the history's median is [\d.e-]+/,
+    ],
+    [
+      'an option in the protocol',
+      (run) => {
+        (run.protocol.options as { learningRate: number }).learningRate = 1;
+      },
+      /protocol: options\.learningRate 1, recomputed 0\.003 in the model/,
+    ],
+    [
+      'the selected epoch',
+      (run) => {
+        const at = run.history![other]!;
+        run.bestEpoch = at.epoch;
+        at.validation!['recall@20'] = run.validationRecall!;
+        sign(run);
+      },
+      /bestEpoch: \d, the model's is \d/,
+    ],
+  ];
+  for (const [what, spoil, expected] of cases) {
+    const out = copy();
+    rmSync(join(out, 'results.json')); // which lists some of it, too
+    change(runFile(out, name), spoil);
+    const found = await faults(out);
+    assert.equal(
+      found.map((verdict) => [verdict.what, verdict.status]),
+      [[name, 'different']],
+      what,
+    );
+    assert.match(found[0]!.remarks.join('; '), expected, what);
+  }
+  const listed = copy();
+  change(runFile(listed, name), (run: RunRecord) => {
+    run.history![other]!.validation!['ndcg@20'] = 0;
+    sign(run);
+  });
+  assert.match((await faults(listed))[0]!.remarks.join(), /^results\.json: historySha256 is not that of run\.json$/);
+});
+
+verify('tables, ablation and sweep are made again from their runs; planted: a number in each of their files', async () => {
+  const out = temporaryFolder();
+  const own = [...SMALL, '--data', data, '--epochs', '4', '--out', out];
+  const space = '{"base":{"dim":4,"epochs":4,"batchSize":64},"space":{"learningRate":[0.003,0.03]}}';
+  writeFileSync(join(out, 'space.json'), space);
+  for (const [name, args] of [
+    ['reproduce', [...own, '--tables', '2,3,4', '--seeds', '2']],
+    ['reproduce', [...own, '--ablate', '--seeds', '2']],
+    ['sweep', ['--data', data, '--space', join(out, 'space.json'), '--seeds', '2', '--threads', '1', '--backend', 'cpu', '--out', out]],
+  ] as const) {
+    const { status, stderr } = await script(name, args);
+    assert.is(status, 0, stderr);
+  }
+  const whole = await verdicts(out);
+  assert.equal(
+    whole.filter(({ status }) => status === 'ok').flatMap(({ what }) => (/-seed/.test(what) ? [] : [what])),
+    [
+      ...['rows of results.json', 'tables/table2', 'tables/table3', 'tables/table4'],
+      ...['rows of ablation.json', 'ablation.md', 'rows of sweep.json', 'sweep.md', 'sweep.csv'],
+    ],
+  );
+  assert.equal(
+    whole.filter(({ status }) => status !== 'ok').map(({ status, what }) => [status, what.startsWith('hyper-know-seed')]),
+    Array.from({ length: 4 }, () => ['unchecked', true]),
+    'the runs of a sweep keep no model',
+  );
+  /** Writes the file with the first match of `from` replaced. */
+  const edit = (path: string, from: RegExp, to: string) => (folder: string) => {
+    const text = readFileSync(join(folder, path), 'utf8');
+    assert.match(text, from, path);
+    writeFileSync(join(folder, path), text.replace(from, to));
+  };
+  const cases: [spoil: (folder: string) => void, where: string, status: Verdict['status'], expected: RegExp][] = [
+    [edit('tables/table2.md', /0\.1489/, '0.1499'), 'tables/table2', 'different', /^table2\.md: line \d+ is not what its numbers give$/],
+    [edit('tables/table3.tex', /\\textbf\{0\./, '\\textbf{1.'), 'tables/table3', 'different', /^table3\.tex: line \d+ is not what/],
+    [edit('tables/table4.csv', /^,.*$/m, 'x'), 'tables/table4', 'different', /^table4\.csv: line \d+ is not what/],
+    [
+      edit('tables/table3.json', /("quoted": false,\s+"cells": \{[^}]*?"recall@20": \{\s+"mean": )0\.\d+/, '$10.9'),
+      'tables/table3',
+      'different',
+      /^table3\.json: rows\[\d+\]\.cells\.recall@20\.mean 0\.9, recomputed 0\.\d+$/,
+    ],
+    [
+      edit('tables/table2.json', /"recall@20": 0\.1345/, '"recall@20": 0.1346'),
+      'tables/table2',
+      'different',
+      /recall@20 0\.1346, recomputed 0\.1345/,
+    ],
+    [(folder) => rmSync(join(folder, 'tables', 'table4.csv')), 'tables/table4', 'missing', /^table4\.csv is not there$/],
+    [(folder) => rmSync(join(folder, 'tables'), { recursive: true }), 'tables/table2', 'missing', /^table2\.md is not there; table2\.csv/],
+    [
+      edit('ablation.json', /("method": "attention",\s+"label": ")/, '$1!'),
+      'ablation.md',
+      'different',
+      /^line \d+ is not what its numbers give$/,
+    ],
+    [
+      edit('ablation.json', /("ndcg": \{\s+"mean": )0\.\d+/, '$10.9'),
+      'rows of ablation.json',
+      'different',
+      /^hyper-know-\w+, Hyper-Know: ndcg\.mean 0\.9, recomputed 0\.\d+$/,
+    ],
+    [edit('ablation.md', /±/, '+'), 'ablation.md', 'different', /^line \d+ is not what/],
+    [(folder) => rmSync(join(folder, 'ablation.md')), 'ablation.md', 'missing', /^ablation\.md cannot be read \(ENOENT\)$/],
+    [
+      edit('sweep.json', /("recall": \{\s+"mean": )0\.\d+/, '$10.9'),
+      'rows of sweep.json',
+      'different',
+      /^rows\[0\]\.score .*|^rows\[0\]\.cells\[0\]\.recall\.mean 0\.9, recomputed/,
+    ],
+    [edit('sweep.csv', /,2,/, ',3,'), 'sweep.csv', 'different', /^line 2 is not what/],
+    [edit('results.json', /("here": )"1"/, '$1"2"'), 'rows of results.json', 'different', /^ledger of the tuned preset: /],
+  ];
+  for (const [i, [spoil, where, status, expected]] of cases.entries()) {
+    const spoilt = temporaryFolder();
+    cpSync(out, spoilt, { recursive: true });
+    spoil(spoilt);
+    const found = (await verdicts(spoilt)).find(({ what }) => what === where);
+    assert.is(found?.status, status, `case ${i}: ${found?.remarks.join('; ')}`);
+    assert.match(found!.remarks.join('; '), expected, `case ${i}`);
+  }
+  const { status, stdout } = await script('reproduce', ['--verify', '--out', out]);
+  assert.is(status, 0, stdout);
+  edit('tables/table2.md', /0\.1489/, '0.1499')(out);
+  assert.is((await hyperKnow(['verify', join(out, 'results.json')])).status, 5);
 });
 
 verify('planted: another data set, a missing model, a missing run; the status is 5', async () => {

@@ -5,7 +5,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { RunRecord } from '../lib/report/run-folder.ts';
 import { checkSettings, readSpace, type Space, settingsOf } from '../scripts/sweep/space.ts';
-import { sweepCsv, sweepRows, sweepTable } from '../scripts/sweep/table.ts';
+import { sweepCsv, sweepRows, sweepTable } from '../lib/report/sweep.ts';
 import { folderWith, temporaryFolder } from './helpers.ts';
 import { script, worldFolder } from './reproducing.ts';
 
@@ -64,7 +64,10 @@ sweep('a space that cannot be meant is refused by file and place', () => {
 });
 
 sweep('the table: best first, over several data sets by what each is of the best there', () => {
-  const run = (recall: number) => ({ metrics: { 'recall@20': recall, 'ndcg@20': recall / 2 }, bestEpoch: 2, epochs: 4, epochSeconds: 1.5 });
+  const run = (recall: number) => ({
+    ...{ metrics: { 'recall@20': recall, 'ndcg@20': recall / 2 }, bestEpoch: 2, epochs: 4, epochSeconds: 1.5 },
+    folder: 'x',
+  });
   const rows = sweepRows(
     [{ dim: 4 }, { dim: 8 }],
     ['one', 'two'],

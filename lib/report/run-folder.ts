@@ -9,6 +9,7 @@ import { files } from '../files.ts';
 import type { Model } from '../model.ts';
 import { writeAll, writeWholeFile } from '../whole-file.ts';
 import { writeWholeFolder } from '../whole-folder.ts';
+import type { ItemWeights } from './item-groups.ts';
 import type { JudgedSplit } from './judge.ts';
 
 const RUN_SCHEMA = 'hyper-know/run/1';
@@ -50,6 +51,8 @@ export interface RunEpoch {
   test?: Record<string, number>;
   /** Quantiles of σ(β_v) over the items. */
   knowledgeWeight?: { p10: number; p50: number; p90: number };
+  /** Percentiles of σ(β_v) over the items with a triple, and within their quartiles by popularity and by degree. */
+  itemWeights?: ItemWeights;
 }
 
 /** What stands in run.json. */
@@ -71,6 +74,8 @@ export interface RunRecord {
   /** What selecting the epoch by the test split would have given. */
   testSelected?: { note: string; epoch: number; metrics: Record<string, number> };
   history?: RunEpoch[];
+  /** Of the history as JSON; the lists of runs have it, too. */
+  historySha256?: string;
   /** What a control chose on validation. */
   setting?: unknown;
   /** How it was made: for a model its own protocol. */
@@ -95,6 +100,8 @@ export const listedRuns = (
   runs: ReadonlyMap<string, Omit<RunRecord, 'perUser'> & { perUser?: RunRecord['perUser'] }>,
 ): Record<string, unknown>[] =>
   [...runs].map(([name, { perUser: _perUser, history: _history, ledger: _ledger, ...rest }]) => ({ folder: `runs/${name}`, ...rest }));
+
+export const sha256OfHistory = (history: readonly RunEpoch[]): string => createHash('sha256').update(JSON.stringify(history)).digest('hex');
 
 export async function sha256OfFile(path: string): Promise<string> {
   const hash = createHash('sha256');

@@ -1,10 +1,10 @@
 // Every extension of a preset turned the other way, one at a time, on all the data sets that are given.
 import { join } from 'node:path';
 import { PRESETS } from '../../lib/presets.ts';
-import { averageOverSeeds } from '../../lib/report/comparison.ts';
+import { type AblationDocument, ablationRows, ablationText, dataSetText, overviewTable } from '../../lib/report/ablation.ts';
 import { dataKeyOf } from '../../lib/report/data-key.ts';
+import { number } from '../../lib/report/numbers.ts';
 import { listedRuns, type RunRecord, runName, writeText } from '../../lib/report/run-folder.ts';
-import { mean, pairedTTest, standardDeviation } from '../../lib/statistics.ts';
 import type { TrainOptions } from '../../lib/train.ts';
 import { VERSION } from '../../lib/version.ts';
 import type { Command } from './command.ts';
@@ -14,7 +14,6 @@ import { checkTested, type Source, sizesOf } from './data.ts';
 import { dryRun } from './dry-run.ts';
 import { type Method, type PlannedRun, plannedRun } from './methods.ts';
 import { protocolOf } from './protocol.ts';
-import { markdown, number, signed, spread } from './table.ts';
 import { distinctRuns, OpenDatasets, sayWhere, shardOf, workOff } from './work.ts';
 
 /** The validation split is the same for all seeds, so that a control is fitted once. */
@@ -72,92 +71,12 @@ export function changesOf(options: TrainOptions): Change[] {
   ];
 }
 
-export interface AblationRow {
-  method: string;
-  label: string;
-  runs: number;
-  validationRecall: { mean: number; sd: number };
-  recall: { mean: number; sd: number };
-  ndcg: { mean: number; sd: number };
-  /** This minus the base, test recall@20 per user, each user's mean over the seeds; absent for the base. */
-  againstBase?: { difference: number; p: number; users: number };
-  epochSeconds?: number;
-  bestEpoch?: number;
-}
-
-type Judged = Pick<RunRecord, 'metrics' | 'perUser' | 'validationRecall' | 'epochSeconds' | 'bestEpoch'>;
-
-export function ablationRows(
-  methods: readonly Pick<Method, 'name' | 'label'>[],
-  results: ReadonlyMap<string, readonly Judged[]>,
-): AblationRow[] {
-  const base = results.get(methods[0]!.name)!;
-  const over = (runs: readonly Judged[], of: (run: Judged) => number | undefined): { mean: number; sd: number } => {
-    const values = runs.map((run) => of(run) ?? Number.NaN);
-    return { mean: mean(values), sd: standardDeviation(values) };
-  };
-  return methods.map(({ name, label }) => {
-    const runs = results.get(name)!;
-    const row: AblationRow = {
-      ...{ method: name, label, runs: runs.length },
-      validationRecall: over(runs, (run) => run.validationRecall),
-      recall: over(runs, (run) => run.metrics['recall@20']),
-      ndcg: over(runs, (run) => run.metrics['ndcg@20']),
-    };
-    if (runs !== base) {
-      const { difference, p, pairs } = pairedTTest(averageOverSeeds(runs, 'recall@20'), averageOverSeeds(base, 'recall@20'));
-      row.againstBase = { difference, p, users: pairs };
-    }
-    if (runs[0]!.epochSeconds !== undefined) {
-      row.epochSeconds = over(runs, (run) => run.epochSeconds).mean;
-      row.bestEpoch = over(runs, (run) => run.bestEpoch).mean;
-    }
-    return row;
-  });
-}
-
-/** The table of one data set. */
-export function ablationTable(rows: readonly AblationRow[]): string {
-  const head = ['', 'validation Recall@20', 'Recall@20', 'NDCG@20', 'this − Hyper-Know', 'p', 's/epoch', 'best epoch'];
-  return markdown(
-    head,
-    rows.map(({ label, validationRecall, recall, ndcg, againstBase, epochSeconds, bestEpoch }) => [
-      label,
-      spread(validationRecall),
-      spread(recall),
-      spread(ndcg),
-      againstBase ? signed(againstBase.difference) : '',
-      againstBase ? (againstBase.p < 1e-4 ? '< 0.0001' : againstBase.p.toFixed(4)) : '',
-      epochSeconds === undefined ? '' : epochSeconds.toPrecision(2),
-      bestEpoch === undefined ? '' : bestEpoch.toFixed(0),
-    ]),
-  );
-}
-
-/** What each change does to validation recall@20, data set by data set: what a preset may be chosen by. */
-export function overviewTable(sets: readonly { name: string; rows: readonly AblationRow[] }[]): string {
-  const labels = new Map(
-    sets.flatMap(({ rows }) => rows.filter(({ againstBase }) => againstBase).map(({ method, label }) => [method, label])),
-  );
-  return markdown(
-    ['validation Recall@20, this − Hyper-Know', ...sets.map(({ name }) => name)],
-    [...labels].map(([method, label]) => [
-      label,
-      ...sets.map(({ rows }) => {
-        const row = rows.find((one) => one.method === method);
-        return row ? signed(row.validationRecall.mean - rows[0]!.validationRecall.mean) : '';
-      }),
-    ]),
-  );
-}
-
 export async function ablate(command: Command): Promise<void> {
   const { sources, seeds, options, controls: wanted, out, shard } = command;
   const changes = changesOf(options);
   const datasets = new OpenDatasets();
-  const sets: { name: string; data: Record<string, unknown>; rows: AblationRow[]; remarks: string[] }[] = [];
+  const sets: AblationDocument['dataSets'] = [];
   const runs = new Map<string, RunRecord>();
-  const parts: string[] = [];
   const planned: { source: Source; methods: Method[]; runs: PlannedRun[]; remarks: string[] }[] = [];
   for (const source of sources) {
     const dataset = await datasets.open(source, SPLIT_SEED);
@@ -196,39 +115,23 @@ export async function ablate(command: Command): Promise<void> {
     const wantedHere = distinctRuns(own).filter(({ key }) => ours.has(runName(key)));
     await workOff(wantedHere, work, ({ key }, record) => void runs.set(runName(key), record));
     if (shard) continue;
-    const results = new Map(
-      methods.map((method) => [method.name, own.filter((run) => run.method === method).map(({ key }) => runs.get(runName(key))!)]),
+    const names = new Map(
+      methods.map((method) => [method.name, own.filter((run) => run.method === method).map(({ key }) => runName(key))]),
     );
-    const rows = ablationRows(methods, results);
-    sets.push({ name: source.name, data: { ...dataKeyOf(dataset), report: dataset.report }, rows, remarks });
-    const part = [
-      `## ${source.name}`,
-      '',
-      `${sizesOf(dataset)}.`,
-      '',
-      ablationTable(rows),
-      ...(remarks.length > 0 ? ['', ...remarks] : []),
-    ];
-    parts.push(part.join('\n'));
-    console.log(`${part.join('\n')}\n`);
+    const results = new Map([...names].map(([name, folders]) => [name, folders.map((folder) => runs.get(folder)!)]));
+    const rows = ablationRows(methods, results).map((row) => ({ ...row, folders: names.get(row.method)! }));
+    const set = {
+      ...{ name: source.name, sizes: sizesOf(dataset), data: { ...dataKeyOf(dataset), report: dataset.report } },
+      ...{ rows, remarks },
+    };
+    sets.push(set);
+    console.log(`${dataSetText(set)}\n`);
   }
   if (shard) return sayWhere(ours.size, all.length, out);
-  const overview = overviewTable(sets);
-  console.log(overview);
+  console.log(overviewTable(sets));
 
   const { threads, ...decisive } = options;
-  const text = [
-    '# Ablation',
-    '',
-    `Each row is ${options.preset ?? 'tuned'}${extraOf(decisive)} with one thing changed; ${seeds.length} seed${seeds.length > 1 ? 's' : ''}, one split. ` +
-      'The epoch is chosen on validation Recall@20, the test split is looked at once; ± is the standard deviation over the seeds, p of the paired ' +
-      't-test over the users.',
-    '',
-    overview,
-    '',
-    ...parts.flatMap((part) => [part, '']),
-  ].join('\n');
-  const document = {
+  const document: AblationDocument = {
     schema: 'hyper-know/ablation/1',
     version: VERSION,
     protocol: { options: decisive, seeds, splitSeed: SPLIT_SEED, changes, ...protocolOf(threads) },
@@ -236,10 +139,6 @@ export async function ablate(command: Command): Promise<void> {
     runs: listedRuns(runs),
   };
   await writeText(join(out, 'ablation.json'), `${JSON.stringify(document, undefined, 2)}\n`);
-  await writeText(join(out, 'ablation.md'), text);
+  await writeText(join(out, 'ablation.md'), ablationText(document));
   process.stderr.write(`wrote ${join(out, 'ablation.md')} and ablation.json\n`);
-}
-
-function extraOf({ preset: _preset, backend: _backend, ...rest }: TrainOptions): string {
-  return Object.keys(rest).length > 0 ? ` and ${JSON.stringify(rest)}` : '';
 }

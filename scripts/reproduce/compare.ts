@@ -1,21 +1,20 @@
 // The variants of the paper's Table 3 beside the controls, on one data set, in one preset or both. Every seed is one of the split, too.
 import { join } from 'node:path';
 import { comparisonRows, type Row } from '../../lib/report/comparison.ts';
-import { dataKeyOf } from '../../lib/report/data-key.ts';
+import { METRICS } from '../../lib/report/compared-metrics.ts';
+import { number } from '../../lib/report/numbers.ts';
 import { listedRuns, type RunRecord, runName, writeText } from '../../lib/report/run-folder.ts';
 import type { TrainOptions } from '../../lib/train.ts';
 import { VERSION } from '../../lib/version.ts';
 import type { Command } from './command.ts';
 import { controlsFor } from './controls.ts';
 import { checkTested, sizesOf } from './data.ts';
-import { dryRun } from './dry-run.ts';
 import { finishedRun, type Method, type PlannedRun, plannedRun } from './methods.ts';
-import { METRICS } from './metrics.ts';
 import { protocolOf } from './protocol.ts';
 import { remarksOf, tableOf } from './table.ts';
-import { paperTables } from './tables/paper-tables.ts';
-import { writeTables } from './tables/write.ts';
-import { distinctRuns, OpenDatasets, sayWhere, shardOf, type Work, workOff } from './work.ts';
+import { measuredIn, paperTables, type ResultsDocument, tableDocument } from '../../lib/report/tables/paper-tables.ts';
+import { type OpenDatasets, type Part, takeOver, type Work } from './work.ts';
+import { writeTables } from './write-tables.ts';
 
 /** What is compared with each other: the variants in one preset, and the controls. */
 interface Group {
@@ -31,14 +30,13 @@ export interface ResultRow extends Row {
   runs: string[];
 }
 
-export async function compare(command: Command): Promise<void> {
-  const { sources, variants, seeds, options, presets, controls: wanted, out, shard, tables } = command;
+export async function planComparison(command: Command, datasets: OpenDatasets): Promise<Part> {
+  const { sources, variants, seeds, options, presets, controls: wanted } = command;
   const source = sources[0]!;
-  const datasets = new OpenDatasets();
   const first = await datasets.open(source, 1);
   checkTested(first, source.name);
   process.stderr.write(`${source.name}: ${sizesOf(first)}\n`);
-  const data = { ...dataKeyOf(first), report: first.report };
+  const data = { ...(await datasets.key(source, 1)), users: first.users, items: first.items, report: first.report };
   const { controls, remarks: missing } = wanted ? controlsFor(first) : { controls: [], remarks: [] };
   const groups: Group[] = presets.map((preset) => {
     const own: TrainOptions = presets.length > 1 ? { ...options, preset } : options;
@@ -50,7 +48,7 @@ export async function compare(command: Command): Promise<void> {
   });
   const planned: PlannedRun[] = [];
   for (const seed of seeds) {
-    const key = dataKeyOf(await datasets.open(source, seed));
+    const key = await datasets.key(source, seed);
     for (const { methods, runs } of groups)
       for (const method of methods) {
         const run = plannedRun(method, { source, data: key, seed, splitSeed: seed });
@@ -59,14 +57,19 @@ export async function compare(command: Command): Promise<void> {
         planned.push(run);
       }
   }
-  const all = distinctRuns(planned);
-  const ours = shard ? shardOf(all, shard) : all;
-  if (command.dryRun) return dryRun(ours, { out, datasets, keepModel: command.keepModels });
+  return { runs: planned, conclude: (records) => conclude(command, { data, groups, missing }, records) };
+}
 
-  const records = new Map<string, RunRecord>();
-  await workOff(ours, workOf(command, datasets), (run, record) => void records.set(runName(run.key), record));
-  if (shard) return sayWhere(ours.length, all.length, out);
+interface Compared {
+  /** Key and report of the data set. */
+  data: ResultsDocument['protocol']['dataset'];
+  groups: readonly Group[];
+  /** Why controls are left out. */
+  missing: readonly string[];
+}
 
+async function conclude(command: Command, { data, groups, missing }: Compared, records: ReadonlyMap<string, RunRecord>): Promise<void> {
+  const { seeds, options, presets, out, tables } = command;
   const rows: ResultRow[] = [];
   const remarks = [...missing];
   for (const [i, { preset, methods, runs }] of groups.entries()) {
@@ -83,6 +86,8 @@ export async function compare(command: Command): Promise<void> {
     for (const remark of [...(i === 0 ? missing : []), ...said]) console.log(remark);
     remarks.push(...said.map((remark) => (groups.length > 1 ? `${preset} preset: ${remark}` : remark)));
   }
+  const all = new Map(records);
+  const elsewhere = tables.length > 0 ? await ofOtherBackends(groups, command, all) : [];
   const { threads, ...decisive } = options;
   const document = {
     schema: 'hyper-know/results/3',
@@ -91,44 +96,50 @@ export async function compare(command: Command): Promise<void> {
     ledgers: ledgersOf(groups, records),
     rows,
     remarks,
-    runs: listedRuns(records),
+    ...(tables.length > 0 ? { tables, elsewhere: Object.fromEntries(elsewhere) } : {}),
+    runs: listedRuns(all),
   };
   await writeText(join(out, 'results.json'), `${JSON.stringify(document, undefined, 2)}\n`);
   process.stderr.write(`wrote ${join(out, 'results.json')}\n`);
   if (tables.length === 0) return;
-  const elsewhere = await ofOtherBackends(groups, [out, ...command.from]);
-  const made = paperTables(tables, {
-    elsewhere,
-    name: source.name,
-    report: first.report,
-    users: first.users,
-    items: first.items,
-    rows,
-    records,
-  });
-  await writeTables(made, out, { protocol: document.protocol, ledgers: document.ledgers });
+  const written = JSON.parse(JSON.stringify(document)) as ResultsDocument; // made of what the file says, so that it can be verified
+  const made = paperTables(tables, measuredIn(written, all));
+  await writeTables(
+    made.map((table) => tableDocument(table, written)),
+    out,
+  );
 }
 
 export function workOf({ out, from, keepModels, options }: Command, datasets: OpenDatasets): Work {
   return {
     ...{ out, from, datasets, keepModel: keepModels, threads: options.threads },
-    describe: ({ metrics }) => METRICS.map(({ name, title }) => `${title} ${metrics[name]!.toFixed(4)}`).join('  '),
+    describe: ({ metrics }) => METRICS.map(({ name, title }) => `${title} ${number(metrics[name]!)}`).join('  '),
   };
 }
 
-/** Finished runs of the same models on other backends, for their times: `METHOD PRESET` → runs. */
-async function ofOtherBackends(groups: readonly Group[], outs: readonly string[]): Promise<Map<string, RunRecord[]>> {
-  const found = new Map<string, RunRecord[]>();
+/**
+ * Finished runs of the same models on other backends, for their times: `METHOD PRESET` → names of their folders. Those of other OUTs are taken over.
+ *
+ * @param records gets them
+ */
+async function ofOtherBackends(
+  groups: readonly Group[],
+  { out, from }: Command,
+  records: Map<string, RunRecord>,
+): Promise<[who: string, folders: string[]][]> {
+  const found = new Map<string, string[]>();
   for (const { preset, runs } of groups)
     for (const [name, own] of runs)
       for (const { key } of own.filter((run) => run.method.kind === 'model'))
         for (const backend of ['cpu', 'cuda'].filter((other) => other !== key.options.backend)) {
           const other = { ...key, options: { ...key.options, backend } };
-          const records = await Promise.all(outs.map((out) => finishedRun(out, other, false)));
-          const record = records.find((one) => one !== undefined);
-          if (record) found.set(`${name} ${preset}`, [...(found.get(`${name} ${preset}`) ?? []), record]);
+          await takeOver(other, { from, out, wantsModel: false });
+          const record = await finishedRun(out, other, false);
+          if (record === undefined) continue;
+          records.set(runName(other), record);
+          found.set(`${name} ${preset}`, [...(found.get(`${name} ${preset}`) ?? []), runName(other)]);
         }
-  return found;
+  return [...found];
 }
 
 /** The ledger of each preset: that of Hyper-Know, or of what is there in its place. */

@@ -64,7 +64,11 @@ export function ledgerOf(h: Hyperparameters & { beta: 'adaptive' | number }, pre
     entry('inner rate α', 'not told', h.innerLearningRate),
     entry('batches of the outer step', 'not told', 'those of the inner step; J as sums over the batch'),
     entry('attention temperature', 'none: 1', h.attentionTemperature),
-    entry('neighbourhood', 'triples whose head is the item', 'the same; an item without any has no L_K'),
+    entry(
+      'neighbourhood',
+      'triples whose head is the item',
+      "the same; an item without any has no L_K; an entity in no item's neighbourhood stays where it started",
+    ),
     entry('shared entities as neighbours', 'none', h.sharedEntities),
     entry('averaging of parameters', 'none told', h.averaging),
     entry('start', 'not told', `uniform in ±${h.initScale}`),

@@ -7,7 +7,7 @@ import { dataProtocol } from '../../lib/protocol.ts';
 import { splitDigest } from '../../lib/data/digest.ts';
 import { finishInTurns } from '../../lib/data/steps.ts';
 import { type JudgedSplit, judge } from '../../lib/report/judge.ts';
-import { readRun, type RunEpoch, type RunKey, type RunRecord, runName, writeRun } from '../../lib/report/run-folder.ts';
+import { readRun, type RunEpoch, type RunKey, type RunRecord, runName, sha256OfHistory, writeRun } from '../../lib/report/run-folder.ts';
 import { quantile } from '../../lib/statistics.ts';
 import type { TrainOptions } from '../../lib/train.ts';
 import { VERSION } from '../../lib/version.ts';
@@ -27,6 +27,8 @@ export interface PlannedRun {
   seed: number;
   source: Source;
   splitSeed: number;
+  /** Whether something is made of its model, so that it is kept whatever the command says. */
+  needsModel?: boolean;
 }
 
 /** @param data of the data set, as dataKeyOf has it */
@@ -111,6 +113,7 @@ async function modelRun(run: PlannedRun, options: TrainOptions, dataset: Dataset
     ...(validationRecall === undefined ? {} : { validationRecall }),
     ...testSelectedOf(history),
     history,
+    historySha256: sha256OfHistory(history),
     protocol: { ...rest, selection },
     ledger: ledgerOf(model.protocol!.options, preset),
     epochSeconds: quantile(

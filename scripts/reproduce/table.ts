@@ -1,13 +1,6 @@
 // The comparison as text: a row per method, mean ± standard deviation over seeds, and the paired t-test against Hyper-Know.
 import type { Row } from '../../lib/report/comparison.ts';
-import { MARKDOWN } from '../../lib/report/formats.ts';
-
-export const number = (value: number): string => (Number.isNaN(value) ? '–' : value.toFixed(4));
-
-export const spread = ({ mean, sd }: { mean: number; sd: number }): string =>
-  Number.isNaN(sd) ? number(mean) : `${number(mean)} ± ${number(sd)}`;
-
-export const signed = (value: number): string => (Number.isNaN(value) ? '–' : `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(4)}`);
+import { markdown, number, signed, spread } from '../../lib/report/numbers.ts';
 
 function probability(p: number): string {
   return p < 1e-4 ? 'p < 0.0001' : `p = ${p.toFixed(4)}`;
@@ -28,10 +21,6 @@ export function tableOf(rows: readonly Row[], metrics: readonly { name: string; 
   });
   return markdown(head, lines);
 }
-
-/** A Markdown table whose columns line up in a terminal; the first is text, the others are numbers. */
-export const markdown = (head: readonly string[], lines: readonly (readonly string[])[]): string =>
-  MARKDOWN.table(head, lines, 1).join('\n');
 
 /** Sentences about what the comparison shows where it is not what the paper found (Table 3's order of variants). */
 export function remarksOf(rows: readonly Row[], metric: string): string[] {

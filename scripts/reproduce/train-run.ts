@@ -7,6 +7,7 @@ import type { Metrics } from '../../lib/evaluate.ts';
 import { files } from '../../lib/files.ts';
 import type { Model } from '../../lib/model.ts';
 import { type EpochEvent, resolveOptions } from '../../lib/options.ts';
+import { type ItemGroups, itemGroups, itemWeightsOf } from '../../lib/report/item-groups.ts';
 import { type RunEpoch, writeText } from '../../lib/report/run-folder.ts';
 import { type TrainOptions, train } from '../../lib/train.ts';
 
@@ -70,12 +71,14 @@ async function attempt(
   const state: Kept = kept ?? { seconds: 0, history: [] };
   const before = state.seconds;
   const elapsed = () => before + (performance.now() - began) / 1000;
+  const groups = itemGroups(dataset);
   const run = train(dataset, {
     ...options,
+    itemWeights: true,
     checkpoint: { path: next, every: evaluateEvery },
     ...(kept ? { resume: checkpoint } : {}),
     onEpoch: async (event) => {
-      state.history = [...state.history.filter(({ epoch }) => epoch < event.epoch), recordOf(event)];
+      state.history = [...state.history.filter(({ epoch }) => epoch < event.epoch), recordOf(event, groups)];
       show(event, epochs);
       if (!existsSync(next)) return;
       // In this order: a checkpoint whose epochs are not told would leave a hole; epochs that are told and come again are told again.
@@ -102,13 +105,15 @@ function readKept(folder: string): Kept | undefined {
   }
 }
 
-function recordOf(event: EpochEvent): RunEpoch {
+function recordOf(event: EpochEvent, groups: ItemGroups): RunEpoch {
   const { epoch, loss, rankingLoss, knowledgeLoss, seconds, curvature, metrics, testMetrics, knowledgeWeight } = event;
+  const itemWeights = event.itemWeights && itemWeightsOf(groups, event.itemWeights);
   return {
     ...{ epoch, loss, rankingLoss, knowledgeLoss, seconds, curvature },
     ...(metrics ? { validation: at20(metrics) } : {}),
     ...(testMetrics ? { test: at20(testMetrics) } : {}),
     ...(knowledgeWeight ? { knowledgeWeight } : {}),
+    ...(itemWeights ? { itemWeights } : {}),
   };
 }
 

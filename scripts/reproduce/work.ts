@@ -3,7 +3,8 @@ import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Dataset } from '../../lib/data/dataset.ts';
-import { copyRun, type RunRecord, runDigest, runName } from '../../lib/report/run-folder.ts';
+import { dataKeyOf } from '../../lib/report/data-key.ts';
+import { copyRun, type RunKey, type RunRecord, runDigest, runName } from '../../lib/report/run-folder.ts';
 import { claim } from './claim.ts';
 import type { Source } from './data.ts';
 import { finishedFolder, finishedRun, makeRun, type PlannedRun, partialFolder, runsFolder } from './methods.ts';
@@ -15,9 +16,21 @@ export interface Shard {
   count: number;
 }
 
-/** Every run once, whoever asks for it more often: a control is the same for all seeds of one split. */
+/** What a command makes: the runs that it needs, and what comes of them. */
+export interface Part {
+  runs: PlannedRun[];
+  /** @param records name of the folder → run; all of `runs` are there */
+  conclude(records: ReadonlyMap<string, RunRecord>): Promise<void>;
+}
+
+/** Every run once, whoever asks for it more often: a control is the same for all seeds of one split, Hyper-Know is in tables and figures. */
 export function distinctRuns(runs: readonly PlannedRun[]): PlannedRun[] {
-  return [...new Map(runs.map((run) => [runName(run.key), run])).values()];
+  const found = new Map<string, PlannedRun>();
+  for (const run of runs) {
+    const before = found.get(runName(run.key)) ?? run;
+    found.set(runName(run.key), run.needsModel ? { ...before, needsModel: true } : before);
+  }
+  return [...found.values()];
 }
 
 /** The runs of a shard: by the order of their digests, in turn, whoever asks and in whatever order they are listed. */
@@ -36,10 +49,20 @@ export function sayWhere(own: number, all: number, out: string): void {
 /** Opens data sets; the last one stays open, so that runs of one split are best worked off together. */
 export class OpenDatasets {
   #last: { source: Source; seed: number; dataset: Promise<Dataset> } | undefined;
+  readonly #keys = new Map<Source, Map<number, Record<string, unknown>>>();
 
   open(source: Source, seed: number): Promise<Dataset> {
     if (this.#last?.source !== source || this.#last.seed !== seed) this.#last = { source, seed, dataset: source.open(seed) };
     return this.#last.dataset;
+  }
+
+  /** What dataKeyOf says of them, for which each is opened but once. */
+  async key(source: Source, seed: number): Promise<Record<string, unknown>> {
+    const keys = this.#keys.get(source) ?? new Map<number, Record<string, unknown>>();
+    this.#keys.set(source, keys);
+    const key = keys.get(seed) ?? dataKeyOf(await this.open(source, seed));
+    keys.set(seed, key);
+    return key;
   }
 }
 
@@ -67,9 +90,10 @@ export async function workOff(runs: readonly PlannedRun[], work: Work, take: (ru
   while (open.length > 0) {
     const later: PlannedRun[] = [];
     for (const run of open) {
-      const before = await finishedRun(work.out, run.key, work.keepModel);
+      const before = await finishedRun(work.out, run.key, keepsModel(run, work));
       if (before) done(run, before, 'finished before');
-      else if (await takeOver(run, work)) done(run, (await finishedRun(work.out, run.key, work.keepModel))!, 'taken over');
+      else if (await takeOver(run.key, { ...work, wantsModel: keepsModel(run, work) }))
+        done(run, (await finishedRun(work.out, run.key, keepsModel(run, work)))!, 'taken over');
       else {
         const record = await claimed(run, work, progress);
         if (record) done(run, record);
@@ -88,7 +112,8 @@ export async function workOff(runs: readonly PlannedRun[], work: Work, take: (ru
 
 /** Makes the run, unless another process is at it. */
 async function claimed(run: PlannedRun, work: Work, progress: Progress): Promise<RunRecord | undefined> {
-  const { out, threads, keepModel, datasets } = work;
+  const { out, threads, datasets } = work;
+  const keepModel = keepsModel(run, work);
   const partial = partialFolder(out, run.key);
   const own = claim(partial);
   if (own === null) {
@@ -116,9 +141,16 @@ function removeLeavings(out: string, { key }: PlannedRun): void {
     if (name.startsWith(`.${runName(key)}.`)) rmSync(join(runsFolder(out), name), { recursive: true, force: true });
 }
 
-async function takeOver({ key }: PlannedRun, { from, out, keepModel }: Work): Promise<boolean> {
+const keepsModel = ({ needsModel = false }: PlannedRun, { keepModel }: Pick<Work, 'keepModel'>): boolean => keepModel || needsModel;
+
+/** Copies the finished run from another OUT, if it is in one; whether it was. One that is here is left as it is. */
+export async function takeOver(
+  key: RunKey,
+  { from, out, wantsModel }: Pick<Work, 'from' | 'out'> & { wantsModel: boolean },
+): Promise<boolean> {
+  if (await finishedRun(out, key, wantsModel)) return false;
   for (const folder of from)
-    if (await finishedRun(folder, key, keepModel)) {
+    if (await finishedRun(folder, key, wantsModel)) {
       await copyRun(finishedFolder(folder, key), folder, out);
       return true;
     }

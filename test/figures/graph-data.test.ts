@@ -4,11 +4,11 @@ import * as assert from 'uvu/assert';
 import { createDataset, type Dataset } from '../../lib/data/dataset.ts';
 import { neighborhood } from '../../lib/kernels.ts';
 import { train } from '../../lib/train.ts';
-import { percentilesOf, percentilesWithin, quartiles } from '../../scripts/reproduce/figures/groups.ts';
+import { itemGroups, percentilesOf, percentilesWithin, quartiles } from '../../lib/report/item-groups.ts';
 import { attentionEntropy, diskOf, radiusDegree } from '../../scripts/reproduce/figures/model-data.ts';
 import { placeUntrained, trainedRows } from '../../scripts/reproduce/figures/place-untrained.ts';
 import { FIGURE_NAMES, figureRequest } from '../../scripts/reproduce/figures/request.ts';
-import { itemGroups } from '../../scripts/reproduce/figures/training-run.ts';
+
 import { chosenEntities, Incidence, twoHop } from '../../scripts/reproduce/figures/two-hop.ts';
 import { folderWith } from '../helpers.ts';
 

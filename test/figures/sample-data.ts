@@ -14,7 +14,15 @@ import { seededRandom } from '../helpers.ts';
 
 const origin: Provenance = {
   ...{ version: '0', data: 'a <set> & "more"', sizes: { users: 10, items: 20, entities: 1_234, relations: 9, triples: 40 } },
-  ...{ options: { epochs: 3 }, preset: 'tuned', seeds: [1, 2], backend: 'cpu', device: 'CPU', host: 'a machine' },
+  ...{
+    options: { epochs: 3 },
+    preset: 'tuned',
+    seeds: [1, 2],
+    folders: ['hyper-know-seed1-a', 'hyper-know-seed2-b'],
+    backend: 'cpu',
+    device: 'CPU',
+    host: 'a machine',
+  },
 };
 
 const around = (p50: number, wide = 0.1): Percentiles => ({
@@ -36,6 +44,7 @@ export const sweep: BetaSweep = {
   fixed: [0, 0.01, 0.1, 0.5, 1].map((weight, i) => ({
     weight,
     values: { 'recall@20': [0.2 + 0.02 * i, 0.21 + 0.03 * i], 'ndcg@20': [0.1 + 0.01 * i, 0.1], 'ndcgKgat@20': [0.2, 0.3] },
+    folders: [`hyper-know-seed1-${i}`, `hyper-know-seed2-${i}`],
   })),
   adaptive: { values: { 'recall@20': [0.31, 0.33], 'ndcg@20': [0.15, 0.16], 'ndcgKgat@20': [0.3, 0.31] } },
 };

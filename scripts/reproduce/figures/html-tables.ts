@@ -1,7 +1,7 @@
 // Tables of a page: of plain data, of the paper's tables, and of whatever a protocol holds.
 import { isObject } from '../../../lib/check.ts';
-import { titleOf } from '../metrics.ts';
-import { numberText } from '../tables/table.ts';
+import { titleOf } from '../../../lib/report/compared-metrics.ts';
+import { numberText } from '../../../lib/report/tables/table.ts';
 import { decimals } from './axes.ts';
 import { escapeText } from './svg.ts';
 
@@ -13,10 +13,12 @@ export interface HtmlTable {
   texts?: number;
   /** Lines that are quoted, by place. */
   quoted?: readonly boolean[];
+  /** Keeps every line of the body one line, however wide: for tables that are read across. */
+  isWide?: boolean;
 }
 
 /** In a region of its own that scrolls sideways where the page is narrow. */
-export function tableOf({ caption, head, lines, texts = 1, quoted = [] }: HtmlTable): string {
+export function tableOf({ caption, head, lines, texts = 1, quoted = [], isWide = false }: HtmlTable): string {
   const kind = (column: number): string => (column < texts ? '' : ' class="number"');
   const headCells = head.map((cell, i) => `<th scope="col"${kind(i)}>${escapeText(cell)}</th>`).join('');
   const rows = lines.map((cells, line) => {
@@ -25,7 +27,7 @@ export function tableOf({ caption, head, lines, texts = 1, quoted = [] }: HtmlTa
     return `<tr${quoted[line] ? ' class="quoted"' : ''}><th scope="row"${kind(0)}>${escapeText(first)}</th>${rest}</tr>`;
   });
   return (
-    `<div class="scroll" role="region" aria-label="${escapeText(caption)}" tabindex="0"><table><caption>${escapeText(caption)}</caption>` +
+    `<div class="scroll" role="region" aria-label="${escapeText(caption)}" tabindex="0"><table${isWide ? ' class="wide"' : ''}><caption>${escapeText(caption)}</caption>` +
     `<thead><tr>${headCells}</tr></thead><tbody>${rows.join('')}</tbody></table></div>`
   );
 }
@@ -80,6 +82,7 @@ export function paperTable(document: unknown): string {
     lines: rows.map((row) => columns.map((column) => cellText(cellOf(row, column.name), column))),
     texts: columns.filter(isText).length,
     quoted: rows.map(({ quoted }) => quoted === true),
+    isWide: true,
   });
   return `${table}${notes && `<ul>${notes}</ul>`}`;
 }

@@ -1,115 +1,119 @@
-// `npm run reproduce -- --figures …`: trains what the figures need, and writes their data, the drawings and the report's page.
+// `npm run reproduce -- --figures …`: the runs that the figures need, and from them their data, the drawings and the report's page.
 import { join } from 'node:path';
 import { UsageError } from '../../../lib/cli/exit.ts';
 import type { Dataset } from '../../../lib/data/dataset.ts';
-import type { Model } from '../../../lib/model.ts';
+import { Model } from '../../../lib/model.ts';
+import { type RunRecord, runName } from '../../../lib/report/run-folder.ts';
 import type { TrainOptions } from '../../../lib/train.ts';
-import { VERSION } from '../../../lib/version.ts';
-import { METRICS } from '../metrics.ts';
-import { Progress } from '../progress.ts';
+import type { Command } from '../command.ts';
+import { finishedFolder, type PlannedRun, plannedRun } from '../methods.ts';
+import type { OpenDatasets, Part } from '../work.ts';
 import { captionOf } from './captions.ts';
 import { FIGURES } from './draw.ts';
-import { attentionEntropy, diskOf, radiusDegree } from './model-data.ts';
+import { attentionOf, curvesOf, type FigureRun, planeOf, radiusOf, sweepOf, trajectoryOf } from './figure-data.ts';
+import { writeJson } from './json.ts';
 import { placeUntrained, trainedRows } from './place-untrained.ts';
 import { figuresIn, writeDrawings, writeReport } from './report.ts';
 import type { FigureRequest } from './request.ts';
-import { Store, writeJson } from './store.ts';
-import { itemGroups, type TrainedRun, type TrainingContext, trainedRun } from './training-run.ts';
 import { chosenEntities, Incidence } from './two-hop.ts';
-import type { BetaSweep, BetaTrajectory, FigureData, LearningCurves, Provenance } from './types.ts';
+import type { FigureData } from './types.ts';
 
-export interface FigureJob {
-  request: FigureRequest;
-  source: { name: string; open(seed: number): Promise<Dataset> };
-  seeds: readonly number[];
-  options: TrainOptions;
-  out: string;
+/** Most neighbours that are shown: of the entity, and of each of them. */
+const PER_NODE = [24, 8] as const;
+
+/** The runs of the figures, which the comparison may need as well: adaptive ones are its Hyper-Know. With both presets they are of the first. */
+export async function planFigures(command: Command, request: FigureRequest, datasets: OpenDatasets): Promise<Part> {
+  const { sources, seeds, options: given, presets, out } = command;
+  const { figures, betas } = request;
+  const source = sources[0]!;
+  const options: TrainOptions = { ...given, variant: 'hyper-know', preset: presets[0]! };
+  const first = await datasets.open(source, seeds[0]!);
+  const centers = figures.includes('3') ? rowsOf(request.entities, first) : []; // an id that is unknown is met before hours of training
+  const isTested = first.test.items.length > 0;
+  if (figures.includes('2') && !isTested) throw new UsageError('--figures: 2 compares metrics of the test split, and the data have none');
+  checkFolder(out, source.name, first);
+
+  const planned = async (label: string, own: TrainOptions, seed: number, needsModel = false): Promise<PlannedRun> => {
+    const data = await datasets.key(source, seed);
+    const place = { source, data, seed, splitSeed: seed, ...(isTested ? {} : { judged: 'validation' as const }) };
+    return { ...plannedRun({ name: 'hyper-know', label, kind: 'model', options: own }, place), needsModel };
+  };
+  const wantsModel = figures.includes('radius') || figures.includes('attention');
+  const trained = figures.includes('2') || figures.includes('curves') ? seeds : wantsModel ? seeds.slice(0, 1) : [];
+  const learned = given.beta === undefined ? options : { ...options, beta: 'adaptive' as const };
+  const adaptive: PlannedRun[] = [];
+  for (const [i, seed] of trained.entries()) adaptive.push(await planned('(6) Hyper-Know', learned, seed, wantsModel && i === 0));
+  const fixed: { weight: number; runs: PlannedRun[] }[] = [];
+  if (figures.includes('2'))
+    for (const weight of betas) {
+      const runs: PlannedRun[] = [];
+      for (const seed of seeds) runs.push(await planned(`Hyper-Know, weight ${weight} for all`, { ...options, beta: weight }, seed));
+      fixed.push({ weight, runs });
+    }
+  const plane = figures.includes('3') ? await planned('Hyper-Know in the plane', planarOptions(options), seeds[0]!, true) : null;
+  return {
+    runs: [...adaptive, ...fixed.flatMap(({ runs }) => runs), ...(plane ? [plane] : [])],
+    async conclude(records) {
+      const of = ({ key }: PlannedRun): FigureRun => ({ folder: runName(key), record: records.get(runName(key))! });
+      const dataset = await datasets.open(source, seeds[0]!);
+      const runs = {
+        adaptive: adaptive.map(of),
+        fixed: fixed.map(({ weight, runs: own }) => ({ weight, runs: own.map(of) })),
+        plane: plane && of(plane),
+      };
+      await write(out, await draw(runs, { request, dataset, centers, modelOf: ({ record }) => modelIn(out, record) }));
+    },
+  };
 }
 
-export async function makeFigures({ request, source, seeds, options: given, out }: FigureJob): Promise<void> {
-  const options: TrainOptions = { ...given, variant: 'hyper-know' };
-  const { figures, betas } = request;
-  const first = await source.open(seeds[0]!);
-  const limits = { hubDegree: request.hubDegree, perNode: [24, 8] } as const;
-  const incidence = new Incidence(first);
-  const wantsSweep = figures.includes('2');
-  const wantsSeeds = wantsSweep || figures.includes('curves');
-  const wantsModel = figures.includes('radius') || figures.includes('attention');
-  const rows = figures.includes('3') ? rowsOf(request.entities, first) : []; // an id that is unknown is met before hours of training
-  const runs =
-    (wantsSeeds ? seeds.length : Number(wantsModel)) + (wantsSweep ? betas.length * seeds.length : 0) + Number(figures.includes('3'));
+const modelIn = (out: string, { key, model }: RunRecord): Promise<Model> => Model.load(join(finishedFolder(out, key), model!.file));
 
-  if (wantsSweep && first.test.items.length === 0)
-    throw new UsageError('--figures: 2 compares metrics of the test split, and the data have none');
-  checkFolder(out, source.name, first);
-  const store = new Store(out);
-  const progress = new Progress(runs);
-  const context = (dataset: Dataset): TrainingContext => ({
-    dataset,
-    store,
-    show: (text) => progress.show(text, 0.5),
-    finish: (text, isNew) => progress.finish(text, !isNew),
-  });
+interface Drawn {
+  request: FigureRequest;
+  dataset: Dataset;
+  /** Rows of Figure 3's entities; none: some are chosen. */
+  centers: readonly number[];
+  modelOf(run: FigureRun): Promise<Model>;
+}
+
+interface FigureRuns {
+  adaptive: FigureRun[];
+  fixed: { weight: number; runs: FigureRun[] }[];
+  plane: FigureRun | null;
+}
+
+async function draw({ adaptive, fixed, plane }: FigureRuns, { request, dataset, centers, modelOf }: Drawn): Promise<FigureData[]> {
+  const { figures } = request;
+  const incidence = new Incidence(dataset);
   const made: FigureData[] = [];
-  const adaptive: TrainedRun[] = [];
-  const fixed = betas.map((weight) => ({ weight, runs: [] as TrainedRun[] }));
-  let model: Model | undefined;
-  for (const seed of wantsSeeds ? seeds : wantsModel ? seeds.slice(0, 1) : []) {
-    const dataset = seed === seeds[0] ? first : await source.open(seed);
-    const learned = await trainedRun('adaptive', { ...options, beta: 'adaptive', seed }, context(dataset), wantsModel && seed === seeds[0]);
-    adaptive.push(learned.run);
-    model ??= learned.model;
-    if (!wantsSweep) continue;
-    for (const { weight, runs: own } of fixed)
-      own.push((await trainedRun(`fixed-${weight}`, { ...options, beta: weight, seed }, context(dataset))).run);
+  if (figures.includes('2')) made.push(sweepOf(adaptive, fixed, dataset), trajectoryOf(adaptive, dataset));
+  if (figures.includes('curves')) made.push(curvesOf(adaptive, dataset));
+  if (figures.includes('radius') || figures.includes('attention')) {
+    const model = await modelOf(adaptive[0]!);
+    if (figures.includes('radius')) made.push(radiusOf(adaptive[0]!, model, dataset, incidence));
+    if (figures.includes('attention')) made.push(attentionOf(adaptive[0]!, model, dataset));
   }
-  const { users, items, entities, relations, triples } = first;
-  const provenance = (trained: readonly number[], run: TrainedRun, used: TrainOptions): Provenance => {
-    const { threads: _threads, variant: _variant, preset = 'tuned', ...own } = used;
-    const sizes = { users, items, entities, relations, triples: triples.heads.length };
-    const { backend, device, host } = run;
-    return {
-      version: VERSION,
-      data: source.name,
-      sizes,
-      options: own as Record<string, unknown>,
-      preset,
-      seeds: [...trained],
-      backend,
-      device,
-      host,
-    };
-  };
-  if (wantsSweep) {
-    const origin = provenance(seeds, adaptive[0]!, options);
-    made.push(sweepOf(origin, fixed, adaptive));
-    made.push(trajectoryOf(origin, first, adaptive));
-  }
-  if (figures.includes('curves')) made.push(curvesOf(provenance(seeds, adaptive[0]!, options), adaptive));
-  if (model) {
-    const origin = provenance(seeds.slice(0, 1), adaptive[0]!, options);
-    if (figures.includes('radius')) made.push({ figure: 'radius-degree', ...origin, ...radiusDegree(model, first, incidence) });
-    if (figures.includes('attention')) made.push({ figure: 'attention-entropy', ...origin, ...attentionEntropy(model) });
-  }
-  if (figures.includes('3')) {
-    const planar = planarOptions(options);
-    const { run, model: flat } = await trainedRun('disk', { ...planar, seed: seeds[0]! }, context(first), true);
-    const trained = trainedRows(flat!);
-    const centers = rows.length > 0 ? rows : chosenEntities(incidence, first, limits, (row) => trained[row] === 1, 8);
-    const placement = request.kgHeads === 'all' ? placeUntrained(flat!, first) : null;
+  if (plane) {
+    const model = await modelOf(plane);
+    const limits = { hubDegree: request.hubDegree, perNode: PER_NODE };
+    const isTrained = trainedRows(model);
+    const shown = centers.length > 0 ? centers : chosenEntities(incidence, dataset, limits, (row) => isTrained[row] === 1, 8);
+    const placement = request.kgHeads === 'all' ? placeUntrained(model, dataset) : null;
     if (placement)
       process.stderr.write(
         `kg-heads all: ${placement.placed.reduce((sum, is) => sum + is, 0)} entities placed, mean L_K of their heads ${placement.before.toFixed(3)} → ${placement.after.toFixed(3)}\n`,
       );
     const nameOf = (row: number): string => {
-      const id = String(first.entityIds[row]);
-      return request.names.get(id) ?? (/^\d+$/.test(id) ? `${row < items ? 'item' : 'entity'} ${id}` : id);
+      const id = String(dataset.entityIds[row]);
+      return request.names.get(id) ?? (/^\d+$/.test(id) ? `${row < dataset.items ? 'item' : 'entity'} ${id}` : id);
     };
-    const disk = diskOf({ model: flat!, dataset: first, incidence, centers, limits, nameOf, placement });
-    const found = { recall: run.metrics['recall@20'] ?? null, epoch: run.selectedEpoch };
-    made.push({ figure: 'disk', ...provenance(seeds.slice(0, 1), run, planar), ...disk, ...found });
+    made.push(planeOf(plane, { model, dataset, incidence, centers: shown, limits, nameOf, placement }));
   }
+  return made;
+}
 
+async function write(out: string, made: readonly FigureData[]): Promise<void> {
+  const folder = join(out, 'figures');
   for (const found of made) {
     const data = JSON.parse(JSON.stringify(found)) as FigureData; // drawn from what the file says
     const { title } = FIGURES[data.figure];
@@ -118,11 +122,11 @@ export async function makeFigures({ request, source, seeds, options: given, out 
       console.log(`${title}\nNot drawn: ${nothing}.\n`);
       continue;
     }
-    await writeJson(join(store.folder, `${FIGURES[data.figure].file}.json`), data);
-    await writeDrawings(store.folder, data);
+    await writeJson(join(folder, `${FIGURES[data.figure].file}.json`), data);
+    await writeDrawings(folder, data);
     console.log(`${title}\n${captionOf(data)}\n`);
   }
-  process.stderr.write(`wrote ${store.folder} and ${await writeReport(out)}\n`);
+  process.stderr.write(`wrote ${folder} and ${await writeReport(out)}\n`);
 }
 
 /** Why there is nothing to draw, if there is not. */
@@ -173,46 +177,4 @@ function rowsOf(ids: readonly string[], { entityIds }: Dataset): number[] {
 /** 48130 and 97468 of the published Last-FM, known by its size; otherwise none. */
 function paperEntities(entityIds: Dataset['entityIds']): number[] {
   return entityIds.length === 106_389 && entityIds[48_130] === 48_130 ? [48_130, 97_468] : [];
-}
-
-const valuesOf = (runs: readonly TrainedRun[]): Record<string, number[]> =>
-  Object.fromEntries(METRICS.map(({ name }) => [name, runs.map(({ metrics }) => metrics[name]!)]));
-
-function sweepOf(origin: Provenance, fixed: { weight: number; runs: TrainedRun[] }[], adaptive: readonly TrainedRun[]): BetaSweep {
-  return {
-    figure: 'beta-sweep',
-    ...origin,
-    metrics: METRICS.map((metric) => ({ ...metric })),
-    fixed: fixed.map(({ weight, runs }) => ({ weight, values: valuesOf(runs) })),
-    adaptive: { values: valuesOf(adaptive) },
-  };
-}
-
-/** The groups are those of the first seed's split; other splits differ by what they hold out. */
-function trajectoryOf(origin: Provenance, dataset: Dataset, adaptive: readonly TrainedRun[]): BetaTrajectory {
-  const groups = itemGroups(dataset);
-  return {
-    figure: 'beta-trajectory',
-    ...origin,
-    start: adaptive[0]!.startWeight,
-    items: groups.items.length,
-    itemsWithoutTriples: dataset.items - groups.items.length,
-    popularity: groups.popularity.groups,
-    degree: groups.degree.groups,
-    runs: adaptive.map(({ seed, selectedEpoch, weights }) => {
-      const popularity = groups.popularity.groups.map((_, i) => weights.flatMap((record) => record.popularity[i] ?? []));
-      const degree = groups.degree.groups.map((_, i) => weights.flatMap((record) => record.degree[i] ?? []));
-      return { seed, selectedEpoch, epochs: weights.map(({ epoch }) => epoch), all: weights.map(({ all }) => all), popularity, degree };
-    }),
-  };
-}
-
-function curvesOf(origin: Provenance, adaptive: readonly TrainedRun[]): LearningCurves {
-  return {
-    figure: 'learning-curves',
-    ...origin,
-    runs: adaptive.map(({ seed, selectedEpoch, rankingLoss, knowledgeLoss, validation }) => ({
-      ...{ seed, selectedEpoch, rankingLoss, knowledgeLoss, validation },
-    })),
-  };
 }

@@ -4,7 +4,7 @@ import { ballGap } from '../../../lib/geometry.ts';
 import type { Model } from '../../../lib/model.ts';
 import { neighborhoodOf } from '../../../lib/neighborhood.ts';
 import { spearman } from '../../../lib/statistics.ts';
-import { evenly, percentilesOf, percentilesWithin, quartiles } from './groups.ts';
+import { evenly, percentilesOf, percentilesWithin, quartiles } from '../../../lib/report/item-groups.ts';
 import { type Placement, trainedRows } from './place-untrained.ts';
 import { type Incidence, type Limits, twoHop } from './two-hop.ts';
 import type { AttentionEntropy, Disk, DiskNeighborhood, Provenance, RadiusDegree } from './types.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { writeText } from '../../../lib/report/run-folder.ts';
 import { drawingsOf, FIGURES } from './draw.ts';
 import { pageOf } from './page.ts';
-import { readJson } from './store.ts';
+import { readJson } from './json.ts';
 import type { FigureData } from './types.ts';
 
 /** The figures whose data are in the folder, in the order of the page. */
@@ -24,10 +24,15 @@ export async function writeDrawings(folder: string, data: FigureData): Promise<v
   for (const name of readdirSync(folder)) if (/^figure3-.*\.svg$/.test(name) && !drawings.has(name)) rmSync(join(folder, name));
 }
 
-/** Returns the path. The comparison and the paper's tables are in it where they were made. */
+/** The page of a folder: the comparison and the paper's tables are in it where they were made. */
+export function reportPage(out: string): Promise<string> {
+  const tables = [2, 3, 4].flatMap((number) => readJson(join(out, 'tables', `table${number}.json`)) ?? []);
+  return pageOf({ figures: figuresIn(join(out, 'figures')), results: readJson(join(out, 'results.json')), tables });
+}
+
+/** Returns the path. */
 export async function writeReport(out: string): Promise<string> {
   const path = join(out, 'report.html');
-  const tables = [2, 3, 4].flatMap((number) => readJson(join(out, 'tables', `table${number}.json`)) ?? []);
-  await writeText(path, await pageOf({ figures: figuresIn(join(out, 'figures')), results: readJson(join(out, 'results.json')), tables }));
+  await writeText(path, await reportPage(out));
   return path;
 }

@@ -1,6 +1,6 @@
 // An entity, its neighbours and theirs, in the graph as read: a triple joins head and tail, whichever way it points.
 import type { Dataset } from '../../../lib/data/dataset.ts';
-import { evenly } from './groups.ts';
+import { evenly } from '../../../lib/report/item-groups.ts';
 
 export interface TwoHop {
   /** Rows of the entity table: the entity, its neighbours, theirs. */

@@ -1,12 +1,8 @@
 // What the figures are drawn from: plain JSON, one document a figure, so that each can be drawn again without training.
 
-export interface Percentiles {
-  p5: number;
-  p25: number;
-  p50: number;
-  p75: number;
-  p95: number;
-}
+import type { ItemGroup, Percentiles } from '../../../lib/report/item-groups.ts';
+
+export type { ItemGroup, Percentiles };
 
 /** How the numbers of a figure came to be. */
 export interface Provenance {
@@ -15,11 +11,13 @@ export interface Provenance {
   /** What the data set is called. */
   data: string;
   sizes: { users: number; items: number; entities: number; relations: number; triples: number };
-  /** Options of `train`, as given. */
+  /** What decided the runs beside the preset; of a sweep, the adaptive ones. */
   options: Record<string, unknown>;
   /** 'tuned' or 'paper': where all other options come from. */
   preset: string;
   seeds: number[];
+  /** Names of the folders of the runs, by seed; of a sweep, the adaptive ones. */
+  folders: string[];
   backend: string;
   /** What ran the kernels. */
   device: string;
@@ -32,7 +30,7 @@ export interface BetaSweep extends Provenance {
   figure: 'beta-sweep';
   metrics: { name: string; title: string }[];
   /** By ascending weight; `values`: metric → one value a seed. */
-  fixed: { weight: number; values: Record<string, number[]> }[];
+  fixed: { weight: number; values: Record<string, number[]>; folders: string[] }[];
   adaptive: { values: Record<string, number[]> };
 }
 
@@ -46,11 +44,6 @@ export interface BetaTrajectory extends Provenance {
   popularity: ItemGroup[];
   degree: ItemGroup[];
   runs: TrajectoryRun[];
-}
-
-export interface ItemGroup {
-  label: string;
-  items: number;
 }
 
 export interface TrajectoryRun {

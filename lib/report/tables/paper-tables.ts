@@ -1,14 +1,38 @@
 // Tables 2, 3 and 4 of the paper, with what was measured here.
-import type { Dataset } from '../../../lib/data/dataset.ts';
-import { PUBLISHED } from '../../../lib/data/published.ts';
-import type { Row } from '../../../lib/report/comparison.ts';
-import type { RunRecord } from '../../../lib/report/run-folder.ts';
-import { mean, quantile, standardDeviation } from '../../../lib/statistics.ts';
-import { VARIANTS } from '../../../lib/variants.ts';
-import type { TableNumber } from '../command.ts';
-import { titleOf } from '../metrics.ts';
+import type { Dataset } from '../../data/dataset.ts';
+import { PUBLISHED } from '../../data/published.ts';
+import type { Row } from '../comparison.ts';
+import type { RunRecord } from '../run-folder.ts';
+import { mean, quantile, standardDeviation } from '../../statistics.ts';
+import { VARIANTS } from '../../variants.ts';
+import { titleOf } from '../compared-metrics.ts';
 import { DATA_SETS, type DataSetName, SOURCE, TABLE_2, TABLE_3, TABLE_4 } from './quoted.ts';
 import type { Cell, Column, PaperTable, TableRow } from './table.ts';
+
+export const TABLES = [2, 3, 4] as const;
+export type TableNumber = (typeof TABLES)[number];
+
+/** What the tables need of results.json, as it is or as JSON has it. */
+export interface ResultsDocument {
+  protocol: { dataset: { users: number; items: number; report: Dataset['report'] } } & Record<string, unknown>;
+  ledgers: Record<string, unknown>;
+  rows: Measured['rows'];
+  runs: readonly Record<string, unknown>[];
+  /** `METHOD PRESET` → names of folders of runs of it on other backends. */
+  elsewhere?: Record<string, string[]>;
+}
+
+/** @param records name of the folder → run, of all that the document names */
+export function measuredIn({ protocol, rows, runs, elsewhere = {} }: ResultsDocument, records: ReadonlyMap<string, RunRecord>): Measured {
+  const { users, items, report } = protocol.dataset;
+  const { name } = runs[0]!.data as { name: string };
+  const others = Object.entries(elsewhere).map(([who, folders]) => [who, folders.map((folder) => records.get(folder)!)] as const);
+  return { name, report, users, items, rows, records, elsewhere: new Map(others) };
+}
+
+/** tableN.json as it is read back: numbers that are none are null. */
+export const tableDocument = (table: PaperTable, { protocol, ledgers }: Pick<ResultsDocument, 'protocol' | 'ledgers'>): PaperTable =>
+  JSON.parse(JSON.stringify({ schema: 'hyper-know/table/1', ...table, protocol, ledgers })) as PaperTable;
 
 export interface Measured {
   /** Of the data set. */

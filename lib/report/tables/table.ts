@@ -1,5 +1,5 @@
 // A table of a paper as data, and as Markdown, CSV, LaTeX and JSON.
-import { csvLine, LATEX, MARKDOWN, type Style } from '../../../lib/report/formats.ts';
+import { csvLine, LATEX, MARKDOWN, type Style } from '../formats.ts';
 
 export type Cell = string | number | { mean: number; sd: number } | null;
 
@@ -32,8 +32,9 @@ export interface PaperTable {
 
 export const TABLE_FORMATS = ['md', 'csv', 'tex', 'json'] as const;
 
-export function tableAs(table: PaperTable, format: (typeof TABLE_FORMATS)[number], ledgers: object): string {
-  if (format === 'json') return `${JSON.stringify({ schema: 'hyper-know/table/1', ...table, ...ledgers }, undefined, 2)}\n`;
+/** @param table as `tableDocument` makes it, for JSON to be all of it */
+export function tableAs(table: PaperTable, format: (typeof TABLE_FORMATS)[number]): string {
+  if (format === 'json') return `${JSON.stringify(table, undefined, 2)}\n`;
   if (format === 'csv') return `${csvOf(table).join('\n')}\n`;
   const style = format === 'md' ? MARKDOWN : LATEX;
   const { head, lines } = textOf(table, style);
@@ -42,16 +43,25 @@ export function tableAs(table: PaperTable, format: (typeof TABLE_FORMATS)[number
   return format === 'md'
     ? [`# Table ${table.number}. ${table.title}`, '', ...body, '', ...table.notes.map((note) => `- ${MARKDOWN.text(note)}`), ''].join('\n')
     : [
-        '% needs \\usepackage{booktabs}',
-        '\\begin{table}',
+        '% needs \\usepackage{booktabs, graphicx}',
+        '\\begin{table*}',
         '\\centering',
         `\\caption{${LATEX.text(table.title)}}`,
         `\\label{tab:hyper-know-${table.number}}`,
-        ...body,
+        '\\resizebox{\\textwidth}{!}{%',
+        ...ruled(body, table.rows),
+        '}',
         ...table.notes.map((note) => `% ${note}`),
-        '\\end{table}',
+        '\\end{table*}',
         '',
       ].join('\n');
+}
+
+/** LaTeX with a rule between what is quoted and what was measured here. */
+function ruled(body: readonly string[], rows: readonly TableRow[]): string[] {
+  const begin = body.indexOf('\\midrule') + 1;
+  const own = rows.findIndex(({ quoted }) => !quoted);
+  return own > 0 ? body.toSpliced(begin + own, 0, '\\midrule') : [...body];
 }
 
 /** Columns without any value are left out; texts come first, as the styles have it. */

@@ -1,13 +1,15 @@
 // What a sweep found, best first.
-import type { RunRecord } from '../../lib/report/run-folder.ts';
-import { mean, standardDeviation } from '../../lib/statistics.ts';
-import type { TrainOptions } from '../../lib/train.ts';
-import { csvLine } from '../../lib/report/formats.ts';
-import { markdown, number, spread } from '../reproduce/table.ts';
+import { mean, standardDeviation } from '../statistics.ts';
+import type { TrainOptions } from '../train.ts';
+import { csvLine } from './formats.ts';
+import { markdown, number, spread } from './numbers.ts';
+import type { RunRecord } from './run-folder.ts';
 
 export interface SweepCell {
   data: string;
   runs: number;
+  /** Names of the folders of the runs. */
+  folders: string[];
   /** Validation recall@20 and NDCG@20 of the selected epoch. */
   recall: { mean: number; sd: number };
   ndcg: { mean: number; sd: number };
@@ -23,7 +25,8 @@ export interface SweepRow {
   cells: SweepCell[];
 }
 
-type Judged = Pick<RunRecord, 'metrics' | 'bestEpoch' | 'epochs' | 'epochSeconds'>;
+/** A run and the name of its folder. */
+export type Judged = Pick<RunRecord, 'metrics' | 'bestEpoch' | 'epochs' | 'epochSeconds'> & { folder: string };
 
 /** @param results for each setting the runs of every data set, in the order of `names` */
 export function sweepRows(
@@ -37,7 +40,7 @@ export function sweepRows(
   };
   const cells = results.map((bySet) =>
     bySet.map((runs, i) => ({
-      ...{ data: names[i]!, runs: runs.length },
+      ...{ data: names[i]!, runs: runs.length, folders: runs.map(({ folder }) => folder) },
       recall: over(runs, ({ metrics }) => metrics['recall@20']!),
       ndcg: over(runs, ({ metrics }) => metrics['ndcg@20']!),
       epoch: over(runs, ({ bestEpoch }) => bestEpoch!).mean,
@@ -103,11 +106,33 @@ export function sweepCsv(rows: readonly SweepRow[]): string {
     ]),
     ...rows.flatMap((row) =>
       row.cells.map(({ data, runs, recall, ndcg, epoch, epochs, epochSeconds }) => {
-        const sd = (one: number) => (Number.isNaN(one) ? null : one);
+        const sd = (one: number | null) => (Number.isFinite(one) ? one : null);
         const numbers = [runs, recall.mean, sd(recall.sd), ndcg.mean, sd(ndcg.sd), epoch, epochs, epochSeconds];
         return csvLine([row.score, ...options.map((name) => value(row.options, name)), data, ...numbers]);
       }),
     ),
     '',
   ].join('\n');
+}
+
+/** sweep.json */
+export interface SweepDocument {
+  schema: string;
+  version: string;
+  /** What was searched. */
+  space: object;
+  selection: string;
+  seeds: number[];
+  splitSeed: number;
+  /** Names of the data sets. */
+  data: string[];
+  host: Record<string, unknown>;
+  rows: SweepRow[];
+  runs: Record<string, unknown>[];
+}
+
+/** sweep.md */
+export function sweepText({ seeds, selection, space, rows, data }: SweepDocument): string {
+  const about = `${seeds.length} seed${seeds.length > 1 ? 's' : ''}, one split; ${selection}. Of \`${JSON.stringify(space)}\`.`;
+  return ['# Sweep', '', about, '', sweepTable(rows, data), ''].join('\n');
 }
