@@ -57,15 +57,8 @@ export type { LorentzPoints } from './lorentz.ts';
 export { importTables } from './import-tables.ts';
 export { estimateMemory, type MemoryEstimate } from './memory.ts';
 export { Model } from './model.ts';
-export {
-  type Certificate,
-  type EncodingName,
-  type ExportOptions,
-  type ExportReport,
-  type ExportTarget,
-  exportModel,
-  type WrittenFile,
-} from './export/index.ts';
+export type { Certificate, EncodingName, ExportOptions, ExportReport, ExportTarget, WrittenFile } from './export/index.ts';
+export { exportModel } from './export-model.ts';
 export { type BackendInfo, backends } from './native.ts';
 export type { EpochEvent, TrainOptions } from './options.ts';
 export { type Hyperparameters, PRESETS, type Preset, type PresetName } from './presets.ts';

@@ -1,6 +1,5 @@
 // Symbol.dispose, for programs that are compiled against the declarations without @types/node and for an older target.
 /// <reference lib="esnext.disposable" preserve="true" />
-import { loadEmbedding, saveEmbedding } from './artifact.ts';
 import { show } from './check.ts';
 import type { Graph, Id, Interactions } from './data/csr.ts';
 import { finishInTurns } from './data/steps.ts';
@@ -264,7 +263,10 @@ export class Model implements Embedding {
    * await model.save('model.safetensors');
    */
   async save(path: string): Promise<void> {
-    await saveEmbedding(this.#open(), checkPath(path));
+    const model = new Model(this.#open()); // as it is now, whatever becomes of this one
+    checkPath(path);
+    const { saveEmbedding } = await import('./artifact.ts'); // what reads and writes files is loaded with the first
+    await saveEmbedding(model, path);
   }
 
   /**
@@ -276,7 +278,9 @@ export class Model implements Embedding {
    * const same = await Model.load('model.safetensors');
    */
   static async load(path: string): Promise<Model> {
-    return new Model(await loadEmbedding(checkPath(path)));
+    checkPath(path);
+    const { loadEmbedding } = await import('./artifact.ts');
+    return new Model(await loadEmbedding(path));
   }
 
   /** Whether `close` was called. */

@@ -1,9 +1,8 @@
-import { type Checkpoint, loadCheckpoint, type Progress, saveCheckpoint } from './checkpoint.ts';
+import type { Checkpoint, Progress } from './checkpoint.ts';
 import type { Interactions } from './data/csr.ts';
 import type { Dataset } from './data/dataset.ts';
 import { splitDigest } from './data/digest.ts';
 import { finishInTurns, inPieces, PIECE, type Steps } from './data/steps.ts';
-import { outermost } from './divergence.ts';
 import { HyperKnowError } from './errors.ts';
 import { checkDataset, evaluateRanking, type Metrics, meanMetrics, usersAtOnceOn } from './evaluate.ts';
 import { Model } from './model.ts';
@@ -22,7 +21,6 @@ import { learningRateFactor } from './schedule.ts';
 import { quantiles } from './statistics.ts';
 import { type TrainedGraph, trainedGraph, trainerConfig } from './trainer-config.ts';
 import { VERSION } from './version.ts';
-import { checkWarmStart, warmState } from './warm-start.ts';
 
 export type { EpochEvent, TrainOptions } from './options.ts';
 
@@ -103,6 +101,9 @@ export class TrainingRun implements PromiseLike<Model>, AsyncIterable<EpochEvent
 const VALIDATION = { k: 20, split: 'validation' } as const;
 const TEST = { k: 20, split: 'test', ndcg: 'both' } as const;
 
+/** Loaded by the first run that has need of them, as is all that few runs do. */
+const checkpoints = () => import('./checkpoint.ts');
+
 class Training {
   readonly #dataset: Dataset;
   readonly #options: ResolvedOptions;
@@ -131,20 +132,20 @@ class Training {
     await null; // the constructor's caller has the run before anything can fail
     signal?.throwIfAborted();
     const model = typeof warmStart === 'string' ? await Model.load(warmStart) : warmStart;
-    if (model) checkWarmStart(model, this.#options);
+    if (model) (await import('./warm-start.ts')).checkWarmStart(model, this.#options);
     this.#trained = await finishInTurns(trainedGraph(this.#dataset, this.#options), signal);
     signal?.throwIfAborted();
     this.#trainer = new native.Trainer(trainerConfig(this.#dataset, this.#trained, this.#options, this.#backend));
     try {
       if (model) await this.#startFrom(model);
       if (checkpoint || resume !== undefined) this.#fingerprint = await this.#configuration();
-      if (resume !== undefined) await this.#restore(await loadCheckpoint(resume, this.#fingerprint));
+      if (resume !== undefined) await this.#restore(await (await checkpoints()).loadCheckpoint(resume, this.#fingerprint));
       await this.#epochs();
       signal?.throwIfAborted();
       return await this.#model();
     } catch (error) {
       if (!signal?.aborted) throw error;
-      if (this.#boundary) await saveCheckpoint(this.#options.checkpoint!.path, this.#boundary);
+      if (this.#boundary) await (await checkpoints()).saveCheckpoint(this.#options.checkpoint!.path, this.#boundary);
       throw signal.reason;
     } finally {
       this.#trainer.dispose();
@@ -154,6 +155,7 @@ class Training {
   /** Before the first step. */
   async #startFrom(model: Model): Promise<void> {
     const state = await cancellable(this.#trainer.state(), this.#options.signal); // the first job: it sets the trainer up
+    const { warmState } = await import('./warm-start.ts');
     const steps = warmState(model, this.#dataset, this.#trained.relationIds, this.#options, state);
     this.#warmStart = await finishInTurns(steps, this.#options.signal);
     await this.#trainer.restore(state).promise;
@@ -180,7 +182,7 @@ class Training {
       if (epoch % h.evaluateEvery === 0 || epoch === h.epochs) await this.#validate(event);
       if (checkpoint && (epoch % checkpoint.every === 0 || epoch === h.epochs)) {
         this.#boundary = null;
-        await saveCheckpoint(checkpoint.path, await this.#snapshot());
+        await (await checkpoints()).saveCheckpoint(checkpoint.path, await this.#snapshot());
       } else if (checkpoint && signal) this.#boundary = await this.#snapshot();
       this.#emit(event);
       await onEpoch?.(event);
@@ -205,6 +207,7 @@ class Training {
       divergedStep > 0
         ? `step ${divergedStep} (epoch ${epoch + 1}, batch ${divergedStep - this.#steps})`
         : `epoch ${epoch + 1} (steps ${this.#steps + 1} to ${this.#steps + steps})`;
+    const { outermost } = await import('./divergence.ts');
     const where = await finishInTurns(outermost(await this.#trainer.read().promise, h.dim));
     throw diverged(`${at} has L_R ${rankingLoss}, L_K ${knowledgeLoss}${isCurvature ? '' : `, curvature ${curvature}`}; ${where}`);
   }

@@ -38,7 +38,7 @@ const TOPICS: readonly (readonly [title: string, files: RegExp])[] = [
   ['The model', /^lib\/(model|recommend|recommend-batch|similar|explain|fold-in|fold-in-item|influence|diagnostics|lorentz|ranking)\.ts/],
   ['Evaluation', /^lib\/(evaluate|statistics)\.ts/],
   ['Controls', /^lib\/(controls|linear-controls|bpr-mf)\.ts/],
-  ['Export', /^lib\/export\//],
+  ['Export', /^lib\/export(-model\.ts$|\/)/],
   ['Machine and errors', /^lib\/(native|errors)\.ts/],
   ['Kernels', /^lib\/kernels\.ts/],
 ];

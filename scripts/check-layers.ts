@@ -120,6 +120,7 @@ const libGroups: readonly (readonly string[])[] = [
   ['lib/export/certificate.ts', 'lib/export/target.ts'],
   ['lib/export/*.ts', 'lib/report/*.ts'],
   ['lib/export/index.ts'],
+  ['lib/export-model.ts'],
   ['lib/index.ts'],
   ['lib/cli/escape.ts', 'lib/cli/exit.ts'],
   ['lib/cli/output.ts'],

@@ -15,7 +15,6 @@ import {
   Uint32List,
   usersOf,
 } from './csr.ts';
-import { readFolder } from './formats/index.ts';
 import { IdMap, idProblem } from './id-map.ts';
 import type { DataSource, RawDataset, SourceFile } from './raw-dataset.ts';
 import { holdOut, holdOutPerUser } from './split.ts';
@@ -116,6 +115,7 @@ export interface Triple {
 export async function loadDataset(path: string, options?: DatasetOptions): Promise<Dataset> {
   if (typeof path !== 'string' || path === '') throw argumentError('type', 'path', `must be the path of a folder, got ${show(path)}`);
   const checked = checkDatasetOptions(options);
+  const { readFolder } = await import('./formats/index.ts'); // what reads files is loaded with the first
   return finishInTurns(assemble(await readFolder(path), checked));
 }
 

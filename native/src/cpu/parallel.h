@@ -2,7 +2,10 @@
 // Threads of the CPU backend. The caller takes part, and work is handed out in fixed ranges: which thread computes a range never changes a
 // result. A step is some twenty calls, and waking a parked thread took about 0.1 ms on a virtual machine: a thread therefore looks for the
 // next call a little while before it parks. It yields the processor at every look, so that a busy neighbour gets its share.
+// A call ends when its ranges are computed: a worker counts only while it is inside, at a range, and the caller waits for no other. The
+// system may take the processor from a thread for some milliseconds, as long as many calls; a worker offers it between two ranges.
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
@@ -44,17 +47,21 @@ class ThreadPool {
     } task{body, n, grain};
     start(&task, [](void* p, int thread) {
       Task& t = *static_cast<Task*>(p);
-      for (;;) {
-        const uint64_t begin = t.next.fetch_add(t.grain, std::memory_order_relaxed);
-        if (begin >= t.n) return;
-        t.body(begin, begin + t.grain < t.n ? begin + t.grain : t.n, thread);
-      }
+      const uint64_t begin = t.next.fetch_add(t.grain, std::memory_order_relaxed);
+      if (begin >= t.n) return false;
+      t.body(begin, begin + t.grain < t.n ? begin + t.grain : t.n, thread);
+      return true;
     });
   }
 
  private:
-  using Entry = void (*)(void*, int);
+  using Entry = bool (*)(void*, int);  // computes one range; false if none was left
+  using Clock = std::chrono::steady_clock;
   static constexpr int kLooks = 100;  // some 50 µs
+  static constexpr std::chrono::microseconds kOffer{100};
+
+  // The gate of the workers: number of the call, whether it is open, and how many are inside.
+  static constexpr uint64_t kInside = 1, kOpen = uint64_t{1} << 16, kCall = uint64_t{1} << 17;
 
   template <class Condition>
   static bool appears(const Condition& condition) {
@@ -71,46 +78,68 @@ class ThreadPool {
     bool wake;
     {
       std::lock_guard<std::mutex> lock(mutex_);
-      task_ = task, entry_ = entry, busy_ = static_cast<int>(workers_.size()), ++generation_;
+      task_ = task, entry_ = entry;
+      gate_ = (gate_ / kCall + 1) * kCall + kOpen;
       wake = parked_ > 0;
     }
     if (wake) wake_.notify_all();
-    guarded(0);
-    if (!appears([&] { return busy_ == 0; })) {
+    while (range(0)) {
+    }
+    gate_ -= kOpen;
+    const auto empty = [&] { return gate_ % kOpen == 0; };
+    if (!appears(empty)) {
       std::unique_lock<std::mutex> lock(mutex_);
       caller_parked_ = true;
-      done_.wait(lock, [&] { return busy_ == 0; });
+      done_.wait(lock, empty);
       caller_parked_ = false;
     }
     if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
   }
 
-  void guarded(int thread) {
+  bool range(int thread) {
     try {
-      entry_(task_, thread);
+      return entry_(task_, thread);
     } catch (...) {
       std::lock_guard<std::mutex> lock(mutex_);
       if (!error_) error_ = std::current_exception();
+      return false;
     }
   }
 
   void work(int thread) {
     uint64_t seen = 0;
+    const auto called = [&] { return quit_ || gate_ / kCall != seen; };
     for (;;) {
-      if (!appears([&] { return quit_ || generation_ != seen; })) {
+      if (!appears(called)) {
         std::unique_lock<std::mutex> lock(mutex_);
         ++parked_;
-        wake_.wait(lock, [&] { return quit_ || generation_ != seen; });
+        wake_.wait(lock, called);
         --parked_;
       }
       if (quit_) return;
-      seen = generation_;
-      guarded(thread);
-      // Both are sequentially consistent: either the caller sees that nobody is busy, or it is seen here to be parked, or about to.
-      if (--busy_ == 0 && caller_parked_) {
-        std::lock_guard<std::mutex> lock(mutex_);
-        done_.notify_one();
+      seen = gate_ / kCall;
+      Clock::time_point offered = Clock::now();
+      while (enter(seen)) {
+        const bool computed = range(thread);
+        leave();
+        if (!computed) break;
+        if (const Clock::time_point now = Clock::now(); now - offered > kOffer) std::this_thread::yield(), offered = now;
       }
+    }
+  }
+
+  bool enter(uint64_t call) {
+    uint64_t gate = gate_;
+    while (gate / kOpen == call * (kCall / kOpen) + 1)
+      if (gate_.compare_exchange_weak(gate, gate + kInside)) return true;
+    return false;
+  }
+
+  // Both are sequentially consistent: either the caller sees that nobody is inside, or it is seen here to be parked, or about to.
+  void leave() {
+    if (gate_.fetch_sub(kInside) % kOpen == kInside && caller_parked_) {
+      std::lock_guard<std::mutex> lock(mutex_);
+      done_.notify_one();
     }
   }
 
@@ -121,8 +150,7 @@ class ThreadPool {
   void* task_ = nullptr;
   Entry entry_ = nullptr;
   int parked_ = 0;  // workers
-  std::atomic<int> busy_{0};
-  std::atomic<uint64_t> generation_{0};
+  std::atomic<uint64_t> gate_{0};
   std::atomic<bool> quit_{false}, caller_parked_{false};
   std::exception_ptr error_;
 };

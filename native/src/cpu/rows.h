@@ -9,21 +9,6 @@
 
 namespace hk {
 
-// Sets the highest bit of each half of `words` whose float of x is at most `most` (a NaN is not, nor an infinity where `most` is one), in
-// the order of the floats, two vectors of them; returns whether there is any. By the sign of the difference: GCC 12 takes a comparison of
-// 64-byte vectors apart, lane by lane.
-template <class S>
-HK_INLINE bool floats_at_most(const float* x, float most, uint64_t* words) {
-  using F = typename S::F;
-  using W = typename S::W;
-  for (int half = 0; half < 2; ++half)
-    *reinterpret_cast<W*>(words + half * S::kD) =
-        ~reinterpret_cast<W>((F{} + most) - *reinterpret_cast<const F*>(x + half * S::kF)) & 0x8000000080000000u;
-  uint64_t any = 0;
-  for (int k = 0; k < 2 * S::kD; ++k) any |= words[k];
-  return any != 0;
-}
-
 // Asks for a row that is needed soon: rows are visited at random, and one cache miss costs as much as the row's arithmetic.
 HK_INLINE void prefetch_row(const void* row, size_t bytes) {
   const char* at = static_cast<const char*>(row);

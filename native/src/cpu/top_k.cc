@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <memory>
 #include <vector>
@@ -17,12 +18,12 @@
 #include "../ball.h"
 #include "cpu_backend.h"
 #include "rows.h"
+#include "vector_math.h"
 
 namespace hk {
 namespace {
 
-constexpr uint32_t kPanelBlock = 32;  // panels that stay in the second-level cache while all users of a range pass
-constexpr uint32_t kUserRange = 192;
+constexpr uint32_t kUserRange = 192;  // users whose rows stay in a near cache while all items pass
 
 // Users of a tile, × two vectors of items: 12 or 24 accumulators of the 16 or 32 registers.
 template <class S>
@@ -32,10 +33,16 @@ constexpr uint32_t kFewUsers = 2;  // of a tile, where there are no more: the it
 // Factor on coordinates that takes the ball to the unit ball.
 HK_INLINE double to_unit(const TopK& a) { return a.curvature > 0 ? std::sqrt(a.curvature) : 1.0; }
 
+// Sixteen floats where no vector of them crosses a cache line.
+struct alignas(64) CacheLine {
+  float x[16];
+};
+
 struct PackedItems final : PreparedItems {
   uint32_t width = 0, panels = 0;     // items per panel
-  std::vector<float> rows;            // [panels, dim, width] B·v
-  std::vector<float> on_user, fixed;  // [panels · width] (1 − η)B and (1 − η)B‖v‖²; infinity pads
+  std::vector<CacheLine> lines;       // the memory of rows
+  float* rows = nullptr;              // [panels, dim, width] −2B·v
+  std::vector<float> on_user, fixed;  // [panels · width] (1 − η)B and (1 − η)B‖v‖² − underflow; NaN pads, which is below no threshold
   std::vector<double> gap;            // [items]
   float slack = 0, underflow = 0;     // upper bound = lower bound + slack·(on_user·‖u‖² + fixed) + underflow
 };
@@ -48,128 +55,198 @@ HK_INLINE void pack_panels(const TopK& a, PackedItems& packed, uint64_t begin, u
   for (uint64_t panel = begin; panel < end; ++panel)
     for (uint32_t lane = 0; lane < width; ++lane) {
       const uint64_t item = panel * width + lane;
-      float* out = packed.rows.data() + panel * a.dim * width + lane;
+      float* out = packed.rows + panel * a.dim * width + lane;
       if (item >= a.item_count) {
         for (uint32_t k = 0; k < a.dim; ++k) out[size_t{k} * width] = 0;
-        packed.on_user[item] = 0, packed.fixed[item] = std::numeric_limits<float>::infinity();
+        packed.on_user[item] = 0, packed.fixed[item] = std::numeric_limits<float>::quiet_NaN();
         continue;
       }
       const float* v = a.items + item * a.dim;
       const double sqnorm = dot<S>(v, v, a.dim), gap = 1.0 - a.curvature * sqnorm, b = 1.0 / gap;
       packed.gap[item] = gap;
       packed.on_user[item] = static_cast<float>(keep * b), packed.fixed[item] = static_cast<float>(keep * b * (unit * unit * sqnorm) - underflow);
-      for (uint32_t k = 0; k < a.dim; ++k) out[size_t{k} * width] = static_cast<float>(b * (unit * v[k]));
+      for (uint32_t k = 0; k < a.dim; ++k) out[size_t{k} * width] = static_cast<float>(-2 * b * (unit * v[k]));
     }
 }
 
-struct Candidate {
-  float lower, upper;
-  uint32_t item;
-};
 struct Scored {
   double key;
   uint32_t item;
   bool operator<(const Scored& o) const { return key < o.key || (key == o.key && item < o.item); }
 };
 
-// What one user may still want. `threshold` is never below the k-th smallest key of the items seen.
+// What one user may still want: `size` items and the bounds of their keys.
 struct Shortlist {
-  std::vector<Candidate> candidates;
-  size_t full = 0;  // candidates that are weeded out at this number
-  float threshold = std::numeric_limits<float>::infinity();
+  std::vector<float> lower, upper;
+  std::vector<uint32_t> items;
+  // The first `clean` are known not to be excluded, and have an upper bound. At `full` the list is weeded out.
+  uint32_t size = 0, clean = 0, full = 0;
 };
 
-void weed(Shortlist& list, uint32_t k) {
-  std::vector<Candidate>& c = list.candidates;
-  if (c.size() > k) {
-    std::nth_element(c.begin(), c.begin() + (k - 1), c.end(), [](const Candidate& x, const Candidate& y) { return x.upper < y.upper; });
-    list.threshold = std::min(list.threshold, c[k - 1].upper);
-    c.erase(std::remove_if(c.begin() + k, c.end(), [&](const Candidate& x) { return !(x.lower <= list.threshold); }), c.end());
+// Users that all items pass together, in tiles.
+struct UserRange {
+  std::vector<float> points;      // tile after tile [dim, users of a tile], in the unit ball
+  std::vector<float> sqnorms;     // [users]
+  std::vector<float> thresholds;  // [users] never below the k-th smallest key of the items seen; −infinity pads
+  std::vector<Shortlist> lists;   // [users]
+  std::vector<float> uppers;      // of one list
+  std::vector<Scored> scored;     // of one user
+};
+
+constexpr uint32_t kCounted = 128;  // numbers that are ranked by comparing each with each: no branch to mispredict
+
+// The k-th smallest of x[0, n), 0 < k <= n. x has room for kCounted numbers; the order of the n may change, and those behind them.
+template <class S>
+HK_INLINE float kth_smallest(float* x, uint32_t n, uint32_t k) {
+  if (n > kCounted) {
+    std::nth_element(x, x + (k - 1), x + n);
+    return x[k - 1];
   }
-  list.full = std::max(size_t{2} * k, c.size() + c.size() / 2) + 32;
+  const uint32_t padded = (n + S::kF - 1) / S::kF * S::kF;
+  std::fill(x + n, x + padded, std::numeric_limits<float>::infinity());
+  uint32_t smaller[kCounted] = {};
+  for (uint32_t i = 0; i < n; ++i) {
+    const float at = x[i];
+    for_lanes(padded, [&](uint32_t j) { smaller[j] += at < x[j] ? 1u : 0u; });
+  }
+  for (uint32_t j = 0; j < n; ++j)
+    if (smaller[j] == k - 1) return x[j];
+  float kth = -std::numeric_limits<float>::infinity();  // it has equals, so that none is above k − 1 others
+  for (uint32_t j = 0; j < n; ++j) kth = smaller[j] < k ? std::max(kth, x[j]) : kth;
+  return kth;
 }
 
-HK_INLINE void add_candidate(const TopK& a, const PackedItems& packed, uint32_t user, float user_sqnorm, uint32_t item, float lower,
-                             Shortlist& list) {
-  if (a.exclude_offsets) {
-    const uint32_t* first = a.exclude_items + a.exclude_offsets[user];
-    const uint32_t* last = a.exclude_items + a.exclude_offsets[user + 1];
-    if (std::binary_search(first, last, item)) return;
+// Takes out what is excluded or above the threshold, which is lowered first.
+template <class S>
+HK_INLINE void weed(const TopK& a, const PackedItems& packed, uint32_t user, float user_sqnorm, Shortlist& list, float& threshold,
+                    std::vector<float>& uppers) {
+  const uint32_t *first = nullptr, *last = nullptr;
+  if (a.exclude_offsets) first = a.exclude_items + a.exclude_offsets[user], last = a.exclude_items + a.exclude_offsets[user + 1];
+  uint32_t size = list.clean;
+  for (uint32_t at = list.clean; at < list.size; ++at) {
+    const uint32_t item = list.items[at];
+    if (first != last && std::binary_search(first, last, item)) continue;
+    const float lower = list.lower[at];
+    list.lower[size] = lower, list.items[size] = item;
+    list.upper[size++] = lower + (packed.slack * (packed.on_user[item] * user_sqnorm + packed.fixed[item]) + packed.underflow);
   }
-  const float upper = lower + (packed.slack * (packed.on_user[item] * user_sqnorm + packed.fixed[item]) + packed.underflow);
-  list.candidates.push_back({lower, upper, item});
-  if (list.candidates.size() >= list.full) weed(list, a.k);
+  if (size > a.k) {
+    uppers.resize(std::max<size_t>({uppers.size(), size, kCounted}));
+    std::copy_n(list.upper.begin(), size, uppers.begin());
+    threshold = std::min(threshold, kth_smallest<S>(uppers.data(), size, a.k));
+    uint32_t kept = 0;
+    for (uint32_t at = 0; at < size; ++at) {
+      list.lower[kept] = list.lower[at], list.upper[kept] = list.upper[at], list.items[kept] = list.items[at];
+      kept += list.lower[at] <= threshold;
+    }
+    size = kept;
+  }
+  list.size = list.clean = size;
+  list.full = std::max(a.k, size) + std::max(a.k / 2, size / 2) + 16;
+  const size_t room = size_t{list.full} + packed.width;  // a panel more than what is weeded out
+  if (list.items.size() < room) list.lower.resize(room), list.upper.resize(room), list.items.resize(room);
 }
 
+// Bounds of the keys of a panel's items for the users of a tile; those not above a user's threshold join that user's list.
 template <class S, uint32_t kTile>
-HK_INLINE void score_tile(const TopK& a, const PackedItems& packed, uint32_t user, uint32_t users, const float* points, const float* sqnorms,
-                          uint32_t panel, Shortlist* lists) {
+HK_INLINE void score_tile(const TopK& a, const PackedItems& packed, uint32_t user, uint32_t in_range, const float* points, uint32_t panel,
+                          UserRange& range) {
+  static_assert(kTile <= 32, "a bit per user");
   using F = typename S::F;
   constexpr uint32_t kF = S::kF;
   constexpr uint32_t width = 2 * kF;
   const uint32_t dim = a.dim;
-  const float* rows = packed.rows.data() + size_t{panel} * dim * width;
-  const float* u[kTile];
-  for (uint32_t i = 0; i < kTile; ++i) u[i] = points + size_t{i < users ? i : 0} * dim;
+  const float* rows = packed.rows + size_t{panel} * dim * width;
   F low[kTile] = {}, high[kTile] = {};
-  for (uint32_t k = 0; k < dim; ++k, rows += width) {
+  for (uint32_t k = 0; k < dim; ++k, rows += width, points += kTile) {
     const F v0 = *reinterpret_cast<const F*>(rows), v1 = *reinterpret_cast<const F*>(rows + kF);
 #pragma GCC unroll 12
-    for (uint32_t i = 0; i < kTile; ++i) low[i] += v0 * u[i][k], high[i] += v1 * u[i][k];
+    for (uint32_t i = 0; i < kTile; ++i) low[i] += v0 * points[i], high[i] += v1 * points[i];
   }
   const float* on_user = packed.on_user.data() + size_t{panel} * width;
   const float* fixed = packed.fixed.data() + size_t{panel} * width;
+  const float *sqnorms = range.sqnorms.data() + in_range, *thresholds = range.thresholds.data() + in_range;
   const F on0 = *reinterpret_cast<const F*>(on_user), on1 = *reinterpret_cast<const F*>(on_user + kF);
   const F fixed0 = *reinterpret_cast<const F*>(fixed), fixed1 = *reinterpret_cast<const F*>(fixed + kF);
   // The bounds leave the registers before anything branches on them: a compiler that sees the sums used in branches keeps them in memory.
   alignas(64) float bounds[kTile][width];
 #pragma GCC unroll 12
   for (uint32_t i = 0; i < kTile; ++i) {
-    *reinterpret_cast<F*>(bounds[i]) = on0 * sqnorms[i < users ? i : 0] + fixed0 - 2.0f * low[i];
-    *reinterpret_cast<F*>(bounds[i] + kF) = on1 * sqnorms[i < users ? i : 0] + fixed1 - 2.0f * high[i];
+    *reinterpret_cast<F*>(bounds[i]) = low[i] + (on0 * sqnorms[i] + fixed0);
+    *reinterpret_cast<F*>(bounds[i] + kF) = high[i] + (on1 * sqnorms[i] + fixed1);
   }
-  for (uint32_t i = 0; i < users; ++i) {
-    alignas(64) uint64_t hits[width / 2];
-    if (!floats_at_most<S>(bounds[i], lists[i].threshold, hits)) continue;
-    for (uint32_t word = 0; word < width / 2; ++word)
-      for (uint64_t bits = hits[word]; bits != 0; bits &= bits - 1) {
-        const uint32_t lane = 2 * word + static_cast<uint32_t>(std::countr_zero(bits)) / 32, item = panel * width + lane;
-        if (item < a.item_count) add_candidate(a, packed, user + i, sqnorms[i], item, bounds[i][lane], lists[i]);
-      }
+  // Of every item, the users that want it, a bit each.
+  alignas(64) uint32_t wanted[width] = {};
+#pragma GCC unroll 12
+  for (uint32_t i = 0; i < kTile; ++i) {
+    const float most = thresholds[i];
+    for_lanes(width, [&](uint32_t lane) { wanted[lane] |= bounds[i][lane] <= most ? 1u << i : 0u; });
+  }
+  uint32_t full = 0;
+  for (uint32_t lane = 0; lane < width; lane += 2) {
+    uint64_t bits;
+    std::memcpy(&bits, wanted + lane, sizeof bits);
+    for (; bits != 0; bits &= bits - 1) {
+      const uint32_t bit = std::countr_zero(bits), i = bit % 32, at = lane + bit / 32;
+      Shortlist& list = range.lists[in_range + i];
+      list.lower[list.size] = bounds[i][at], list.items[list.size] = panel * width + at;
+      full |= uint32_t{++list.size >= list.full} << i;
+    }
+  }
+  for (; full != 0; full &= full - 1) {
+    const uint32_t i = std::countr_zero(full);
+    weed<S>(a, packed, user + i, sqnorms[i], range.lists[in_range + i], range.thresholds[in_range + i], range.uppers);
+  }
+}
+
+// A panel stays in the first-level cache while it meets all users of the range.
+template <class S>
+HK_INLINE void filter_items(const TopK& a, const PackedItems& packed, uint32_t first, uint32_t users, UserRange& range) {
+  constexpr uint32_t kTile = kUserTile<S>;
+  for (uint32_t panel = 0; panel < packed.panels; ++panel) {
+    const float* points = range.points.data();
+    for (uint32_t in_range = 0; in_range < users; in_range += kTile, points += size_t{kTile} * a.dim)
+      if (users - in_range <= kFewUsers) score_tile<S, kFewUsers>(a, packed, first + in_range, in_range, points, panel, range);
+      else score_tile<S, kTile>(a, packed, first + in_range, in_range, points, panel, range);
   }
 }
 
 template <class S>
 HK_INLINE void rank_users(const TopK& a, const PackedItems& packed, uint64_t begin, uint64_t end) {
-  std::vector<Shortlist> lists;  // their memory serves range after range
-  std::vector<float> points, sqnorms;  // in the unit ball
-  std::vector<Scored> scored;
+  constexpr uint32_t kTile = kUserTile<S>;
+  UserRange range;  // its memory serves one range after the other
   const double unit = to_unit(a);
-  for (uint64_t range = begin; range < end; range += kUserRange) {
-    const uint32_t first = static_cast<uint32_t>(range), last = static_cast<uint32_t>(std::min<uint64_t>(range + kUserRange, end));
-    lists.resize(std::max<size_t>(lists.size(), last - first)), sqnorms.resize(lists.size()), points.resize(lists.size() * a.dim);
-    for (uint32_t i = 0; i < last - first; ++i) {
+  for (uint64_t start = begin; start < end; start += kUserRange) {
+    const uint32_t first = static_cast<uint32_t>(start), users = static_cast<uint32_t>(std::min<uint64_t>(kUserRange, end - start));
+    const uint32_t padded = (users + kTile - 1) / kTile * kTile;
+    range.points.assign(size_t{padded} * a.dim, 0.0f), range.sqnorms.assign(padded, 0.0f);
+    range.thresholds.assign(padded, -std::numeric_limits<float>::infinity());
+    if (range.lists.size() < users) range.lists.resize(users);
+    for (uint32_t i = 0; i < users; ++i) {
       const float* u = a.users + size_t{first + i} * a.dim;
-      scale_row<S>(points.data() + size_t{i} * a.dim, unit, u, a.dim);
-      sqnorms[i] = static_cast<float>(unit * unit * dot<S>(u, u, a.dim));
-      lists[i].candidates.clear(), lists[i].threshold = std::numeric_limits<float>::infinity();
-      weed(lists[i], a.k);
+      const uint32_t tile = i / kTile * kTile, stride = users - tile <= kFewUsers ? kFewUsers : kTile;
+      float* points = range.points.data() + size_t{tile} * a.dim + (i - tile);
+      for (uint32_t k = 0; k < a.dim; ++k) points[size_t{k} * stride] = static_cast<float>(unit * u[k]);
+      range.sqnorms[i] = static_cast<float>(unit * unit * dot<S>(u, u, a.dim));
+      range.thresholds[i] = std::numeric_limits<float>::infinity();
+      range.lists[i].size = range.lists[i].clean = 0;
+      weed<S>(a, packed, first + i, range.sqnorms[i], range.lists[i], range.thresholds[i], range.uppers);
     }
-    for (uint32_t block = 0; block < packed.panels; block += kPanelBlock)
-      for (uint32_t user = first; user < last; user += kUserTile<S>) {
-        const uint32_t users = std::min(kUserTile<S>, last - user), panels = std::min(block + kPanelBlock, packed.panels);
-        const float *point = points.data() + size_t{user - first} * a.dim, *sqnorm = sqnorms.data() + (user - first);
-        Shortlist* list = lists.data() + (user - first);
-        for (uint32_t panel = block; panel < panels; ++panel)
-          if (users <= kFewUsers) score_tile<S, kFewUsers>(a, packed, user, users, point, sqnorm, panel, list);
-          else score_tile<S, kUserTile<S>>(a, packed, user, users, point, sqnorm, panel, list);
-      }
-    for (uint32_t user = first; user < last; ++user) {
-      weed(lists[user - first], a.k);
+    filter_items<S>(a, packed, first, users, range);
+    for (uint32_t i = 0; i < users; ++i) {
+      const uint32_t user = first + i;
+      Shortlist& list = range.lists[i];
+      weed<S>(a, packed, user, range.sqnorms[i], list, range.thresholds[i], range.uppers);
       const float* u = a.users + size_t{user} * a.dim;
+      if (i + 1 < users)  // the rows that the next user's candidates need
+        for (uint32_t at = 0; at < range.lists[i + 1].size; ++at)
+          prefetch_row(a.items + size_t{range.lists[i + 1].items[at]} * a.dim, a.dim * sizeof(float));
+      std::vector<Scored>& scored = range.scored;
       scored.clear();
-      for (const Candidate& c : lists[user - first].candidates)
-        scored.push_back({sqdist<S>(u, a.items + size_t{c.item} * a.dim, a.dim) / packed.gap[c.item], c.item});
+      for (uint32_t at = 0; at < list.size; ++at) {
+        const uint32_t item = list.items[at];
+        scored.push_back({sqdist<S>(u, a.items + size_t{item} * a.dim, a.dim) / packed.gap[item], item});
+      }
       const size_t found = std::min<size_t>(a.k, scored.size());
       std::partial_sort(scored.begin(), scored.begin() + found, scored.end());
       const double u_gap = 1.0 - a.curvature * dot<S>(u, u, a.dim);
@@ -209,7 +286,8 @@ std::unique_ptr<PreparedItems> CpuBackend::prepare_items(const float* items, uin
   auto packed = std::make_unique<PackedItems>();
   width_of(packed->width);
   packed->panels = (count + packed->width - 1) / packed->width;
-  packed->rows.resize(size_t{packed->panels} * packed->width * dim);
+  packed->lines.resize((size_t{packed->panels} * packed->width * dim + 15) / 16);
+  packed->rows = packed->lines.data()->x;
   packed->on_user.resize(size_t{packed->panels} * packed->width);
   packed->fixed.resize(size_t{packed->panels} * packed->width);
   packed->gap.resize(count);
