@@ -1,18 +1,46 @@
-// The README's program, all its blocks in order, runs as it stands and does what is written beside it.
+// Every block of the README runs as it stands and does what is written beside it. Those of the shop are in cli/shop.test.ts.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { temporaryFolder } from './helpers.ts';
+import { fixture, temporaryFolder } from './helpers.ts';
 
 const readme = suite('readme');
 const folder = temporaryFolder();
 const root = fileURLToPath(new URL('..', import.meta.url));
+const text = readFileSync(join(root, 'README.md'), 'utf8');
+
+readme('there is no block that no test runs', () => {
+  const languages = [...text.matchAll(/^```(\w*)\n.*?^```$/gms)].map(([, language]) => language!);
+  assert.equal(
+    languages.filter((language) => !['sh', 'js', 'javascript'].includes(language)),
+    [],
+  );
+});
+
+readme('its shell commands: scripts of the package, and reproduce trains what it says', () => {
+  const lines = [...text.matchAll(/^```sh\n(.*?)^```$/gms)].flatMap(([, code]) => code!.replaceAll('\\\n', ' ').trim().split('\n'));
+  const commands = lines.map((line) => line.replace(/\s#.*$/, '').trim()).filter((line) => !line.startsWith('npx hyper-know '));
+  assert.ok(commands.length >= 3, commands.join());
+  const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  for (const line of commands) {
+    const [, name, rest = ''] = /^npm (?:run )?(\w+)(?: -- (.*))?$/.exec(line) ?? [];
+    assert.ok(name && name in scripts, `${line}: no script of package.json`);
+    if (name !== 'reproduce') continue;
+    const args = rest.replaceAll(/[[\]]/g, '').replace('FOLDER', fixture('recbole')).split(' ').filter(Boolean);
+    const program = ['--import', import.meta.resolve('tsx'), join(root, 'scripts/reproduce.ts'), ...args, '--dry-run'];
+    const { status, stdout, stderr } = spawnSync(process.execPath, [...program, '--out', join(folder, 'runs')], { encoding: 'utf8' });
+    assert.is(status, 0, `${line}: ${stderr}`);
+    const count = (run: string) => stdout.split('\n').filter((line) => line.startsWith(run)).length;
+    assert.ok(count('| hyper-know-seed1') === 1 && count('| bpr-h-seed1') === 1, stdout);
+    assert.is(count('| bpr-avg-h-seed1') === 1, !line.includes('--variants'), stdout);
+  }
+});
 
 readme('its JavaScript runs', () => {
-  const blocks = [...readFileSync(join(root, 'README.md'), 'utf8').matchAll(/^```js\n(.*?)^```$/gms)].map(([, code]) => code!);
+  const blocks = [...text.matchAll(/^```js\n(.*?)^```$/gms)].map(([, code]) => code!);
   assert.ok(blocks.length >= 2, `${blocks.length} blocks`);
   const program = blocks
     .join('\n')

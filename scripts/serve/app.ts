@@ -68,6 +68,7 @@ export function serveModel(model: Model, { keep = 0 }: ServeOptions = {}): Fasti
     items: model.itemIds.length,
     dim: model.dim,
     kept: kept.size,
+    residentBytes: process.memoryUsage.rss(),
   }));
 
   app.get<{ Params: { user: string }; Querystring: { k: number } }>(

@@ -4,12 +4,12 @@
 //   npm run serve:load -- [--model FILE] [--connections 24] [--seconds 10] [--k 20] [--json]
 //
 // Without --model: one of the shape of Last-FM (23,566 users with what they have, 48,123 items, 64 dimensions) whose points are made up at
-// random about 400 centres; nothing was trained. Expected: two tables on standard output, or with --json one JSON document: requests a
+// random about 400 centres; nothing was trained. Expected: three tables on standard output, or with --json one JSON document: requests a
 // second, and the latency that half, 97.5 % and 99 % of the requests kept within, in whole milliseconds, as autocannon counts them, where
-// (a) every list is ranked on request and (b) every list is kept; and how long single calls take without HTTP. Exit status 1 where a request
-// failed. Time: half a minute.
+// (a) every list is ranked on request and (b) every list is kept; how long the service took to start, and its memory; and how long single calls take
+// without HTTP. Exit status 1 where a request failed. Time: half a minute.
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -38,6 +38,10 @@ interface Measured {
   /** Milliseconds. */
   latency: { p50: number; p97_5: number; p99: number; max: number };
   failed: number;
+  /** From the start of the process to its first answer, model loaded. */
+  startSeconds: number;
+  /** Of the service, before the first list and at the end. */
+  residentBytes: { loaded: number; served: number };
 }
 
 function randomModel(): Model {
@@ -65,8 +69,13 @@ function randomModel(): Model {
   });
 }
 
+interface Started {
+  url: string;
+  end(): Promise<void>;
+}
+
 /** Starts the service; resolves to its address and a function that ends it. */
-async function start(path: string, keep: number): Promise<{ url: string; end: () => Promise<void> }> {
+async function start(path: string, keep: number): Promise<Started> {
   const args = ['--import', import.meta.resolve('tsx'), server, path, '--port', '0', '--keep', String(keep)];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
@@ -81,6 +90,12 @@ async function start(path: string, keep: number): Promise<{ url: string; end: ()
     if (url !== undefined) return { url, end };
   }
   throw new Error('the service ended before it listened');
+}
+
+/** What the service takes of memory. */
+async function resident(url: string): Promise<number> {
+  const { residentBytes } = (await (await fetch(`${url}/health`)).json()) as { residentBytes: number };
+  return residentBytes;
 }
 
 /** Milliseconds of single calls in this process, the median of many. */
@@ -130,17 +145,21 @@ async function main(): Promise<number> {
     }
     const model = await Model.load(path);
     const { userIds, itemIds, dim } = model;
+    const modelBytes = statSync(path).size;
     const calls = await timeCalls(model, k);
     const measured: Measured[] = [];
     for (const [mode, keep] of [
       ['(a) ranked on request', 0],
       ['(b) kept lists', userIds.length],
     ] as const) {
+      const began = performance.now();
       const { url, end } = await start(path, keep);
       const random = new Random(1, 1);
       let asked = 0;
       const list = (user: number) => `/recommend/${encodeURIComponent(userIds[user]!)}?k=${k}`;
       try {
+        const loaded = await resident(url);
+        const startSeconds = (performance.now() - began) / 1000;
         const of = (next: () => number) => ({
           url,
           connections,
@@ -161,6 +180,8 @@ async function main(): Promise<number> {
           requestsPerSecond: rate,
           latency: { p50, p97_5, p99, max },
           failed,
+          startSeconds,
+          residentBytes: { loaded, served: await resident(url) },
         });
       } finally {
         await end();
@@ -177,13 +198,24 @@ async function main(): Promise<number> {
         ...[p50, p97_5, p99, max, failed].map(String),
       ]),
     };
+    const service = {
+      title: `The process of the service, with a model of ${digits(modelBytes / 1e6)} MB`,
+      columns: ['lists', 'started in s', 'resident MB, loaded', 'resident MB, in service'],
+      rows: measured.map(({ mode, startSeconds, residentBytes: { loaded, served } }) => [
+        mode,
+        digits(startSeconds),
+        digits(loaded / 1e6),
+        digits(served / 1e6),
+      ]),
+    };
     const inProcess = {
       title: `Calls in one process, the median of ${CALLS}`,
       columns: ['call', 'ms'],
       rows: calls.map(({ call, milliseconds }) => [call, digits(milliseconds)]),
     };
-    if (values.json) console.log(JSON.stringify({ ...what, items: itemIds.length, dim, k, connections, calls, measured }, null, 2));
-    else console.log(`${sentence({ ...what, tables: [] })}\n${textOf(table)}\n${textOf(inProcess)}`);
+    if (values.json)
+      console.log(JSON.stringify({ ...what, items: itemIds.length, dim, k, connections, modelBytes, calls, measured }, null, 2));
+    else console.log(`${sentence({ ...what, tables: [] })}\n${textOf(table)}\n${textOf(service)}\n${textOf(inProcess)}`);
     return measured.some(({ failed, requests }) => failed > 0 || requests === 0) ? 1 : 0;
   } finally {
     rmSync(folder, { recursive: true, force: true });

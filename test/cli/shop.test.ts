@@ -92,6 +92,27 @@ shopping('import as JSON; a wrong column, a wrong option', async () => {
   assert.match(option.stderr, /--bins: weight is none of --relations/);
 });
 
+for (const [label, options, expected] of [
+  ['by a time that no column has', ['--split', 'time'], /--split: 'time' needs --time$/m],
+  ['with ratings and no least one', ['--rating', 'ts'], /--min-rating: goes with --rating, and that with it$/m],
+  ['parted by two characters', ['--delimiter', ';;'], /--delimiter: must be one character, no quote or line end, got ";;"$/m],
+  ['with one class', ['--items', 'catalogue.csv', '--relations', 'price', '--bins', 'price=1'], /--bins: must be an integer from 2/],
+] as const)
+  shopping(`import ${label}: status 2, and the option is named as it is on the command line`, async () => {
+    const args = ['import', '--interactions', 'orders.csv', '--user', 'customer', '--item', 'sku', ...options, '--out', 'x'];
+    const { status, stderr } = await hyperKnow(args, { cwd: folder });
+    assert.is(status, 2, stderr);
+    assert.match(stderr, expected);
+  });
+
+shopping('import of interactions alone: no table of relations that are not there', async () => {
+  const args = ['import', '--interactions', 'orders.csv', '--user', 'customer', '--item', 'sku', '--out', 'alone'];
+  const { status, stdout, stderr } = await hyperKnow(args, { cwd: folder });
+  assert.is(status, 0, stderr);
+  assert.match(stdout, /^knowledge graph: 0 triples, 0 relations, 200 entities \(items included\)\nwrote alone$/m);
+  assert.match(stderr, /there is no knowledge: --items with --relations, or --triples, would add some/);
+});
+
 shopping('check finds a leak between the splits: status 3', async () => {
   const leaky = temporaryFolder();
   writeFileSync(join(leaky, 'train.txt'), '0 0 1\n1 1 2\n');

@@ -1,5 +1,5 @@
 import type { ImportOptions, ImportReport, RelationColumn } from '../../data/import/import-tables.ts';
-import { type Command, defineCommand, type OptionTable, type Values } from '../command.ts';
+import { type Command, defineCommand, kebab, type OptionTable, type Values } from '../command.ts';
 import { count } from '../data.ts';
 import { UsageError } from '../exit.ts';
 import type { Output } from '../output.ts';
@@ -65,7 +65,10 @@ export const importCommand: Command = defineCommand({
   ],
   async run({ output }, _args, values) {
     const { importTables } = await import('../../data/import/import-tables.ts');
-    const imported = await importTables(importOptions(values));
+    const imported = await importTables(importOptions(values)).catch((error: unknown) => {
+      const isArgument = error instanceof TypeError || error instanceof RangeError;
+      throw isArgument && 'code' in error ? new UsageError(withOptionNames(error.message)) : error;
+    });
     await imported.save(values.out, { replace: values.force ?? false });
     describe(imported.report, values, output);
     output.line(`wrote ${values.out}`);
@@ -109,6 +112,17 @@ function importOptions(values: Values<typeof OPTIONS>): ImportOptions {
     seed: values.seed,
   };
 }
+
+/** Where an argument of importTables is named that has another name here. */
+function withOptionNames(message: string): string {
+  return message
+    .replace(/^items\.relations\[\d+\](?:\.(\w+))?/, (_, key: string = 'relations') => `--${SAME_AS[key] ?? kebab(key)}`)
+    .replace(/\bitems\.item\b/g, '--item-id')
+    .replace(/\b(?:interactions|items|triples)\.(\w+)/g, (_, key: string) => `--${kebab(key)}`)
+    .replace(/^\w+(?=:)/, (key) => `--${kebab(key)}`);
+}
+
+const SAME_AS: Readonly<Record<string, string>> = { column: 'relations', separator: 'multi-valued', entities: 'same-entities' };
 
 /** The object without what is undefined. */
 function defined<T extends object>(object: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
@@ -167,16 +181,17 @@ function describe(report: ImportReport, { interactions, minInteractions }: Value
   output.line(
     `knowledge graph: ${count(report.triples)} triples, ${count(relations.length)} relations, ${count(report.entities)} entities (items included)`,
   );
-  output.table(
-    relations.map(({ name, triples, items: having, values, commonest }) => [
-      name,
-      triples,
-      having,
-      values,
-      `${(100 * commonest.share).toFixed(1)} %`,
-    ]),
-    ['relation', 'triples', 'items', 'values', 'commonest value'],
-  );
+  if (relations.length > 0)
+    output.table(
+      relations.map(({ name, triples, items: having, values, commonest }) => [
+        name,
+        triples,
+        having,
+        values,
+        `${(100 * commonest.share).toFixed(1)} %`,
+      ]),
+      ['relation', 'triples', 'items', 'values', 'commonest value'],
+    );
   for (const { name, doubt } of relations) if (doubt) output.warn(`the relation "${name}" is likely noise: ${doubt}`);
   const remarks: [number, string][] = [
     [report.itemsWithoutRow, 'items with interactions have no row in the catalogue'],
