@@ -3,6 +3,7 @@ import { checkInteger, checkNumber, checkOptions } from './check.ts';
 import { Best } from './data/best.ts';
 import { type Interactions, transposed } from './data/csr.ts';
 import type { Dataset } from './data/dataset.ts';
+import { type Neighbors, nearestRows } from './data/nearest-rows.ts';
 import { finishInTurns, type Steps } from './data/steps.ts';
 import { checkDataset, evaluateRanking, meanMetrics, type Rank } from './evaluate.ts';
 
@@ -60,9 +61,6 @@ export interface NeighborOptions {
 
 /** Users ranked between two turns of the event loop. */
 const USERS_PER_TURN = 32;
-
-/** Similarities computed between two yields. */
-const ITEMS_PER_STEP = 64;
 
 /**
  * Training interactions of each item: the same for everybody.
@@ -266,11 +264,6 @@ function rankAlike(order: Uint32Array): Rank {
   };
 }
 
-/** For each item its neighbours, and how similar they are. */
-interface Neighbors extends Interactions {
-  values: Float64Array;
-}
-
 function nearestNeighbors(dataset: Dataset, compute: () => Steps<Neighbors>): Scorer {
   const { train, items: itemCount } = dataset;
   let found: Neighbors | undefined;
@@ -301,44 +294,15 @@ function* similarities(
   neighbors: number,
   shrinkage: number,
 ): Steps<Neighbors> {
-  const count = rows.offsets.length - 1;
-  const squared = (column: number): number => (weights === null ? 1 : weights[column]! ** 2);
-  const norms = new Float64Array(count);
-  for (let row = 0; row < count; ++row) {
-    for (let i = rows.offsets[row]!; i < rows.offsets[row + 1]!; ++i) norms[row]! += squared(rows.items[i]!);
+  const squares = weights?.map((weight) => weight ** 2);
+  const norms = new Float64Array(rows.offsets.length - 1);
+  for (let row = 0; row < norms.length; ++row) {
+    for (let i = rows.offsets[row]!; i < rows.offsets[row + 1]!; ++i) norms[row]! += squares ? squares[rows.items[i]!]! : 1;
     norms[row] = Math.sqrt(norms[row]!);
   }
-  const offsets = new Uint32Array(count + 1);
-  const items: number[] = [];
-  const values: number[] = [];
-  const overlap = new Float64Array(count);
-  const touched = new Uint32Array(count);
-  const best = new Best(neighbors);
-  for (let row = 0; row < count; ++row) {
-    let met = 0;
-    for (let i = rows.offsets[row]!; i < rows.offsets[row + 1]!; ++i) {
-      const column = rows.items[i]!;
-      const product = squared(column);
-      if (product === 0) continue;
-      for (let j = columns.offsets[column]!; j < columns.offsets[column + 1]!; ++j) {
-        const other = columns.items[j]!;
-        if (overlap[other] === 0) touched[met++] = other;
-        overlap[other]! += product;
-      }
-    }
-    for (let i = 0; i < met; ++i) {
-      const other = touched[i]!;
-      if (other !== row) best.offer(other, overlap[other]! / (norms[row]! * norms[other]! + shrinkage));
-      overlap[other] = 0;
-    }
-    best.drain((other, similarity) => {
-      items.push(other);
-      values.push(similarity);
-    });
-    offsets[row + 1] = items.length;
-    if (row % ITEMS_PER_STEP === ITEMS_PER_STEP - 1) yield;
-  }
-  return { offsets, items: Uint32Array.from(items), values: Float64Array.from(values) };
+  yield;
+  const cosine = (overlap: number, row: number, other: number) => overlap / (norms[row]! * norms[other]! + shrinkage);
+  return yield* nearestRows(rows, columns, squares ?? null, neighbors, cosine);
 }
 
 function checkNeighbors(options: NeighborOptions | undefined, defaults: Required<NeighborOptions>): Required<NeighborOptions> {

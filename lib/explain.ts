@@ -58,7 +58,8 @@ export function explain(model: Embedding, user: Id, item: Id): Explanation {
   const [begin, end] = [graph.offsets[v]!, graph.offsets[v + 1]!];
   const relations = graph.relations.subarray(begin, end);
   const tails = graph.tails.subarray(begin, end);
-  const sharing = model.training.options.sharedEntities ? model.relationIds.length - 1 : undefined;
+  const { sharedEntities: shared, sharedUsers } = model.training.options;
+  const sharing = shared ? model.relationIds.length - (sharedUsers ? 2 : 1) : undefined; // they come last, in this order
   const { midpoint, attention } = neighborhoodOf(model, point, relations, tails);
   const via = itemsVia(model, u, v, tails);
   const rankAt = rankFor(model, u, v, place);
@@ -147,14 +148,14 @@ function itemsVia(model: Embedding, user: number, item: number, tails: Uint32Arr
   return via;
 }
 
-/** How many items have each entity as a tail, not counting the relation that sharing makes; by graph. */
+/** How many items have each entity as a tail, not counting the relations that training made; by graph. */
 const itemCounts: WeakMap<Graph, Uint32Array> = new WeakMap();
 
-/** The tails that both items have, but for those of the relation `sharing` itself and those that too many items have. */
+/** The tails that both items have, but for those of the relation `sharing` and any after it, and those that too many items have. */
 function sharedEntities({ graph, entityIds, training }: Embedding, item: number, other: number, sharing: number): Id[] {
   const { mostItems } = training.options.sharedEntities as { mostItems: number };
   const visitTails = (v: number, visit: (tail: number) => void) => {
-    for (let i = graph.offsets[v]!; i < graph.offsets[v + 1]!; ++i) if (graph.relations[i] !== sharing) visit(graph.tails[i]!);
+    for (let i = graph.offsets[v]!; i < graph.offsets[v + 1]!; ++i) if (graph.relations[i]! < sharing) visit(graph.tails[i]!);
   };
   let counts = itemCounts.get(graph);
   if (counts === undefined) {

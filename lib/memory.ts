@@ -20,7 +20,7 @@ export interface MemoryEstimate {
 /**
  * The memory of `train(dataset, options)`. All but `host` is counted, not estimated: the trainer is built on a backend that only adds up what
  * it is asked for, in the units of a GPU's memory. That takes the time and the passing memory of setting up a training, and with
- * `sharedEntities` of finding the shared entities. With the CPU backend `total` is what the process grows by; with CUDA all but `host` is the
+ * `sharedEntities` or `sharedUsers` of finding what is shared. With the CPU backend `total` is what the process grows by; with CUDA all but `host` is the
  * card's, where the training itself makes sure beforehand that it fits.
  *
  * @throws {TypeError, RangeError} for options that `train` refuses too

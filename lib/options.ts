@@ -3,7 +3,7 @@ import { checkBackend, checkBoolean, checkInteger, checkNumber, checkOneOf, chec
 import { argumentError } from './errors.ts';
 import type { Metrics } from './evaluate.ts';
 import { Model } from './model.ts';
-import { AVERAGING, type Hyperparameters, PRESETS, type PresetName, SHARED_ENTITIES } from './presets.ts';
+import { AVERAGING, type Hyperparameters, PRESETS, type PresetName, SHARED_ENTITIES, SHARED_USERS } from './presets.ts';
 import type { Schedule } from './schedule.ts';
 import { VARIANTS, type Variant, type VariantName } from './variants.ts';
 
@@ -93,6 +93,13 @@ export interface TrainOptions {
    * What is two steps away in the graph, by way of something rare, becomes a neighbour. Has no meaning in the variants without knowledge.
    */
   sharedEntities?: boolean | { mostItems?: number; perItem?: number };
+  /**
+   * The graph also gets a relation 'is had by the users of' between items: every item has it to the `perItem` (default 10) others with
+   * the largest |v ∩ w| / (√|v| √|w| + `shrinkage`) (default 10) of those that at least `leastUsers` (default 2) users have as well, where an item
+   * is the set of its training users; true stands for the defaults. That is the similarity of item-based nearest neighbours, in which
+   * popularity is divided out. Has no meaning in the variants without knowledge.
+   */
+  sharedUsers?: boolean | { leastUsers?: number; perItem?: number; shrinkage?: number };
   /** Parameters start uniform in [−initScale, initScale]. */
   initScale?: number;
   /** 'tangent': tangent vectors at the origin, x = exp_0(w); 'ball': coordinates, projected after every step. */
@@ -177,6 +184,7 @@ const KNOWN = [
   'knowledgeWeight',
   'attentionTemperature',
   'sharedEntities',
+  'sharedUsers',
   'initScale',
   'parameters',
   'seed',
@@ -241,6 +249,7 @@ export function resolveOptions(options: TrainOptions | undefined, interactions: 
   const adam = checkOneOf('adam', given.adam ?? preset.adam, ['touched', 'exact', 'dense']);
   const averaging = resolveAveraging(given.averaging ?? preset.averaging);
   const sharedEntities = resolveSharedEntities(given.sharedEntities ?? preset.sharedEntities);
+  const sharedUsers = resolveSharedUsers(given.sharedUsers ?? preset.sharedUsers);
   if (given.deterministic !== undefined) checkBoolean('deterministic', given.deterministic);
   const innerLearningRate = given.innerLearningRate ?? preset.innerLearningRate;
 
@@ -267,6 +276,7 @@ export function resolveOptions(options: TrainOptions | undefined, interactions: 
       knowledgeWeight,
       attentionTemperature: checkNumber('attentionTemperature', given.attentionTemperature ?? preset.attentionTemperature, 1e-6, 1e6),
       sharedEntities: variant.knowledge && sharedEntities,
+      sharedUsers: variant.knowledge && sharedUsers,
       initScale: checkNumber('initScale', given.initScale ?? preset.initScale, 0, 1),
       evaluateEvery: checkInteger('evaluateEvery', given.evaluateEvery ?? Math.max(1, Math.round(epochs / evaluations)), 1),
       patience,
@@ -318,6 +328,20 @@ function resolveSharedEntities(value: boolean | { mostItems?: number; perItem?: 
   return {
     mostItems: checkInteger('sharedEntities.mostItems', mostItems, 2, 1e9),
     perItem: checkInteger('sharedEntities.perItem', perItem, 1, 1000),
+  };
+}
+
+function resolveSharedUsers(value: NonNullable<TrainOptions['sharedUsers']>): Hyperparameters['sharedUsers'] {
+  if (typeof value === 'boolean') return value && { ...SHARED_USERS };
+  const {
+    leastUsers = SHARED_USERS.leastUsers,
+    perItem = SHARED_USERS.perItem,
+    shrinkage = SHARED_USERS.shrinkage,
+  } = checkOptions('sharedUsers', value, ['leastUsers', 'perItem', 'shrinkage']);
+  return {
+    leastUsers: checkInteger('sharedUsers.leastUsers', leastUsers, 1, 1e9),
+    perItem: checkInteger('sharedUsers.perItem', perItem, 1, 1000),
+    shrinkage: checkNumber('sharedUsers.shrinkage', shrinkage, 0),
   };
 }
 

@@ -1,6 +1,7 @@
 import type { Graph, Id } from './data/csr.ts';
 import type { Dataset } from './data/dataset.ts';
-import { sharedEntitiesRelation, withSharedEntities } from './data/shared-entities.ts';
+import { newRelation, SHARED_ENTITIES_RELATION, withSharedEntities } from './data/shared-entities.ts';
+import { SHARED_USERS_RELATION, withSharedUsers } from './data/shared-users.ts';
 import type { Steps } from './data/steps.ts';
 import type { TrainerConfig } from './native.ts';
 import type { ResolvedOptions } from './options.ts';
@@ -11,14 +12,20 @@ export interface TrainedGraph {
   relationIds: readonly Id[];
 }
 
-/** The data set's graph, with the relation of shared entities where that is asked for. */
-export function* trainedGraph({ graph, entities, relations, relationIds }: Dataset, options: ResolvedOptions): Steps<TrainedGraph> {
-  const { sharedEntities } = options.hyperparameters;
-  if (!sharedEntities) return { graph, relationIds };
-  return {
-    graph: yield* withSharedEntities(graph, entities, relations, sharedEntities),
-    relationIds: [...relationIds, sharedEntitiesRelation(relationIds)],
-  };
+/** The data set's graph, with the relations of shared entities and of shared users, in this order, where they are asked for. */
+export function* trainedGraph(dataset: Dataset, options: ResolvedOptions): Steps<TrainedGraph> {
+  const { sharedEntities, sharedUsers } = options.hyperparameters;
+  let { graph } = dataset;
+  const relationIds = [...dataset.relationIds];
+  if (sharedEntities) {
+    graph = yield* withSharedEntities(graph, dataset.entities, relationIds.length, sharedEntities);
+    relationIds.push(newRelation(SHARED_ENTITIES_RELATION, relationIds));
+  }
+  if (sharedUsers) {
+    graph = yield* withSharedUsers(graph, dataset.train, relationIds.length, sharedUsers);
+    relationIds.push(newRelation(SHARED_USERS_RELATION, relationIds));
+  }
+  return { graph, relationIds };
 }
 
 /** What the native trainer is told. */

@@ -39,6 +39,7 @@ const KINDS: Readonly<Record<string, TrainOptions>> = {
   'a checkpoint on abort': { checkpoint: { path: join(folder, 'last'), every: 1000 } },
   'exact Adam': { adam: 'exact', batchSize: 512 },
   'shared entities': { sharedEntities: true },
+  'shared users': { sharedUsers: true },
   'going on': { resume: checkpoint },
   'beginning with a model': { warmStart: model },
   'validation after every epoch': { evaluateEvery: 1, batchSize: 1 << 16 },

@@ -168,6 +168,7 @@ const OPTIONS: Record<keyof TrainOptions, Accepts> = {
   knowledgeWeight: isNumber((x) => x > 0 && x < 1),
   attentionTemperature: isNumber((x) => x >= 1e-6 && x <= 1e6),
   sharedEntities: or(isBoolean, isEmptyBag),
+  sharedUsers: or(isBoolean, isEmptyBag),
   initScale: isNumber((x) => x >= 0 && x <= 1),
   parameters: optional,
   seed: isInteger(0),
@@ -200,6 +201,8 @@ args('every option of train', async () => {
     targets.push({ name: `averaging.${name}`, accepts, call: (value) => trained({ averaging: { [name]: value } }) });
   for (const [name, accepts] of Object.entries({ mostItems: isInteger(2, 1e9), perItem: isInteger(1, 1000) }))
     targets.push({ name: `sharedEntities.${name}`, accepts, call: (value) => trained({ sharedEntities: { [name]: value } }) });
+  for (const [name, accepts] of Object.entries({ leastUsers: isInteger(1, 1e9), perItem: isInteger(1, 1000), shrinkage: rate }))
+    targets.push({ name: `sharedUsers.${name}`, accepts, call: (value) => trained({ sharedUsers: { [name]: value } }) });
   targets.push({ name: 'earlyStopping.patience', accepts: isInteger(1), call: (value) => trained({ earlyStopping: { patience: value } }) });
   targets.push({ name: 'checkpoint.every', accepts: isInteger(1), call: (value) => trained({ checkpoint: { path: 'x', every: value } }) });
   const isPath: Accepts = (value) => value === '5';

@@ -37,7 +37,8 @@ memory('it grows with what costs memory', () => {
   assert.ok(of({ checkpoint: { path: 'x' } }) > of({}));
   assert.ok(of({ averaging: true }) > of({}));
   assert.ok(of({ variant: 'bpr-h' }) < of({}));
-  assert.ok(of({ sharedEntities: true }) > of({}));
+  assert.ok(of({ sharedEntities: true }) > of({ sharedEntities: false }));
+  assert.ok(of({ sharedUsers: true }) > of({ sharedUsers: false }));
   assert.ok(of({ loss: 'sampled-softmax', negatives: 512 }) > of({ loss: 'sampled-softmax', negatives: 64 }));
 });
 

@@ -45,6 +45,7 @@ reproduce('every change of the ablation changes one thing, whatever is on', () =
     loss: 'sampled-softmax',
     averaging: true,
     sharedEntities: true,
+    sharedUsers: true,
     adam: 'exact',
     schedule: 'constant',
     curvature: 'learned',
@@ -67,7 +68,7 @@ reproduce('every change of the ablation changes one thing, whatever is on', () =
         beta: ['adaptive', 'knowledgeWeight'],
         attention: ['attention', 'name', 'label'],
         geometry: ['geometry', 'name', 'label', 'learningRate'],
-        knowledge: ['knowledge', 'adaptive', 'name', 'label', 'attention', 'knowledgeWeight', 'sharedEntities'],
+        knowledge: ['knowledge', 'adaptive', 'name', 'label', 'attention', 'knowledgeWeight', 'sharedEntities', 'sharedUsers'],
       };
       const expected = allowed[name] ?? [name];
       assert.ok(different.includes(expected[0]!), `${label} changes ${expected[0]}, not ${different}`);

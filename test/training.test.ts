@@ -340,7 +340,10 @@ for (const [label, options] of [
   ['touched Adam', {}],
   ['exact Adam', { adam: 'exact', batchSize: 64 }],
   ['ball coordinates, learned curvature', { parameters: 'ball', curvature: 'learned' }],
-  ['averages, shared entities', { averaging: true, sharedEntities: { mostItems: 20, perItem: 3 } }],
+  [
+    'averages, shared entities and users',
+    { averaging: true, sharedEntities: { mostItems: 20, perItem: 3 }, sharedUsers: { leastUsers: 1, perItem: 2 } },
+  ],
   ['averages, exact Adam', { averaging: { every: 3 }, adam: 'exact', batchSize: 64 }],
   ['averages of ball coordinates, in Euclidean space', { averaging: { every: 5 }, parameters: 'ball', variant: 'bpr-att-e' }],
   ['sampled softmax, learned curvature', { loss: 'sampled-softmax', negatives: 40, curvature: 'learned' }],
@@ -387,6 +390,7 @@ training('a checkpoint of other options, other data or other files is refused', 
   await refused(small, { variant: 'bpr-att-h' }, /another variant/);
   await refused(small, { averaging: true }, /another averaging: false, not/);
   await refused(small, { sharedEntities: true }, /another sharedEntities: false, not/);
+  await refused(small, { sharedUsers: true }, /another sharedUsers: false, not/);
   const twin = synthetic({ users: 120, items: 150, interactionsPerUser: [8, 14], seed: 5, validationFraction: 0.2 });
   await refused(twin, {}, /another dataset/);
   await refused(small, {}, /cannot be read/, join(folder, 'missing'));
@@ -696,6 +700,11 @@ training('bad options throw at once and name the option', () => {
     [{ sharedEntities: { mostItems: 1 } }, /^sharedEntities\.mostItems: /],
     [{ sharedEntities: { perItem: 0.5 } }, /^sharedEntities\.perItem: /],
     [{ sharedEntities: { most: 5 } }, /^sharedEntities\.most: /],
+    [{ sharedUsers: 10 }, /^sharedUsers: /],
+    [{ sharedUsers: { leastUsers: 0 } }, /^sharedUsers\.leastUsers: /],
+    [{ sharedUsers: { perItem: 0 } }, /^sharedUsers\.perItem: /],
+    [{ sharedUsers: { shrinkage: -1 } }, /^sharedUsers\.shrinkage: /],
+    [{ sharedUsers: { mostItems: 5 } }, /^sharedUsers\.mostItems: /],
     [{ schedule: 'cosine' }, /^schedule: /],
     [{ parameters: 'lorentz' }, /^parameters: /],
     [{ preset: 'best' }, /^preset: /],

@@ -1,6 +1,6 @@
-import { Best } from './best.ts';
 import { type Graph, type Id, type Interactions, transposed } from './csr.ts';
-import { PIECE, type Steps } from './steps.ts';
+import { nearestRows } from './nearest-rows.ts';
+import type { Steps } from './steps.ts';
 
 /** Which entities two items can share, and how many neighbours an item gets by them. */
 export interface SharedEntities {
@@ -13,9 +13,12 @@ export interface SharedEntities {
 /** Items whose few triples are handled between two yields. */
 const ITEMS_PER_STEP = 1024;
 
-/** What the relation between items that share rare entities is called, or the same with as many ^ in front as make it a new id. */
-export function sharedEntitiesRelation(taken: readonly Id[]): Id {
-  let id = 'shares rare entities with';
+/** What the relation between items that share rare entities is called, where no other has the name. */
+export const SHARED_ENTITIES_RELATION = 'shares rare entities with';
+
+/** The name, or the same with as many ^ in front as make it a new id. */
+export function newRelation(name: string, taken: readonly Id[]): Id {
+  let id = name;
   while (taken.includes(id)) id = `^${id}`;
   return id;
 }
@@ -38,9 +41,18 @@ export function sharedEntitiesRelation(taken: readonly Id[]): Id {
  * @param relation above all relations of the graph
  */
 export function* withSharedEntities(graph: Graph, entities: number, relation: number, options: SharedEntities): Steps<Graph> {
+  return yield* withRelation(graph, relation, yield* sharedBy(yield* distinctTails(graph), entities, options));
+}
+
+/**
+ * The graph, and for each item v the triples (v, `relation`, w) to its neighbours w, ascending.
+ *
+ * @param relation above all relations of the graph
+ * @param neighbors by item, in any order, distinct
+ */
+export function* withRelation(graph: Graph, relation: number, neighbors: Interactions): Steps<Graph> {
   const items = graph.offsets.length - 1;
-  const shared = yield* sharedBy(yield* distinctTails(graph), entities, options);
-  const size = graph.tails.length + shared.items.length;
+  const size = graph.tails.length + neighbors.items.length;
   const offsets = new Uint32Array(items + 1);
   const relations = new Uint32Array(size);
   const tails = new Uint32Array(size);
@@ -51,7 +63,7 @@ export function* withSharedEntities(graph: Graph, entities: number, relation: nu
     relations.set(graph.relations.subarray(own, ownEnd), at);
     tails.set(graph.tails.subarray(own, ownEnd), at);
     at += ownEnd - own;
-    const others = shared.items.subarray(shared.offsets[item], shared.offsets[item + 1]);
+    const others = neighbors.items.slice(neighbors.offsets[item], neighbors.offsets[item + 1]).sort();
     relations.fill(relation, at, at + others.length);
     tails.set(others, at);
     at += others.length;
@@ -79,7 +91,6 @@ export function* distinctTails(graph: Graph): Steps<Interactions> {
   return { offsets, items: tails.slice(0, kept) };
 }
 
-/** The neighbours of each item, ascending. */
 function* sharedBy(byItem: Interactions, entities: number, { mostItems, perItem }: SharedEntities): Steps<Interactions> {
   const items = byItem.offsets.length - 1;
   const byEntity = yield* transposed(byItem, entities);
@@ -88,41 +99,5 @@ function* sharedBy(byItem: Interactions, entities: number, { mostItems, perItem 
     return having > 1 && having <= mostItems ? Math.log(items / having) : 0;
   });
   yield;
-  const offsets = new Uint32Array(items + 1);
-  const neighbors = new Uint32Array(items * Math.min(perItem, Math.max(0, items - 1)));
-  const overlap = new Float64Array(items);
-  const touched = new Uint32Array(items);
-  const best = new Best(perItem);
-  let kept = 0;
-  let sinceYield = 0;
-  for (let item = 0; item < items; ++item) {
-    let met = 0;
-    // Entities ascend, so weight(v, w) and weight(w, v) are the same sum in the same order.
-    for (let i = byItem.offsets[item]!; i < byItem.offsets[item + 1]!; ++i) {
-      const entity = byItem.items[i]!;
-      const weight = weights[entity]!;
-      if (weight === 0) continue;
-      for (let j = byEntity.offsets[entity]!; j < byEntity.offsets[entity + 1]!; ++j) {
-        const other = byEntity.items[j]!;
-        if (overlap[other] === 0) touched[met++] = other;
-        overlap[other]! += weight;
-      }
-      sinceYield += byEntity.offsets[entity + 1]! - byEntity.offsets[entity]!;
-    }
-    for (let i = 0; i < met; ++i) {
-      const other = touched[i]!;
-      if (other !== item) best.offer(other, overlap[other]!);
-      overlap[other] = 0;
-    }
-    const first = kept;
-    best.drain((other) => {
-      neighbors[kept++] = other;
-    });
-    neighbors.subarray(first, kept).sort();
-    offsets[item + 1] = kept;
-    if (++sinceYield < PIECE) continue;
-    sinceYield = 0;
-    yield;
-  }
-  return { offsets, items: neighbors.slice(0, kept) };
+  return yield* nearestRows(byItem, byEntity, weights, perItem, (overlap) => overlap);
 }

@@ -31,10 +31,10 @@ export interface Change {
 /** The base and what is changed about it, one at a time: what the preset and `options` have on is turned off, what they have off is turned on. */
 export function changesOf(options: TrainOptions): Change[] {
   const preset = PRESETS[options.preset ?? 'tuned'];
-  const { loss, averaging, sharedEntities, adam, schedule, curvature, attentionTemperature } = { ...preset, ...options };
+  const { loss, averaging, sharedEntities, sharedUsers, adam, schedule, curvature, attentionTemperature } = { ...preset, ...options };
   const { beta = 'adaptive' } = options;
   const fixed = preset.fixedKnowledgeWeight;
-  const turned = (name: 'averaging' | 'sharedEntities', isOn: boolean, what: string, knowledge: boolean): Change => ({
+  const turned = (name: 'averaging' | 'sharedEntities' | 'sharedUsers', isOn: boolean, what: string, knowledge: boolean): Change => ({
     ...{ name, knowledge, label: isOn ? `without ${what}` : `with ${what}` },
     options: { [name]: !isOn },
   });
@@ -45,6 +45,7 @@ export function changesOf(options: TrainOptions): Change[] {
       : { name: 'loss', label: 'BPR, not sampled softmax', options: { loss: 'bpr' }, knowledge: false },
     turned('averaging', Boolean(averaging), 'averaging', false),
     turned('sharedEntities', Boolean(sharedEntities), 'shared entities', true),
+    turned('sharedUsers', Boolean(sharedUsers), 'shared users', false),
     adam === 'touched'
       ? { name: 'adam', label: 'exact Adam, not on touched rows', options: { adam: 'exact' }, knowledge: false }
       : { name: 'adam', label: `Adam on touched rows, not ${adam}`, options: { adam: 'touched' }, knowledge: false },

@@ -70,6 +70,7 @@ export function ledgerOf(h: Hyperparameters & { beta: 'adaptive' | number }, pre
       "the same; an item without any has no L_K; an entity in no item's neighbourhood stays where it started",
     ),
     entry('shared entities as neighbours', 'none', h.sharedEntities),
+    entry('items of the same users as neighbours', 'none', h.sharedUsers),
     entry('averaging of parameters', 'none told', h.averaging),
     entry('start', 'not told', `uniform in ±${h.initScale}`),
     entry('epochs', 'until convergence', `at most ${h.epochs}, validated every ${h.evaluateEvery}`),

@@ -405,8 +405,26 @@ suiteOf('shared entities: the relation has a name, an explanation says what is s
       assert.equal(each.explain('ann', 'chair').neighbors, []);
     }
   }
-  const without = await train(shop, { variant: 'bpr-h', dim: 4, epochs: 1, sharedEntities: true });
-  assert.is(without.training.options.sharedEntities, false);
+  // Two items may be neighbours twice, and what they share stays what they share in the data's own triples.
+  const both = await train(shop, {
+    dim: 4,
+    epochs: 3,
+    sharedEntities: { mostItems: 3, perItem: 1 },
+    sharedUsers: { leastUsers: 1, perItem: 3 },
+  });
+  assert.equal(both.relationIds, [...shop.relationIds, 'shares rare entities with', 'is had by the users of']);
+  const path = join(folder, 'both');
+  await both.save(path);
+  for (const each of [both, await Model.load(path)]) {
+    const { neighbors } = each.explain('ann', 'lamp');
+    assert.equal(neighbors.find(({ relation }) => relation === 'shares rare entities with')!.shared, ['North', 'wool', 'Malmö']);
+    const had = neighbors.filter(({ relation }) => relation === 'is had by the users of');
+    assert.equal(had.map(({ entity }) => entity).sort(), ['chair', 'desk', 'rug']);
+    for (const { shared, via, entity } of had) assert.equal([shared, via!.includes(entity)], [undefined, true]);
+    assert.is(each.explain('ann', 'chair').neighbors.length, 3); // it has no triple of its own
+  }
+  const without = await train(shop, { variant: 'bpr-h', dim: 4, epochs: 1, sharedEntities: true, sharedUsers: true });
+  assert.equal([without.training.options.sharedEntities, without.training.options.sharedUsers], [false, false]);
   assert.equal(without.relationIds, shop.relationIds);
 });
 

@@ -64,6 +64,7 @@ const HYPERPARAMETERS = {
   averaging: { type: 'boolean', description: 'let a moving average of the parameters be the model' },
   attentionTemperature: { type: 'number', min: 0, defaultText: '1', description: 'T of the attention exp(−d/T); larger: more alike' },
   sharedEntities: { type: 'boolean', description: 'make items neighbours that share rare entities' },
+  sharedUsers: { type: 'boolean', description: 'make items neighbours that the same users have in training' },
   seed: { type: 'integer', min: 0, default: 1, description: 'seed of parameters, order and negatives' },
   backend: { type: 'string', words: ['auto', 'cpu', 'cuda'], default: 'auto', description: 'where to compute' },
   threads: {

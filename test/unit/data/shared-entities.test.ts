@@ -1,7 +1,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Graph } from '../../../lib/data/csr.ts';
-import { type SharedEntities, sharedEntitiesRelation, withSharedEntities } from '../../../lib/data/shared-entities.ts';
+import { newRelation, type SharedEntities, withSharedEntities } from '../../../lib/data/shared-entities.ts';
 import { finish } from '../../../lib/data/steps.ts';
 import { seededRandom } from '../../helpers.ts';
 
@@ -112,8 +112,8 @@ sharing('a graph without triples stays as it is', () => {
 });
 
 sharing('the relation has a name that no other has', () => {
-  assert.is(sharedEntitiesRelation([0, 1]), 'shares rare entities with');
-  assert.is(sharedEntitiesRelation(['^shares rare entities with', 'shares rare entities with']), '^^shares rare entities with');
+  assert.is(newRelation('like', [0, 1]), 'like');
+  assert.is(newRelation('like', ['^like', 'like']), '^^like');
 });
 
 sharing.run();

@@ -1,0 +1,66 @@
+import { Best } from './best.ts';
+import type { Interactions } from './csr.ts';
+import { PIECE, type Steps } from './steps.ts';
+
+/** For each row those nearest to it, and how near. */
+export interface Neighbors extends Interactions {
+  /** As long as `items`. */
+  values: Float64Array;
+}
+
+/**
+ * The rows of a sparse matrix that have most in common with each: the `nearest` others with the largest
+ *
+ *   value(overlap, row, other) above 0, where overlap = Σ weight over the columns that both have, best first; equal ones: the smaller row.
+ *
+ * Time is that of Σ n² over the columns with a weight above 0, where n is the number of rows that have the column.
+ *
+ * @param rows the columns of each row, ascending, so that the sums of (row, other) and (other, row) are the same bits
+ * @param columns the rows of each column
+ * @param weights one per column, not negative; null: all 1
+ */
+export function* nearestRows(
+  rows: Interactions,
+  columns: Interactions,
+  weights: Float64Array | null,
+  nearest: number,
+  value: (overlap: number, row: number, other: number) => number,
+): Steps<Neighbors> {
+  const count = rows.offsets.length - 1;
+  const offsets = new Uint32Array(count + 1);
+  const items: number[] = [];
+  const values: number[] = [];
+  const overlap = new Float64Array(count);
+  const touched = new Uint32Array(count);
+  const best = new Best(nearest);
+  let sinceYield = 0;
+  for (let row = 0; row < count; ++row) {
+    let met = 0;
+    for (let i = rows.offsets[row]!; i < rows.offsets[row + 1]!; ++i) {
+      const column = rows.items[i]!;
+      const weight = weights === null ? 1 : weights[column]!;
+      if (weight === 0) continue;
+      for (let j = columns.offsets[column]!; j < columns.offsets[column + 1]!; ++j) {
+        const other = columns.items[j]!;
+        if (overlap[other] === 0) touched[met++] = other;
+        overlap[other]! += weight;
+      }
+      sinceYield += columns.offsets[column + 1]! - columns.offsets[column]!;
+    }
+    for (let i = 0; i < met; ++i) {
+      const other = touched[i]!;
+      const near = other === row ? 0 : value(overlap[other]!, row, other);
+      if (near > 0) best.offer(other, near);
+      overlap[other] = 0;
+    }
+    best.drain((other, near) => {
+      items.push(other);
+      values.push(near);
+    });
+    offsets[row + 1] = items.length;
+    if (++sinceYield < PIECE) continue;
+    sinceYield = 0;
+    yield;
+  }
+  return { offsets, items: Uint32Array.from(items), values: Float64Array.from(values) };
+}
