@@ -1,5 +1,5 @@
 import type { Graph, Id, Interactions } from './data/csr.ts';
-import { idProblem } from './data/id-map.ts';
+import { IdMap, idProblem } from './data/id-map.ts';
 import { finishInTurns, inPieces, PIECE, type Steps } from './data/steps.ts';
 import type { Embedding, TrainingRecord } from './embedding.ts';
 import { ballGap } from './geometry.ts';
@@ -164,7 +164,9 @@ function takeIds(path: string, file: TensorFile, name: string, count: number): I
   }
   if (!Array.isArray(ids) || ids.length !== count) throw damaged(path, `tensor ${name} does not hold ${count} ids`);
   if (ids.some((id) => idProblem(id) !== undefined)) throw damaged(path, `tensor ${name} holds something that is no id`);
-  if (new Set(ids).size !== count) throw damaged(path, `tensor ${name} holds an id twice`);
+  const distinct = new IdMap();
+  for (const id of ids) distinct.add(id);
+  if (distinct.size !== count) throw damaged(path, `tensor ${name} holds an id twice`);
   return ids as Id[];
 }
 

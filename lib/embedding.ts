@@ -1,5 +1,5 @@
 import type { Graph, Id, Interactions } from './data/csr.ts';
-import { idProblem } from './data/id-map.ts';
+import { IdMap, idProblem } from './data/id-map.ts';
 import { argumentError, HyperKnowError } from './errors.ts';
 import { show } from './check.ts';
 import type { Hyperparameters, PresetName } from './presets.ts';
@@ -54,7 +54,7 @@ export function knowledgeWeight(model: Embedding, item: number): number {
   return beta === 'adaptive' ? 1 / (1 + Math.exp(-model.beta[item]!)) : beta;
 }
 
-const indexes: WeakMap<readonly Id[], Map<Id, number>> = new WeakMap();
+const indexes: WeakMap<readonly Id[], IdMap> = new WeakMap();
 
 /**
  * The row of one of the caller's ids.
@@ -64,20 +64,21 @@ const indexes: WeakMap<readonly Id[], Map<Id, number>> = new WeakMap();
 export function rowOf(what: string, ids: readonly Id[], id: unknown): number {
   const problem = idProblem(id);
   if (problem) throw argumentError('type', what, `${problem}, got ${show(id)}`);
-  const row = indexOf(ids).get(id as Id);
+  const row = indexOf(ids).get(id);
   if (row === undefined) throw new HyperKnowError('ERR_HK_UNKNOWN_ID', `${what}: the model does not know ${show(id)}`);
   return row;
 }
 
 /** Whether `id` is one of `ids`. */
 export function hasId(ids: readonly Id[], id: unknown): boolean {
-  return indexOf(ids).has(id as Id);
+  return indexOf(ids).get(id) !== undefined;
 }
 
-function indexOf(ids: readonly Id[]): Map<Id, number> {
+function indexOf(ids: readonly Id[]): IdMap {
   let index = indexes.get(ids);
   if (!index) {
-    index = new Map(ids.map((known, row) => [known, row]));
+    index = new IdMap();
+    for (const id of ids) index.add(id);
     indexes.set(ids, index);
   }
   return index;

@@ -1,5 +1,6 @@
 import type { Id } from './data/csr.ts';
 import type { Dataset } from './data/dataset.ts';
+import { IdMap } from './data/id-map.ts';
 import { sha256Of } from './data/digest.ts';
 import { PIECE, type Steps } from './data/steps.ts';
 import { variantOf } from './embedding.ts';
@@ -43,15 +44,16 @@ interface Matches {
 
 function* matchesOf(model: Model, dataset: Dataset, relationIds: readonly Id[]): Steps<Matches> {
   const matched = function* (ids: readonly Id[], ...known: (readonly Id[])[]): Steps<Int32Array> {
-    const rows = new Map<Id, number>();
+    const distinct = new IdMap();
+    const rows: number[] = [];
     for (const list of known)
       for (const [row, id] of list.entries()) {
-        if (!rows.has(id)) rows.set(id, row);
+        if (distinct.add(id) === rows.length) rows.push(row);
         if (row % PIECE === PIECE - 1) yield;
       }
     const found = new Int32Array(ids.length);
     for (const [row, id] of ids.entries()) {
-      found[row] = rows.get(id) ?? -1;
+      found[row] = rows[distinct.get(id) ?? -1] ?? -1;
       if (row % PIECE === PIECE - 1) yield;
     }
     return found;

@@ -10,7 +10,7 @@ import { join, relative, sep } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 /** They look at the clock or at the memory of the machine. */
-const ALONE = /^(abort|event-loop|leaks|memory|workers|download\/)/;
+const ALONE = /^(abort|event-loop|leaks|memory|workers|download\/|unit\/data\/dataset)/;
 
 /** They take longest; begun last, one of them would leave the other process idle. */
 const FIRST = /^(install|reproduce|kill)/;
@@ -25,16 +25,25 @@ process.chdir(fileURLToPath(new URL('..', import.meta.url)));
 if (process.argv[2] === AS_RUNNER) runThoseNamed();
 else runAll(process.argv.slice(2));
 
-/** In a process of its own: runs each test file that the parent names; uvu writes to stdout what came of it. */
+/** In a process of its own: runs each test file that the parent names and tells it what came of it; uvu writes to stdout. */
 function runThoseNamed() {
-  globalThis.UVU_DEFER = 1; // the suites of a file wait for exec()
-  const uvu = import('uvu');
+  globalThis.UVU_DEFER = 1; // the suites of a file wait in the queue
   process.on('message', async ({ file }) => {
     if (file === undefined) return process.disconnect();
-    const { exec } = await uvu;
-    globalThis.UVU_QUEUE.splice(0, Number.POSITIVE_INFINITY, [file]);
+    await import('uvu');
+    globalThis.UVU_QUEUE.splice(0, Number.POSITIVE_INFINITY, []);
+    process.stdout.write(`${file}\n`);
+    const began = performance.now();
     await import(pathToFileURL(join('test', file)).href);
-    await exec();
+    const counts = { passed: 0, failed: 0, skipped: 0 };
+    for (const run of globalThis.UVU_QUEUE[0]) {
+      const [errors, passed, skipped, total] = await run();
+      counts.passed += passed;
+      counts.failed += total - passed;
+      counts.skipped += skipped;
+      if (errors.length > 0) process.stdout.write(`\n${errors}\n`);
+    }
+    process.send({ ...counts, seconds: (performance.now() - began) / 1000 });
   });
 }
 
@@ -98,30 +107,29 @@ function runner(files, live) {
     // process alive, too.
     setTimeout(() => (hung = child.kill('SIGKILL')), 60_000).unref();
   };
-  const show = (text) => {
-    if (live) process.stdout.write(text);
-    else output += text;
-  };
-  let report = '';
-  child.stderr.setEncoding('utf8').on('data', show);
-  child.stdout.setEncoding('utf8').on('data', (text) => {
-    show(text);
-    report += text;
-    const summary = /\n {2}Total: +(\d+)\n {2}Passed: +(\d+)\n {2}Skipped: +(\d+)\n {2}Duration: +([\d.]+)ms\n\n/.exec(report);
-    if (summary === null) return;
+  const flush = () => {
     process.stdout.write(output);
-    output = report = '';
-    const [total, passed, skipped, milliseconds] = summary.slice(1).map(Number);
-    counts.passed += passed;
-    counts.failed += total - passed;
-    counts.skipped += skipped;
-    seconds.set(file, milliseconds / 1000);
-    next();
+    output = '';
+  };
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text) => {
+      output += text;
+      if (live) flush();
+    });
+  child.on('message', (report) => {
+    for (const key of Object.keys(counts)) counts[key] += report[key];
+    seconds.set(file, report.seconds);
+    // What it wrote before is on its way through another pipe.
+    setImmediate(() => {
+      flush();
+      next();
+    });
   });
+  child.on('error', () => {}); // it has ended, which is seen below
   next();
   return new Promise((resolve) =>
     child.on('close', (code, signal) => {
-      process.stdout.write(output);
+      flush();
       const end = signal ?? `exit code ${code}`;
       if (file !== undefined) resolve({ ...counts, remark: `the test process ended early, ${end}, in test/${file}` });
       else if (hung) resolve({ ...counts, remark: 'the test process did not end by itself after the last test' });

@@ -1,10 +1,17 @@
 import type { Id } from './csr.ts';
 
-/** Gives the caller's ids dense ids 0, 1, 2, … in the order of their first appearance. Numbers and strings never coincide. */
+/**
+ * Gives the caller's ids dense ids 0, 1, 2, … in the order of their first appearance. Numbers and strings never coincide.
+ *
+ * V8 seeds the hash of strings, but not that of numbers, so that numbers can be chosen that all meet in one chain of a Map; here they cannot.
+ */
 export class IdMap {
   /** The caller's ids by dense id. */
   readonly ids: Id[] = [];
-  private readonly rows: Map<Id, number> = new Map();
+  private readonly rowOfString: Map<string, number> = new Map();
+  /** Dense id + 1 of numbers by open addressing, at most half full; 0: free. */
+  private slots: Uint32Array = new Uint32Array(16);
+  private numbers = 0;
 
   get size(): number {
     return this.ids.length;
@@ -12,18 +19,55 @@ export class IdMap {
 
   /** The dense id of `id`, a new one if it was not seen before. */
   add(id: Id): number {
-    let row = this.rows.get(id);
-    if (row === undefined) {
-      row = this.ids.length;
-      this.rows.set(id, row);
-      this.ids.push(id);
+    const known = this.get(id);
+    if (known !== undefined) return known;
+    const row = this.ids.length;
+    this.ids.push(id);
+    if (typeof id === 'string') this.rowOfString.set(id, row);
+    else {
+      if (2 * ++this.numbers > this.slots.length) this.grow();
+      this.slots[this.slotOf(id)] = row + 1;
     }
     return row;
   }
 
-  get(id: Id): number | undefined {
-    return this.rows.get(id);
+  /** The dense id of `id`; undefined for what was not added, whatever it is. */
+  get(id: unknown): number | undefined {
+    if (typeof id === 'string') return this.rowOfString.get(id);
+    if (typeof id !== 'number') return undefined;
+    const entry = this.slots[this.slotOf(id)]!;
+    return entry === 0 ? undefined : entry - 1;
   }
+
+  /** Where a number stands, or would. */
+  private slotOf(id: number): number {
+    const mask = this.slots.length - 1;
+    let slot = hash(id) & mask;
+    for (;;) {
+      const entry = this.slots[slot]!;
+      if (entry === 0 || this.ids[entry - 1] === id) return slot;
+      slot = (slot + 1) & mask;
+    }
+  }
+
+  private grow(): void {
+    const old = this.slots;
+    this.slots = new Uint32Array(2 * old.length);
+    for (const entry of old) if (entry > 0) this.slots[this.slotOf(this.ids[entry - 1] as number)] = entry;
+  }
+}
+
+/** Drawn for each process: nobody knows beforehand which numbers meet. */
+const [ADDEND, FIRST, SECOND] = crypto.getRandomValues(new Uint32Array(3)).map((word) => word | 1) as unknown as [number, number, number];
+
+/** Of a safe integer; multiplications by odd numbers and shifts, as in MurmurHash3. */
+function hash(id: number): number {
+  let h = Math.imul((id | 0) ^ ADDEND, FIRST);
+  h ^= h >>> 16;
+  h = Math.imul(h ^ Math.floor(id / 2 ** 32), SECOND);
+  h ^= h >>> 13;
+  h = Math.imul(h, 0xc2b2ae35);
+  return h ^ (h >>> 16);
 }
 
 /** Why a value cannot be an id, or undefined where it can. */

@@ -1,0 +1,107 @@
+// Ids chosen to meet in one chain of a hash table cost no more than others: 60,000 numbers, 131,072 strings.
+import { spawnSync } from 'node:child_process';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { IdMap } from '../../../lib/data/id-map.ts';
+import { seededRandom } from '../../helpers.ts';
+
+const colliding = suite('colliding ids');
+
+/** Milliseconds of work that the fastest of three takes. */
+function work(run: () => unknown): number {
+  const times = [0, 1, 2].map(() => {
+    const before = process.cpuUsage();
+    run();
+    const { user, system } = process.cpuUsage(before);
+    return (user + system) / 1000;
+  });
+  return Math.min(...times);
+}
+
+/** How many times longer the first takes. */
+const ratio = (slow: () => unknown, fast: () => unknown): number => work(slow) / Math.max(1, work(fast));
+
+const addAll = (ids: readonly (number | string)[]) => () => {
+  const map = new IdMap();
+  for (const id of ids) map.add(id);
+  assert.is(map.size, ids.length);
+};
+
+/** The hash that V8 11.3 (Node 20) gives an integer below 2^30 as a key of a Map; the same in every process. */
+function hashOfNumber(key: number): number {
+  let h = ~key + (key << 15);
+  h ^= h >>> 12;
+  h += h << 2;
+  h ^= h >>> 4;
+  h = Math.imul(h, 2057);
+  return (h ^ (h >>> 16)) & 0x3fffffff;
+}
+
+/** Integers whose hashes agree in their lowest `bits` bits, those that choose the chain. */
+function collidingNumbers(count: number, bits: number): number[] {
+  const found: number[] = [];
+  for (let key = 0; found.length < count; ++key) if ((hashOfNumber(key) & ((1 << bits) - 1)) === 5) found.push(key);
+  return found;
+}
+
+const IS_KNOWN = process.versions.v8.startsWith('11.3.');
+
+colliding('numbers: at most 3 times as long as random ones', () => {
+  const random = seededRandom(1);
+  const chosen = collidingNumbers(60_000, 10);
+  const others = [...new Set(Array.from({ length: 70_000 }, () => Math.floor(random() * 2 ** 30)))].slice(0, chosen.length);
+  const found = ratio(addAll(chosen), addAll(others));
+  const fillMap = (ids: number[]) => () => new Map(ids.map((id, row) => [id, row]));
+  const ofMap = ratio(fillMap(chosen), fillMap(others));
+  console.log(`60,000 colliding numbers: ${found.toFixed(1)} times as long as others; in a Map ${ofMap.toFixed(1)} times`);
+  assert.ok(found <= 3, `${found} times`);
+  if (IS_KNOWN) assert.ok(ofMap > 10, `planted: a Map takes ${ofMap} times as long`);
+});
+
+/** The hash of strings of V8 11.3 before its end: one character more. */
+function hashed(state: number, character: number): number {
+  const h = (state + character) | 0;
+  const mixed = (h + (h << 10)) | 0;
+  return mixed ^ (mixed >>> 6);
+}
+
+/** 2^17 strings that have one hash where the seed is this one: 17 times one of two parts that lead from one state to the same. */
+function collidingStrings(seed: number): string[] {
+  let state = seed;
+  const parts: [string, string][] = [];
+  while (parts.length < 17) {
+    const seen = new Map<number, number>();
+    for (let code = 0; ; ++code) {
+      let next = state;
+      for (let shift = 20; shift >= 0; shift -= 5) next = hashed(next, 97 + ((code >> shift) & 31));
+      const other = seen.get(next);
+      seen.set(next, code);
+      if (other === undefined) continue;
+      const text = (of: number) => String.fromCharCode(...[20, 15, 10, 5, 0].map((shift) => 97 + ((of >> shift) & 31)));
+      parts.push([text(other), text(code)]);
+      state = next;
+      break;
+    }
+  }
+  return Array.from({ length: 1 << parts.length }, (_, i) => parts.map((part, k) => part[(i >> k) & 1]).join(''));
+}
+
+colliding('strings: the seed differs in every process, so that those chosen for one cost another no more than random ones', () => {
+  const random = seededRandom(2);
+  const chosen = collidingStrings(1);
+  const others = chosen.map((text) => [...text].map(() => String.fromCharCode(97 + Math.floor(random() * 26))).join(''));
+  const found = ratio(addAll(chosen), addAll(others));
+  console.log(`${chosen.length} strings that collide under another seed: ${found.toFixed(1)} times as long as others`);
+  assert.ok(found <= 3, `${found} times`);
+  if (!IS_KNOWN) return;
+  const few = (ids: string[]) => JSON.stringify(ids.slice(0, 2000));
+  const code = `
+    const time = (ids) => { const began = performance.now(); const map = new Map(); for (const id of ids) map.set(id, 0); return performance.now() - began; };
+    const [chosen, others] = JSON.parse(require('fs').readFileSync(0, 'utf8'));
+    console.log(Math.min(time(chosen), time(chosen)) / Math.max(0.1, time(others)));`;
+  const input = `[${few(chosen)},${few(others)}]`;
+  const { stdout, stderr } = spawnSync(process.execPath, ['--hash-seed=1', '-e', code], { input, encoding: 'utf8' });
+  assert.ok(Number(stdout) > 10, `planted: with the seed known, ${stdout} times as long ${stderr}`);
+});
+
+colliding.run();
