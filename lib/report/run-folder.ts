@@ -74,7 +74,7 @@ export interface RunRecord {
   /** What selecting the epoch by the test split would have given. */
   testSelected?: { note: string; epoch: number; metrics: Record<string, number> };
   history?: RunEpoch[];
-  /** Of the history as JSON; the lists of runs have it, too. */
+  /** Of the history as JSON without its seconds: the same training has the same. The lists of runs have it, too. */
   historySha256?: string;
   /** What a control chose on validation. */
   setting?: unknown;
@@ -101,7 +101,10 @@ export const listedRuns = (
 ): Record<string, unknown>[] =>
   [...runs].map(([name, { perUser: _perUser, history: _history, ledger: _ledger, ...rest }]) => ({ folder: `runs/${name}`, ...rest }));
 
-export const sha256OfHistory = (history: readonly RunEpoch[]): string => createHash('sha256').update(JSON.stringify(history)).digest('hex');
+export const sha256OfHistory = (history: readonly RunEpoch[]): string =>
+  createHash('sha256')
+    .update(JSON.stringify(history.map(({ seconds: _seconds, ...epoch }) => epoch)))
+    .digest('hex');
 
 export async function sha256OfFile(path: string): Promise<string> {
   const hash = createHash('sha256');
