@@ -49,6 +49,17 @@ for (const version of [1])
     );
   });
 
+modelFiles('a model that is closed while it is being saved is saved whole', async () => {
+  const [original, path] = [fixture('model-v1.safetensors'), join(temporaryFolder(), 'closed')];
+  const [closed, kept] = [await Model.load(original), await Model.load(original)];
+  const saved = closed.save(path);
+  closed.close();
+  await saved;
+  const again = await Model.load(path);
+  for (const name of ['users', 'entities', 'relations', 'beta'] as const) assert.is(sha256(again[name]), sha256(kept[name]), name);
+  assert.equal(again.userIds, kept.userIds);
+});
+
 modelFiles('a file of a newer format is refused, with its version and the newest that can be read', async () => {
   const path = join(temporaryFolder(), 'newer');
   const file = await readTensors(fixture('model-v1.safetensors'));

@@ -109,17 +109,23 @@ abstract class IdLines implements Parser {
   read(bytes: Buffer, position: number): void {
     let inToken = this.inToken;
     let value = this.value;
-    for (let i = 0; i < bytes.length; ++i) {
-      const byte = bytes[i]!;
+    const end = bytes.length;
+    for (let i = 0; i < end; ) {
+      let byte = bytes[i]!;
       if (byte >= 0x30 && byte <= 0x39 && !this.afterReturn) {
         if (!inToken) {
           inToken = true;
           value = 0;
           this.begin = position + i;
         }
-        value = 10 * value + byte - 0x30;
+        do {
+          value = 10 * value + byte - 0x30;
+          byte = ++i < end ? bytes[i]! : 0;
+        } while (byte >= 0x30 && byte <= 0x39);
         if (value > LARGEST_ID) throw this.refuse(`an id is at most ${LARGEST_ID}`, this.begin);
-      } else if (byte === 0x0a || ((byte === 0x20 || byte === 0x09) && !this.afterReturn)) {
+        continue;
+      }
+      if (byte === 0x0a || ((byte === 0x20 || byte === 0x09) && !this.afterReturn)) {
         if (inToken) {
           inToken = false;
           this.token(value);
@@ -130,6 +136,7 @@ abstract class IdLines implements Parser {
         if (byte !== 0x0d || this.afterReturn) throw this.refuse('an id is made of decimal digits only', this.begin);
         this.afterReturn = true;
       }
+      ++i;
     }
     this.inToken = inToken;
     this.value = value;
@@ -199,11 +206,12 @@ class TripleLines extends IdLines {
   private readonly heads = new Uint32List();
   private readonly relations = new Uint32List();
   private readonly tails = new Uint32List();
+  private readonly columns = [this.heads, this.relations, this.tails] as const;
   private column = 0;
 
   protected override id(id: number, begin: number): void {
     if (this.column === 3) throw this.refuse('a triple is head, relation and tail, and here is a fourth id', begin);
-    [this.heads, this.relations, this.tails][this.column++]!.push(id);
+    this.columns[this.column++]!.push(id);
     this.note(this.column === 2 ? this.largestRelation : this.largestEntity, id);
   }
 
