@@ -1,8 +1,10 @@
 // The SQL that an export writes, run by PostgreSQL with pgvector in this process: its lists are the model's.
-import { PGlite } from '@electric-sql/pglite';
-import { vector } from '@electric-sql/pglite/vector';
+import type { PGlite } from '@electric-sql/pglite';
+import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createDataset } from '../lib/data/dataset.ts';
@@ -11,6 +13,7 @@ import { type ExportReport, exportModel } from '../lib/export/index.ts';
 import { Model } from '../lib/model.ts';
 import { train } from '../lib/train.ts';
 import type { VariantName } from '../lib/variants.ts';
+import { loadExport, openDatabase } from '../scripts/index-recall/pglite.ts';
 import { temporaryFolder } from './helpers.ts';
 
 const suiteOf = suite('pgvector');
@@ -25,21 +28,9 @@ suiteOf.before(async () => {
     models.set(variant, await train(dataset, { variant, dim: 32, epochs: 60, batchSize: 512, seed: 2 }));
 });
 suiteOf.before.each(async () => {
-  database = await PGlite.create({ extensions: { vector } });
+  database = await openDatabase();
 });
 suiteOf.after.each(() => database.close().catch(() => {})); // that crashes it, too
-
-/** What load.sql tells psql to do; \copy becomes COPY from memory. */
-async function load(path: string): Promise<void> {
-  const read = (name: string) => readFileSync(join(path, name), 'utf8');
-  for (const line of read('load.sql').split('\n')) {
-    const [, script] = /^\\i (\S+)$/.exec(line) ?? [];
-    const [, table, file] = /^\\copy (.+) FROM '(\S+)'$/.exec(line) ?? [];
-    if (script) await database.exec(read(script));
-    else if (table) await database.query(`COPY ${table} FROM '/dev/blob'`, [], { blob: new Blob([read(file!)]) });
-    else await database.exec(line);
-  }
-}
 
 type Row = { item_id: string; distance: number };
 
@@ -67,8 +58,9 @@ for (const variant of ['hyper-know', 'bpr-att-e'] as const)
       const schema = `${variant.replaceAll('-', '_')}_${index}`;
       const out = join(folder, schema);
       const report = await exportModel(model, { to: 'pgvector', out, index, schema });
-      await load(out);
+      await loadExport(database, out);
       assert.is(report.recall.toFixed(4), '1.0000');
+      assert.is(readFileSync(join(out, 'functions.sql'), 'utf8').includes('CREATE INDEX'), index === 'hnsw');
       const least = index === 'hnsw' ? 0.99 : 1;
       const users = model.userIds.filter((_, user) => user % 3 === 0);
       const asRows = (list: { item: unknown; distance: number }[]) =>
@@ -99,7 +91,7 @@ suiteOf('far out, an index by inner product loses much of what the one by L2 fin
     const out = join(folder, schema);
     const { recall: exact } = await exportModel(model, { to: 'pgvector', out, index, schema });
     assert.is(exact.toFixed(4), '1.0000');
-    await load(out);
+    await loadExport(database, out);
     if (index === 'none') await database.exec(`CREATE INDEX wrong ON ${schema}.items USING hnsw (vector ${operators})`);
     await database.exec('SET enable_seqscan = off; SET hnsw.ef_search = 200');
     found[index] = 0;
@@ -113,13 +105,41 @@ suiteOf('far out, an index by inner product loses much of what the one by L2 fin
       found[index] += rows.filter(({ id }) => expected.includes(id)).length / 20 / users.length;
     }
     await database.close().catch(() => {});
-    database = await PGlite.create({ extensions: { vector } });
+    database = await openDatabase();
   }
   console.log(
     `recall@20 of HNSW, points at radii of 0.9 to 0.98: by inner product ${found.none!.toFixed(3)}, by L2 ${found.hnsw!.toFixed(3)}`,
   );
   assert.ok(found.none! < found.hnsw! - 0.15, JSON.stringify(found));
 });
+
+suiteOf(
+  'scripts/index-recall.ts: full scan and index as exported are as they should be, and it sees when too few candidates are kept',
+  async () => {
+    const path = join(folder, 'model.safetensors');
+    await models.get('hyper-know')!.save(path);
+    const script = fileURLToPath(new URL('../scripts/index-recall.ts', import.meta.url));
+    const args = ['--import', import.meta.resolve('tsx'), script, path, '--users', '60', '--ef', '1', '--json'];
+    const { stdout } = await promisify(execFile)(process.execPath, args); // rejects where the status is not 0
+    const { schema, certificate, rows } = JSON.parse(stdout);
+    assert.equal([schema, certificate], ['hyper-know/index-recall/1', 1]);
+    assert.equal(
+      rows.map(({ index, ef, call }: Record<string, unknown>) => [index, ef, call]),
+      [
+        ['none', null, 'recommend'],
+        ['none', null, 'similar_items'],
+        ['hnsw', null, 'recommend'],
+        ['hnsw', null, 'similar_items'],
+        ['hnsw', 1, 'recommend'],
+        ['hnsw', 1, 'similar_items'],
+      ],
+    );
+    const recalls = rows.map(({ recall }: { recall: number }) => recall);
+    assert.ok(recalls[0] === 1 && recalls[1] === 1 && recalls[2] >= 0.99 && recalls[3] >= 0.99, recalls.join());
+    // recommend() leaves out what was seen, and so looks on until it has enough.
+    assert.ok(recalls[5] < recalls[3] && rows[5].worst <= recalls[5], recalls.join());
+  },
+);
 
 /** The model with its points at radii from 0.9 to 0.98 of the ball, directions kept. */
 function farOut(model: Model): Model {
@@ -153,7 +173,7 @@ for (const kind of ['text', 'integers'] as const)
       report.files.map(({ name }) => name),
       ['schema.sql', 'items.copy', 'users.copy', 'seen.copy', 'functions.sql', 'load.sql'],
     );
-    await load(out);
+    await loadExport(database, out);
     for (const user of model.userIds) {
       const { rows } = await database.query<{ item_id: unknown }>(`SELECT item_id FROM ${kind}.recommend($1)`, [user]);
       const expected = model.recommend(user).map(({ item }) => item);

@@ -1,4 +1,4 @@
-import { distanceRule, type ExportContext, type Target } from './target.ts';
+import { distanceRule, type ExportContext, HNSW, type Target } from './target.ts';
 import { csvText, vectorText } from './text.ts';
 
 /** .npy files, the ids as JSON in the order of rows. */
@@ -23,10 +23,13 @@ export const faiss: Target = {
   async write(context: ExportContext) {
     await npy.write(context);
     const { encoding } = context;
+    const flat = encoding.metric === 'l2' ? 'faiss.IndexFlatL2' : 'faiss.IndexFlatIP';
     const index =
-      encoding.metric === 'l2'
-        ? 'index = faiss.IndexHNSWFlat(items.shape[1], 32)   # L2, which these vectors are made for\nindex.hnsw.efSearch = 200'
-        : 'index = faiss.IndexFlatIP(items.shape[1])         # exact; a graph by inner product loses items, many of them far out';
+      context.index === 'hnsw'
+        ? `index = faiss.IndexHNSWFlat(items.shape[1], ${HNSW.m})   # L2, which these vectors are made for
+index.hnsw.efConstruction = ${HNSW.construction}
+index.hnsw.efSearch = ${HNSW.search}`
+        : `index = ${flat}(items.shape[1])         # exact; a graph by inner product loses items, many of them far out`;
     const distance =
       encoding.name === 'euclidean'
         ? 'distances = 2 * np.sqrt(scores)'

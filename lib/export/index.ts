@@ -87,7 +87,7 @@ export async function exportModel(model: Model, options: ExportOptions): Promise
   } as const;
   let report: ExportReport | undefined;
   await ExportFolder.write(out, overwrite, async (folder) => {
-    await target.write({ model, encoding, itemIds, userIds, folder, schema });
+    await target.write({ model, encoding, index, itemIds, userIds, folder, schema });
     report = { ...about, ...certificate, files: [...folder.files] };
     await folder.text(CERTIFICATE_FILE, [`${JSON.stringify(report, null, 2)}\n`]);
   });

@@ -1,5 +1,5 @@
 import type { Interactions } from '../data/csr.ts';
-import { type ExportContext, distanceRule, type Target } from './target.ts';
+import { type ExportContext, distanceRule, HNSW, type Target } from './target.ts';
 import { type IdColumn, vectorText } from './text.ts';
 
 /**
@@ -47,23 +47,23 @@ CREATE TABLE ${schema}.seen (user_id ${user} NOT NULL, item_id ${item} NOT NULL,
 `;
 }
 
-function functionsSql({ model, encoding, itemIds, userIds, schema }: ExportContext): string {
+function functionsSql({ model, encoding, index, itemIds, userIds, schema }: ExportContext): string {
   const { name, norm } = encoding;
   const [user, item] = [sqlType(userIds), sqlType(itemIds)];
   const c = model.curvature;
   const root = Math.sqrt(c);
-  const indexed = name !== 'lorentz';
-  const operator = indexed ? '<->' : '<#>';
+  const indexed = index === 'hnsw';
+  const operator = name === 'lorentz' ? '<#>' : '<->';
   // <#> is the inner product with its sign changed.
   const distance = (query: string) =>
     c === 0 ? `2 * (i.vector <-> ${query})` : `acosh(greatest(1, q.base - q.factor * (i.vector <#> ${query}))) / ${root}`;
   // What is left out is left out after the index has been asked: it goes on until k are found.
-  const settings = indexed ? '\n  SET hnsw.ef_search = 200 SET hnsw.iterative_scan = strict_order' : '';
-  const index = indexed
+  const settings = indexed ? `\n  SET hnsw.ef_search = ${HNSW.search} SET hnsw.iterative_scan = strict_order` : '';
+  const indexing = indexed
     ? `-- L2 on all of it: an index by inner product (vector_ip_ops) loses items of these points, many of them far out.
-CREATE INDEX items_vector ON ${schema}.items USING hnsw (vector vector_l2_ops) WITH (m = 16, ef_construction = 128);
+CREATE INDEX items_vector ON ${schema}.items USING hnsw (vector vector_l2_ops) WITH (m = ${HNSW.m}, ef_construction = ${HNSW.construction});
 `
-    : `-- No index: a full scan by inner product is exact. An index by inner product loses items, many of them far out;
+    : `-- No index: a full scan is exact. An index by inner product loses items, many of them far out;
 -- for millions of items export again with the option index 'hnsw', whose vectors an L2 index can handle.
 `;
   const raw = '(it.vector * a.mask + a.shift)';
@@ -75,7 +75,7 @@ CREATE INDEX items_vector ON ${schema}.items USING hnsw (vector vector_l2_ops) W
       SELECT id, vector FROM ${schema}.items WHERE ${filter}
       ORDER BY vector ${operator} (${to}) LIMIT k
     ) i`;
-  return `${index}
+  return `${indexing}
 -- The k nearest items that the user has not seen; nothing for a user that is not there. ${distanceRule(encoding)}.
 CREATE FUNCTION ${schema}.recommend(wanted_user ${user}, k integer DEFAULT 20)
   RETURNS TABLE (item_id ${item}, distance double precision) LANGUAGE sql STABLE${settings} AS $$

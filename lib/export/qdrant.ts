@@ -1,17 +1,18 @@
 import { seenItems } from '../ranking.ts';
-import { distanceRule, type ExportContext, type Target } from './target.ts';
+import { distanceRule, type ExportContext, HNSW, type Target } from './target.ts';
 import { vectorText } from './text.ts';
 
 /** Qdrant: a collection and its points, the users as ready queries. Point ids are rows; the caller's ids stand in the payload. */
 export const qdrant: Target = {
   limits: { index: 65_536, scan: 65_536 },
-  async write({ model, encoding, itemIds, userIds, folder, schema }: ExportContext) {
+  async write({ model, encoding, index, itemIds, userIds, folder, schema }: ExportContext) {
     const { columns, items, users, base, factor, metric } = encoding;
-    const indexed = metric === 'l2';
-    // Distance Dot with m = 0: no graph is built, every search is a full scan.
-    const collection = indexed
-      ? { vectors: { size: columns, distance: 'Euclid' }, hnsw_config: { m: 16, ef_construct: 128 } }
-      : { vectors: { size: columns, distance: 'Dot' }, hnsw_config: { m: 0 } };
+    const indexed = index === 'hnsw';
+    // With m = 0 no graph is built, every search is a full scan.
+    const collection = {
+      vectors: { size: columns, distance: metric === 'l2' ? 'Euclid' : 'Dot' },
+      hnsw_config: indexed ? { m: HNSW.m, ef_construct: HNSW.construction } : { m: 0 },
+    };
     await folder.text('collection.json', [`${JSON.stringify(collection, null, 2)}\n`]);
     await folder.text(
       'points.ndjson',
@@ -25,7 +26,7 @@ export const qdrant: Target = {
       lines(userIds.values.length, (row) => {
         const user = JSON.stringify(userIds.values[row]);
         const seen = `{"must_not":[{"has_id":[${seenItems(model, row).join()}]}]}`;
-        const params = indexed ? '{"hnsw_ef":200}' : '{"exact":true}';
+        const params = indexed ? `{"hnsw_ef":${HNSW.search}}` : '{"exact":true}';
         const search = `{"query":[${vectorText(users, row, columns)}],"filter":${seen},"params":${params},"limit":20,"with_payload":true}`;
         return `{"user":${user},"base":${base ? base[row] : 0},"factor":${factor ? factor[row] : 0},"search":${search}}`;
       }),

@@ -7,12 +7,20 @@ import type { IdColumn } from './text.ts';
 export interface ExportContext {
   model: Embedding;
   encoding: Encoding;
+  /** Whether the engine is told to scan all of the vectors, or to make a graph index of them. */
+  index: 'none' | 'hnsw';
   itemIds: IdColumn;
   userIds: IdColumn;
   folder: ExportFolder;
   /** Schema of the tables (pgvector) or prefix of the collection (Qdrant). */
   schema: string;
 }
+
+/**
+ * What every graph index is built and searched with: neighbours of a node, and how many candidates are kept in building and in searching. Queries stand
+ * apart from the items, in the plane where their last column is 0, so that a search needs many more candidates than one for an item would.
+ */
+export const HNSW = { m: 32, construction: 256, search: 400 } as const;
 
 /** How a kind of engine gets its files. */
 export interface Target {

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -5,7 +6,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { HyperKnowError } from '../../lib/errors.ts';
 import { readTensors, type Tensor, type TensorFile, writeTensors } from '../../lib/safetensors.ts';
-import { temporaryFolder } from '../helpers.ts';
+import { fixture, temporaryFolder } from '../helpers.ts';
 
 const format = suite('safetensors');
 
@@ -180,6 +181,39 @@ format('a file that cannot be written leaves the old one and no temporary', asyn
     readdirSync(folder).filter((name) => name.endsWith('.tmp')),
     [],
   );
+});
+
+format("Python's safetensors reads a model, tensor by tensor", () => {
+  const model = fixture('model-v1.safetensors');
+  const program = `
+import hashlib, json, sys
+from safetensors import safe_open
+with safe_open(sys.argv[1], framework="np") as file:
+    digests = {name: [list(file.get_tensor(name).shape), hashlib.sha256(file.get_tensor(name).tobytes()).hexdigest()] for name in file.keys()}
+    print(json.dumps([file.metadata()["format"], digests]))`;
+  const python = process.env.PYTHON ?? 'python3';
+  if (spawnSync(python, ['-c', 'import numpy, safetensors']).status !== 0) {
+    console.log(`skipped: ${python} has no safetensors`);
+    return;
+  }
+  const { status, stdout, stderr } = spawnSync(python, ['-c', program, model], { encoding: 'utf8' });
+  assert.is(status, 0, stderr);
+  const [name, digests] = JSON.parse(stdout) as [string, Record<string, [number[], string]>];
+  assert.is(name, 'hyper-know model');
+  const bytes = readFileSync(model);
+  const length = Number(bytes.readBigUInt64LE());
+  const { __metadata__: _, ...tensors } = JSON.parse(bytes.toString('utf8', 8, 8 + length));
+  assert.equal(Object.keys(digests).sort(), Object.keys(tensors).sort());
+  for (const [
+    tensor,
+    {
+      shape,
+      data_offsets: [begin, end],
+    },
+  ] of Object.entries<{ shape: number[]; data_offsets: [number, number] }>(tensors)) {
+    const own = createHash('sha256').update(bytes.subarray(8 + length + begin, 8 + length + end));
+    assert.equal(digests[tensor], [shape, own.digest('hex')], tensor);
+  }
 });
 
 format('a file that shrinks while it is read', async () => {

@@ -38,7 +38,7 @@ export const exportCommand: Command = defineCommand({
     force: { type: 'boolean', description: 'replace a folder that an export wrote' },
   },
   examples: [
-    'export shop.safetensors --to pgvector --out sql      # then psql -f sql/schema.sql, and what it says on top',
+    'export shop.safetensors --to pgvector --out sql      # then cd sql, and psql -1 -f load.sql DATABASE',
     'export shop.safetensors --to faiss --index hnsw --out faiss --min-recall 0.999',
   ],
   async run({ output }, [path], { to, out, index, schema, checkUsers, minRecall, force }) {
