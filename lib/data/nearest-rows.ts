@@ -1,6 +1,6 @@
 import { Best } from './best.ts';
 import type { Interactions } from './csr.ts';
-import { PIECE, type Steps } from './steps.ts';
+import { inPieces, PIECE, type Steps } from './steps.ts';
 
 /** For each row those nearest to it, and how near. */
 export interface Neighbors extends Interactions {
@@ -62,5 +62,12 @@ export function* nearestRows(
     sinceYield = 0;
     yield;
   }
-  return { offsets, items: Uint32Array.from(items), values: Float64Array.from(values) };
+  const found = { offsets, items: new Uint32Array(items.length), values: new Float64Array(items.length) };
+  yield* inPieces(items.length, (begin, end) => {
+    for (let i = begin; i < end; ++i) {
+      found.items[i] = items[i]!;
+      found.values[i] = values[i]!;
+    }
+  });
+  return found;
 }
