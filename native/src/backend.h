@@ -94,6 +94,10 @@ class Backend {
   virtual void softmax_loss(const SoftmaxLoss& a) = 0;
   virtual void softmax_gradient(const SoftmaxGradient& a) = 0;
   virtual void entity_gradient(const EntityGradient& a) = 0;
+  // The same, then Adam of those of its rows that no item slot is of. `others` lists these rows and gradients and skips those slots. Nothing else
+  // reads their gradients: a backend that makes both in one pass need not store them, and says so.
+  virtual bool steps_with_gradient() const { return false; }
+  virtual void entity_step(const EntityGradient& a, const Adam& others) { entity_gradient(a), adam(others); }
   virtual void relation_gradient(const RelationGradient& a) = 0;
   virtual void lookahead(const Lookahead& a) = 0;
   virtual void lookahead_gradient(const LookaheadGradient& a) = 0;

@@ -120,12 +120,15 @@ HK_HOST_DEVICE inline Framed framed(double delta_sqnorm, double origin_gap, doub
 }
 
 // What one tail adds: a·γ′ to m0′, a·on_delta·δ to m′ and a·on_origin·o to m′.
-struct FramedTerm {
-  double lorentz, on_delta, on_origin;
+template <class T>
+struct FramedTermIn {
+  T lorentz, on_delta, on_origin;
 };
-HK_HOST_DEVICE inline FramedTerm framed_term(double delta_sqnorm, double origin_gap, double t_gap, double curvature) {
-  const double bent = 2.0 * curvature * delta_sqnorm / (origin_gap * t_gap);
-  return {1.0 + bent, 2.0 / t_gap, -bent};
+using FramedTerm = FramedTermIn<double>;
+template <class T>
+HK_HOST_DEVICE inline FramedTermIn<T> framed_term(T delta_sqnorm, T origin_gap, T t_gap, T curvature) {
+  const T bent = T(2) * curvature * delta_sqnorm / (origin_gap * t_gap);
+  return {T(1) + bent, T(2) / t_gap, -bent};
 }
 
 // n′ = m′·inverse with its gap; l² is never below (Σ a)².
@@ -158,13 +161,16 @@ HK_HOST_DEVICE inline Unframed unframed(double o_dot_g, double framed_g_m0, doub
 }
 
 // With both: the gradient on a tail's weight, and the tail's own gradient on_midpoint·g_m + on_tail·t (attention apart).
-struct TailGradient {
-  double on_weight, on_midpoint, on_tail;
+template <class T>
+struct TailGradientIn {
+  T on_weight, on_midpoint, on_tail;
 };
-HK_HOST_DEVICE inline TailGradient tail_gradient(const FramedTerm& term, double delta_dot_g, double o_dot_g, double framed_g_m0, double g_m0,
-                                                 double weight, double t_gap, double curvature) {
-  const double on_weight = framed_g_m0 * term.lorentz + term.on_delta * delta_dot_g + term.on_origin * o_dot_g;
-  return {on_weight, 2.0 * weight / t_gap, 2.0 * curvature * weight / t_gap * (on_weight + g_m0)};
+using TailGradient = TailGradientIn<double>;
+template <class T>
+HK_HOST_DEVICE inline TailGradientIn<T> tail_gradient(const FramedTermIn<T>& term, T delta_dot_g, T o_dot_g, T framed_g_m0, T g_m0, T weight,
+                                                      T t_gap, T curvature) {
+  const T on_weight = framed_g_m0 * term.lorentz + term.on_delta * delta_dot_g + term.on_origin * o_dot_g;
+  return {on_weight, T(2) * weight / t_gap, T(2) * curvature * weight / t_gap * (on_weight + g_m0)};
 }
 
 // −ln σ(−z) and σ(z): Eq. 3 with z = d(u, v) − d(u, v′).

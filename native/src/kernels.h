@@ -203,6 +203,9 @@ struct PoincareDistanceGradient {
 struct TripleGradient {
   double on_midpoint, on_head, on_relation, on_tail;
 };
+struct SingleTripleGradient {  // of a head that is tame (NeighborhoodTape)
+  float on_midpoint, on_head, on_relation, on_tail;
+};
 
 // What the forward pass of a head leaves for the backward passes, all for upstream 1 on L_K(v).
 struct NeighborhoodTape {
@@ -214,6 +217,7 @@ struct NeighborhoodTape {
   // [heads] out: 1 says that sums over the head's triples were taken in float32, and that sums over its part in a gradient may be, because nothing of
   // it is near the boundary or cancels. Null: all sums are to be in float64. A backend may leave it alone.
   uint8_t* tame = nullptr;
+  SingleTripleGradient* singles = nullptr;  // [triples of the heads] with `tame`: where those of tame heads are left, in the place of `triples`
 };
 
 // What a backend leaves in the place of the tape's relation_gradient where Backend::relation_sums is not 0: sums over that many ranges of heads.

@@ -11,6 +11,7 @@ class PlanningBackend final : public Backend {
   // In the place of `real`.
   explicit PlanningBackend(const Backend& real) : real_(real) {}
   uint32_t incidence_chunk() const override { return real_.incidence_chunk(); }
+  bool steps_with_gradient() const override { return real_.steps_with_gradient(); }
   bool wants_tail_order() const override { return real_.wants_tail_order(); }
   uint32_t relation_sums(uint32_t relations) const override { return real_.relation_sums(relations); }
   bool wants_windows() const override { return real_.wants_windows(); }
@@ -42,6 +43,7 @@ class PlanningBackend final : public Backend {
   void softmax_loss(const SoftmaxLoss&) override {}
   void softmax_gradient(const SoftmaxGradient&) override {}
   void entity_gradient(const EntityGradient&) override {}
+  void entity_step(const EntityGradient&, const Adam&) override {}
   void relation_gradient(const RelationGradient&) override {}
   void lookahead(const Lookahead&) override {}
   void lookahead_gradient(const LookaheadGradient&) override {}

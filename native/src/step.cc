@@ -92,6 +92,7 @@ Step::Step(Backend& backend, const DeviceGraph& graph, const StepShape& shape, c
   tape_scale_gradient_ = {backend, heads}, tape_triples_ = {backend, triples}, tape_relation_gradient_ = {backend, groups * dim};
   relation_sums_ = {backend, sums * shape.relations * dim};
   if (options.float32_sums) tape_tame_ = {backend, heads}, tape_tame_.fill(0);
+  if (options.float32_sums && backend.wants_tail_order()) tape_singles_ = {backend, triples};
   Neighborhood largest{};
   largest.capacity = static_cast<uint32_t>(heads), largest.dim = shape.dim, largest.tape = tape();
   neighborhood_scratch_ = {backend, options.knowledge ? backend.neighborhood_scratch(largest, triples) : 0};
@@ -116,7 +117,7 @@ Step::Step(Backend& backend, const DeviceGraph& graph, const StepShape& shape, c
 NeighborhoodTape Step::tape() {
   return {tape_head_gradient_.data(), tape_midpoint_gradient_.data(), tape_triples_.data(),
           options_.attention ? tape_relation_gradient_.data() : nullptr, tape_scale_gradient_.data(),
-          tape_tame_.size() ? tape_tame_.data() : nullptr};
+          tape_tame_.size() ? tape_tame_.data() : nullptr, tape_singles_.size() ? tape_singles_.data() : nullptr};
 }
 
 void Step::ranking_loss(const PointTable& users, const PointTable& items, const Batch& batch, const double* scale, float* loss,
@@ -149,7 +150,7 @@ RelationSums Step::sums() {
   return {relation_sums_.data(), backend_.relation_sums(shape_.relations), shape_.relations, weight_.data()};
 }
 
-void Step::inner(const StepTables& tables, const Batch& batch, const BatchLists& lists, bool learn_scale) {
+void Step::inner(const StepTables& tables, const Batch& batch, const BatchLists& lists, bool learn_scale, const Adam* others) {
   const uint32_t dim = shape_.dim;
   const PointTable users{tables.users.points, nullptr, tables.users.gap, nullptr};
   const PointTable items{tables.entities.points, nullptr, tables.entities.gap, nullptr};
@@ -180,10 +181,14 @@ void Step::inner(const StepTables& tables, const Batch& batch, const BatchLists&
   }
 
   const auto of_entities = [&] {
-    backend_.entity_gradient({tables.entities.points, relations, graph_.in_edges(), heads.rows(), heads.count(), heads.slot(),
-                              lists.triple_offsets(), weight_.data(), tape(), lists.rows().items.slot(), item_gradient_.data(),
-                              touched.rows(), touched.count(), touched.slot(), touched.capacity(), shape_.items, shape_.entities, dim,
-                              entity_partial_.data(), entity_gradient_.data(), lists.tail_order()});
+    const EntityGradient gradient{tables.entities.points, relations, graph_.in_edges(), heads.rows(), heads.count(), heads.slot(),
+                                  lists.triple_offsets(), weight_.data(), tape(), lists.rows().items.slot(), item_gradient_.data(),
+                                  touched.rows(), touched.count(), touched.slot(), touched.capacity(), shape_.items, shape_.entities, dim,
+                                  entity_partial_.data(), entity_gradient_.data(), lists.tail_order()};
+    if (others)
+      backend_.entity_step(gradient, *others);
+    else
+      backend_.entity_gradient(gradient);
   };
   const auto of_relations = [&] {
     backend_.relation_gradient({graph_.relation_groups(), heads.slot(), lists.group_offsets(), weight_.data(), tape_relation_gradient_.data(),

@@ -128,8 +128,9 @@ class Step {
  public:
   Step(Backend& backend, const DeviceGraph& graph, const StepShape& shape, const StepOptions& options);
 
-  // ∇J_inner of every touched row, in point coordinates, and the losses.
-  void inner(const StepTables& tables, const Batch& batch, const BatchLists& lists, bool learn_scale);
+  // ∇J_inner of every touched row, in point coordinates, and the losses. With `others` (Backend::entity_step, only with knowledge) those rows of the
+  // entities that are not the batch's items take their Adam step at once, and their gradients are not kept.
+  void inner(const StepTables& tables, const Batch& batch, const BatchLists& lists, bool learn_scale, const Adam* others = nullptr);
   // Θ̃ on the rows of the outer batch, which `outer` lists, after `inner` of the batch that `lists` lists.
   void look_ahead(const StepTables& tables, const BatchLists& lists, const BatchRows& outer);
   // ∇J_outer(Θ̃) on the items of the outer batch, and the hypergradient of every head. Reads no user parameter.
@@ -167,6 +168,7 @@ class Step {
   Buffer<double> tape_head_gradient_, tape_midpoint_gradient_, tape_scale_gradient_;
   Buffer<TripleGradient> tape_triples_;
   Buffer<uint8_t> tape_tame_;
+  Buffer<SingleTripleGradient> tape_singles_;
   Buffer<uint8_t> neighborhood_scratch_;
   Buffer<double> hypergradient_partial_;
   Buffer<float> loss_;

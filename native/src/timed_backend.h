@@ -29,6 +29,7 @@ class TimedBackend final : public Backend {
   bool shares_host_memory() const override { return inner_->shares_host_memory(); }
   uint32_t incidence_chunk() const override { return inner_->incidence_chunk(); }
   size_t neighborhood_scratch(const Neighborhood& a, uint64_t triples) const override { return inner_->neighborhood_scratch(a, triples); }
+  bool steps_with_gradient() const override { return inner_->steps_with_gradient(); }
   bool wants_tail_order() const override { return inner_->wants_tail_order(); }
   uint32_t relation_sums(uint32_t relations) const override { return inner_->relation_sums(relations); }
   bool wants_windows() const override { return inner_->wants_windows(); }
@@ -50,6 +51,7 @@ class TimedBackend final : public Backend {
     run(a.users.f ? "softmax_gradient" : "softmax_gradient ahead", &Backend::softmax_gradient, a);
   }
   void entity_gradient(const EntityGradient& a) override { run("entity_gradient", &Backend::entity_gradient, a); }
+  void entity_step(const EntityGradient& a, const Adam& others) override { run("entity_step", &Backend::entity_step, a, others); }
   void relation_gradient(const RelationGradient& a) override { run("relation_gradient", &Backend::relation_gradient, a); }
   void lookahead(const Lookahead& a) override { run("lookahead", &Backend::lookahead, a); }
   void lookahead_gradient(const LookaheadGradient& a) override { run("lookahead_gradient", &Backend::lookahead_gradient, a); }
@@ -66,10 +68,10 @@ class TimedBackend final : public Backend {
   void top_k(const TopK& a) override { run("top_k", &Backend::top_k, a); }
 
  private:
-  template <class Arguments>
-  void run(const char* kernel, void (Backend::*method)(const Arguments&), const Arguments& a) {
+  template <class... Arguments>
+  void run(const char* kernel, void (Backend::*method)(const Arguments&...), const Arguments&... a) {
     const auto start = std::chrono::steady_clock::now();
-    (*inner_.*method)(a);
+    (*inner_.*method)(a...);
     inner_->synchronize();
     seconds_[kernel] += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }

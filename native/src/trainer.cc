@@ -123,15 +123,15 @@ void Trainer::replay(ParameterTable& table, const StepState* state, const RowLis
 
 // One Adam step of a table: of the listed rows, or of all rows where the list is null or Adam is dense, but not of those that `skipped` lists.
 // Gradients stand in the order of `gradients`, or of the rows where that is null.
-void Trainer::update(ParameterTable& table, const StepState* state, const RowList* rows, const float* gradient, const RowList* gradients,
-                     const RowList* regularized, const RowList* skipped) {
+Adam Trainer::adam_of(ParameterTable& table, const StepState* state, const RowList* rows, const float* gradient, const RowList* gradients,
+                      const RowList* regularized, const RowList* skipped) {
   const bool all = rows == nullptr || options_.adam == AdamKind::dense;
   const bool regularised = regularized != nullptr && options_.regularization > 0;
   if (all && rows && !gradients) gradients = rows;
-  backend_->adam({table.view(), adam_options(table), all ? nullptr : rows->rows(), all ? nullptr : rows->count(), gradient,
-                  gradients ? gradients->slot() : nullptr, regularised ? regularized->slot() : nullptr,
-                  regularised ? regularized->offsets() : nullptr, options_.regularization, skipped ? skipped->slot() : nullptr, state,
-                  all ? table.rows : rows->capacity()});
+  return {table.view(), adam_options(table), all ? nullptr : rows->rows(), all ? nullptr : rows->count(), gradient,
+          gradients ? gradients->slot() : nullptr, regularised ? regularized->slot() : nullptr,
+          regularised ? regularized->offsets() : nullptr, options_.regularization, skipped ? skipped->slot() : nullptr, state,
+          all ? table.rows : rows->capacity()};
 }
 
 // The table's average after the step: of all rows, but with exact Adam of those that are up to date; the others get it with the steps they
@@ -152,7 +152,7 @@ void Trainer::take_turn(uint32_t place) {
 }
 
 // The step of the batch in `turns_[place]`, and the state that the other finds. The outer pass reads the rows of the batch's users and items
-// and of relations only: side by side with it the other entities take their step.
+// and of relations only: the other entities take their step side by side with it, or before it, in the pass that makes their gradients.
 void Trainer::run_step(uint32_t place) {
   const Turn& turn = *turns_[place];
   const StepState* const state = states_[place].data();
@@ -169,30 +169,31 @@ void Trainer::run_step(uint32_t place) {
   }
   const StepTables tables{model.users.view(), model.entities.view(), model.relations.view(),
                           adaptive ? model.beta.parameters.data() : nullptr, model.scale.data()};
-  step_->inner(tables, batch, lists, options_.learn_scale);
+  const bool sparse = options_.adam != AdamKind::dense;
+  const bool before = o.knowledge && sparse && backend_->steps_with_gradient(), beside = adaptive && sparse && backend_->runs_side_by_side();
+  const Adam others = adam_of(model.entities, state, &touched, step_->entity_gradient(), nullptr, nullptr, &items);
+  step_->inner(tables, batch, lists, options_.learn_scale, before ? &others : nullptr);
   if (adaptive) step_->look_ahead(tables, lists, lists.rows());
 
-  const bool apart = adaptive && backend_->runs_side_by_side() && options_.adam != AdamKind::dense;
   const auto update_users = [&] {
-    update(model.users, state, &users, step_->user_gradient(), nullptr, &users, nullptr);
+    backend_->adam(adam_of(model.users, state, &users, step_->user_gradient(), nullptr, &users, nullptr));
     move_average(model.users, state, &users);
   };
-  const auto update_others = [&] { update(model.entities, state, &touched, step_->entity_gradient(), nullptr, nullptr, &items); };
   const auto update_rest = [&] {
     std::vector<Calls> updates{[&] {
-      if (apart)
-        update(model.entities, state, &items, step_->entity_gradient(), &touched, &items, nullptr);
+      if (before || beside)
+        backend_->adam(adam_of(model.entities, state, &items, step_->entity_gradient(), &touched, &items, nullptr));
       else
-        update(model.entities, state, &touched, step_->entity_gradient(), nullptr, &items, nullptr);
+        backend_->adam(adam_of(model.entities, state, &touched, step_->entity_gradient(), nullptr, &items, nullptr));
     }};
     if (o.knowledge && o.attention)
       updates.push_back([&] {
-        update(model.relations, state, nullptr, step_->relation_gradient(), nullptr, nullptr, nullptr);
+        backend_->adam(adam_of(model.relations, state, nullptr, step_->relation_gradient(), nullptr, nullptr, nullptr));
         move_average(model.relations, state, nullptr);
       });
     if (adaptive)
       updates.push_back([&] {
-        update(model.beta, state, &heads, step_->hypergradient(), nullptr, nullptr, nullptr);
+        backend_->adam(adam_of(model.beta, state, &heads, step_->hypergradient(), nullptr, nullptr, nullptr));
         move_average(model.beta, state, &heads);
       });
     updates.push_back([&] { total(lists, state, states_[1 - place].data()); });
@@ -203,7 +204,7 @@ void Trainer::run_step(uint32_t place) {
                                     update_rest();
                                   },
                                   update_users};
-  if (apart) side_by_side.push_back(update_others);
+  if (beside && !before) side_by_side.push_back([&] { backend_->adam(others); });
   backend_->branches(side_by_side);
   move_average(model.entities, state, &touched);
 }

@@ -93,8 +93,8 @@ class Trainer {
   AdamOptions adam_options(const ParameterTable& table) const;
   MovingAverage moving_average(ParameterTable& table) const;
   void replay(ParameterTable& table, const StepState* state, const RowList* rows);
-  void update(ParameterTable& table, const StepState* state, const RowList* rows, const float* gradient, const RowList* gradients,
-              const RowList* regularized, const RowList* skipped);
+  Adam adam_of(ParameterTable& table, const StepState* state, const RowList* rows, const float* gradient, const RowList* gradients,
+               const RowList* regularized, const RowList* skipped);
   void move_average(ParameterTable& table, const StepState* state, const RowList* rows);
 
   static size_t bytes_needed(const TrainerOptions& options, const Backend& real);

@@ -392,6 +392,7 @@ Results exercise(Backend& b, const Case& c, const World& w) {
   Buffer<double> sum_rows(b, size_t{sum_count} * c.relations * dim);
   const RelationSums sums = sum_count ? RelationSums{sum_rows.data(), sum_count, c.relations, weight.data()} : RelationSums{};
   Buffer<uint8_t> tame(b, heads.capacity);
+  Buffer<SingleTripleGradient> singles(b, triples);
   Buffer<double> partial(b, size_t{std::max(graph.in_edges().chunks, graph.relation_groups().chunks)} * dim);
   uint32_t head_triples = 0;
   b.download(&head_triples, triple_offsets.data() + head_count, sizeof(head_triples));
@@ -399,7 +400,7 @@ Results exercise(Backend& b, const Case& c, const World& w) {
   for (const char* way : {"", " in float32", " with tape"}) {
     const std::string at = way;
     const bool with_tape = !at.empty(), in_float32 = at == " in float32";
-    tame.fill(0), head_tape.tame = in_float32 ? tame.data() : nullptr;
+    tame.fill(0), head_tape.tame = in_float32 ? tame.data() : nullptr, head_tape.singles = singles.data();
     const bool outputs = !in_float32;
     Neighborhood a{entities.point_rows(), entities.gap.data(), relation_points, relations.gap.data(), graph.view(), heads.unique.data(),
                    heads.count.data(), heads.capacity, triple_offsets.data(), group_offsets.data(), dim, c.curvature, scale.data(),

@@ -1,11 +1,12 @@
 // adam, adam_replay and map_parameters on the CPU: blocks of rows over threads. A row is one long chain of operations that wait for each
-// other; in a block, passes along the rows alternate with passes over the rows' scalars as vectors, and rows overlap. All three go through
-// the same two functions, compiled once per instruction set, so that a replayed step has the same bits as a dense one.
+// other; in a block, passes along the rows alternate with passes over the rows' scalars as vectors, and rows overlap. All of them, and
+// entity_step, go through the same functions, compiled once per instruction set, so that a replayed step has the same bits as a dense one.
 #include <cmath>
 #include <vector>
 
 #include "../averaging.h"
 #include "../ball.h"
+#include "adam_block.h"
 #include "average_numbers.h"
 #include "cpu_backend.h"
 #include "rows.h"
@@ -14,13 +15,10 @@
 namespace hk {
 namespace {
 
-constexpr uint32_t kBlock = 8;
+constexpr uint32_t kBlock = AdamBlock::kMost;
+using Block = AdamBlock;
 
-// Rates of one step number: lr·√(1−β2^t)/(1−β1^t) and ε·√(1−β2^t). 1 − β2 is rounded, not taken from a rounded β2.
-struct Rates {
-  float beta1, rest1, beta2, rest2, rate, epsilon;
-};
-Rates rates(const AdamOptions& o, const StepState& state, uint32_t step) {
+AdamRates rates_of(const AdamOptions& o, const StepState& state, uint32_t step) {
   const double correction = std::sqrt(1.0 - std::pow(o.beta2, step));
   return {static_cast<float>(o.beta1), static_cast<float>(1.0 - o.beta1), static_cast<float>(o.beta2), static_cast<float>(1.0 - o.beta2),
           static_cast<float>(o.learning_rate * state.learning_rate_factor * correction / (1.0 - std::pow(o.beta1, step))),
@@ -36,19 +34,9 @@ HK_INLINE double keep_within(float* w, uint32_t dim, double curvature, double mo
   return dot<S>(w, w, dim);
 }
 
-// A block of rows of a table, with what the passes leave for each other. Lanes beyond count are there to be computed, not used.
-struct Block {
-  uint32_t count;
-  size_t rows[kBlock];
-  const float* gradients[kBlock];  // ∂/∂point
-  float on_w[kBlock], on_g[kBlock];  // the gradient on the parameters is on_w·w + on_g·∂/∂point
-  double sqnorm[kBlock];  // ‖w‖²
-  double w_dot_g[kBlock], across[kBlock], along[kBlock];
-};
-
 // One Adam step of each row; most = 0: no bound, else √c‖w‖ ≤ most after it. Sets sqnorm if there is a bound.
 template <class S>
-HK_INLINE void step_rows(const AdamTable& table, Block& b, const Rates& r, double curvature, double most) {
+HK_INLINE void step_rows(const AdamTable& table, Block& b, const AdamRates& r, double curvature, double most) {
   const uint32_t dim = table.dim;
   for (uint32_t j = 0; j < b.count; ++j) {
     float* __restrict w = table.parameters + b.rows[j] * dim;
@@ -66,7 +54,7 @@ HK_INLINE void step_rows(const AdamTable& table, Block& b, const Rates& r, doubl
   if (most > 0)
     for (uint32_t j = 0; j < b.count; ++j) b.sqnorm[j] = keep_within<S>(table.parameters + b.rows[j] * dim, dim, curvature, most);
 }
-HK_DISPATCH(step, step_rows, (const AdamTable& table, Block& b, const Rates& r, double curvature, double most),
+HK_DISPATCH(step, step_rows, (const AdamTable& table, Block& b, const AdamRates& r, double curvature, double most),
             (table, b, r, curvature, most))
 
 double bound(const AdamTable& table, bool tangent) { return table.points == nullptr ? 0.0 : tangent ? kMaxTangentNorm : kMaxNorm; }
@@ -86,7 +74,7 @@ HK_DISPATCH(map, map_block, (const AdamTable& table, Block& b, double curvature,
 
 // Gradients on the parameters, regularisation included; rows without a gradient have none.
 template <class S>
-HK_INLINE void parameter_gradients(const Adam& a, Block& b, const float* zero) {
+HK_INLINE void parameter_gradients(const Adam& a, Block& b) {
   const uint32_t dim = a.table.dim;
   if (a.options.tangent) {
     for (uint32_t j = 0; j < b.count; ++j) {
@@ -103,38 +91,32 @@ HK_INLINE void parameter_gradients(const Adam& a, Block& b, const float* zero) {
   for (uint32_t j = 0; j < b.count; ++j) {
     const uint32_t place = a.regularized_slot ? a.regularized_slot[b.rows[j]] : kNone;
     if (place != kNone) b.along[j] += 2.0 * a.regularization * (a.regularized_offsets[place + 1] - a.regularized_offsets[place]);
-    const bool has_gradient = b.gradients[j] != zero;
+    const bool has_gradient = b.gradients[j] != b.zero;
     b.on_w[j] = has_gradient ? static_cast<float>(b.along[j]) : 0.0f, b.on_g[j] = has_gradient ? static_cast<float>(b.across[j]) : 0.0f;
   }
 }
 
-HK_INLINE void prefetch_table_row(const AdamTable& table, size_t row) {
-  const size_t at = row * table.dim, bytes = table.dim * sizeof(float);
-  prefetch_row(table.parameters + at, bytes), prefetch_row(table.first + at, bytes), prefetch_row(table.second + at, bytes);
-  if (table.points && table.points != table.parameters) prefetch_row(table.points + at, bytes);
+HK_DISPATCH(gradients, parameter_gradients, (const Adam& a, Block& b), (a, b))
+
+// A row of zeros.
+const float* zero_row(uint32_t dim) {
+  thread_local std::vector<float> zero;
+  if (zero.size() < dim) zero.resize(dim);
+  return zero.data();
 }
 
-template <class S>
-HK_INLINE void adam_rows(const Adam& a, uint64_t begin, uint64_t end) {
-  thread_local std::vector<float> zero;
-  if (zero.size() < a.table.dim) zero.resize(a.table.dim);
-  const uint32_t number = a.state->steps + 1;
-  const Rates r = rates(a.options, *a.state, number);
-  const double most = bound(a.table, a.options.tangent);
+void adam_rows(const Adam& a, const AdamRates& r, uint64_t begin, uint64_t end) {
   Block b{};
+  b.zero = zero_row(a.table.dim);
   for (uint64_t next = begin; next < end;) {
     for (b.count = 0; next < end && b.count < kBlock; ++next) {
       if (next + kBlock < end) prefetch_table_row(a.table, a.rows ? a.rows[next + kBlock] : next + kBlock);
       const size_t row = a.rows ? a.rows[next] : next;
       if (a.skip_slot && a.skip_slot[row] != kNone) continue;
       const uint32_t slot = a.gradient_slot ? a.gradient_slot[row] : static_cast<uint32_t>(next);
-      b.rows[b.count] = row, b.gradients[b.count++] = slot == kNone ? zero.data() : a.gradient + size_t{slot} * a.table.dim;
-      if (a.table.step) a.table.step[row] = number;
+      b.rows[b.count] = row, b.gradients[b.count++] = slot == kNone ? b.zero : a.gradient + size_t{slot} * a.table.dim;
     }
-    if (b.count == 0) break;
-    parameter_gradients<S>(a, b, zero.data());
-    step(a.table, b, r, a.options.curvature, most);
-    if (a.table.points) map(a.table, b, a.options.curvature, a.options.tangent);
+    adam_block(a, r, b);
   }
 }
 
@@ -145,13 +127,10 @@ void move_average(const AdamReplay& a, size_t row, uint32_t step) {
   if (weight != 0.0f) average_numbers(a.moving.average + at, a.table.parameters + at, weight, a.table.dim);
 }
 
-template <class S>
-HK_INLINE void replay_rows(const AdamReplay& a, uint64_t begin, uint64_t end) {
-  thread_local std::vector<float> zero;
-  if (zero.size() < a.table.dim) zero.resize(a.table.dim);
+void replay_rows(const AdamReplay& a, uint64_t begin, uint64_t end) {
   const double most = bound(a.table, a.options.tangent);
   Block b{};
-  b.count = 1, b.gradients[0] = zero.data();
+  b.count = 1, b.zero = b.gradients[0] = zero_row(a.table.dim);
   for (uint64_t i = begin; i < end; ++i) {
     const size_t row = b.rows[0] = a.rows ? a.rows[i] : i;
     uint32_t done = a.table.step[row];
@@ -159,7 +138,7 @@ HK_INLINE void replay_rows(const AdamReplay& a, uint64_t begin, uint64_t end) {
     a.table.step[row] = a.state->steps;
     if (done == 0) continue;  // never had a gradient: its moments are zero and such a step changes nothing
     while (done < a.state->steps) {
-      step(a.table, b, rates(a.options, *a.state, ++done), a.options.curvature, most);
+      step(a.table, b, rates_of(a.options, *a.state, ++done), a.options.curvature, most);
       if (a.moving.average) move_average(a, row, done);
     }
     if (a.table.points) map(a.table, b, a.options.curvature, a.options.tangent);
@@ -181,18 +160,28 @@ HK_INLINE void map_rows(const MapParameters& a, uint64_t begin, uint64_t end) {
   }
 }
 
-HK_DISPATCH(adams, adam_rows, (const Adam& a, uint64_t begin, uint64_t end), (a, begin, end))
-HK_DISPATCH(replays, replay_rows, (const AdamReplay& a, uint64_t begin, uint64_t end), (a, begin, end))
 HK_DISPATCH(maps, map_rows, (const MapParameters& a, uint64_t begin, uint64_t end), (a, begin, end))
 
 }  // namespace
 
+AdamRates adam_rates(const Adam& a) { return rates_of(a.options, *a.state, a.state->steps + 1); }
+
+void adam_block(const Adam& a, const AdamRates& r, AdamBlock& b) {
+  if (b.count == 0) return;
+  if (a.table.step)
+    for (uint32_t j = 0; j < b.count; ++j) a.table.step[b.rows[j]] = a.state->steps + 1;
+  gradients(a, b);
+  step(a.table, b, r, a.options.curvature, bound(a.table, a.options.tangent));
+  if (a.table.points) map(a.table, b, a.options.curvature, a.options.tangent);
+}
+
 void CpuBackend::adam(const Adam& a) {
-  pool_.run(a.rows ? *a.row_count : a.table.rows, 128, [&](uint64_t begin, uint64_t end, int) { adams(a, begin, end); });
+  const AdamRates r = adam_rates(a);
+  pool_.run(a.rows ? *a.row_count : a.table.rows, 128, [&](uint64_t begin, uint64_t end, int) { adam_rows(a, r, begin, end); });
 }
 
 void CpuBackend::adam_replay(const AdamReplay& a) {
-  pool_.run(a.rows ? *a.row_count : a.table.rows, 128, [&](uint64_t begin, uint64_t end, int) { replays(a, begin, end); });
+  pool_.run(a.rows ? *a.row_count : a.table.rows, 128, [&](uint64_t begin, uint64_t end, int) { replay_rows(a, begin, end); });
 }
 
 void CpuBackend::map_parameters(const MapParameters& a) {

@@ -22,6 +22,7 @@ class CpuBackend final : public Backend {
   void synchronize() override {}
   bool shares_host_memory() const override { return true; }
   bool wants_tail_order() const override { return true; }
+  bool steps_with_gradient() const override { return true; }
   // Enough ranges to share out among threads, and fewer where there are many relations: up to 8192 of them, no more than 32768 rows.
   uint32_t relation_sums(uint32_t relations) const override { return std::clamp(32768 / std::max(1u, relations), 4u, 64u); }
 
@@ -37,6 +38,7 @@ class CpuBackend final : public Backend {
   void softmax_loss(const SoftmaxLoss& a) override;
   void softmax_gradient(const SoftmaxGradient& a) override;
   void entity_gradient(const EntityGradient& a) override;
+  void entity_step(const EntityGradient& a, const Adam& others) override;
   void relation_gradient(const RelationGradient& a) override;
   void lookahead(const Lookahead& a) override;
   void lookahead_gradient(const LookaheadGradient& a) override;
@@ -55,7 +57,7 @@ class CpuBackend final : public Backend {
   ThreadPool pool_;
   // Scratch that grows with what is asked for, and stays.
   std::vector<uint32_t> tail_counts_, tail_totals_;  // of head_lists
-  std::vector<float> head_rows_;                     // of entity_gradient
+  std::vector<float> head_rows_, head_weights_;      // of entity_gradient
 };
 
 }  // namespace hk

@@ -1,12 +1,15 @@
-// entity_gradient on the CPU: what the entities are owed stands in the order in which they collect it (TailOrder), so that only the rows of the heads
-// are read at random. Of heads that are tame, weight·g_M and weight·v are put side by side in float32 first: a table of two thirds of the bytes, and a
-// place for each head instead of two.
+// entity_gradient and entity_step on the CPU: what the entities are owed stands in the order in which they collect it (TailOrder), so that only the
+// rows of the heads are read at random. Of heads that are tame, weight·g_M and weight·v are put side by side in float32 first: a table of two thirds of
+// the bytes, and a place for each head instead of two. Most entities are the tails of a few tame heads and nothing else: for these the sum stays in
+// registers (gather_tame); all others collect their terms first (gather). In entity_step a block of gradients goes from there into Adam and is
+// never written to memory.
 #include <algorithm>
 #include <utility>
 #include <vector>
 
+#include "adam_block.h"
 #include "cpu_backend.h"
-#include "rows.h"
+#include "row_blocks.h"
 
 namespace hk {
 namespace {
@@ -81,41 +84,49 @@ HK_INLINE void store_sum(O* out, const Piece& piece, uint32_t dim) {
   }
 }
 
-// weight·g_M and weight·v of each head that is tame.
+// What is packed of the heads: rows [heads, 2, dim] weight·g_M and weight·v, and the weights. rows is null where no head may be tame.
+struct TameHeads {
+  const float *rows, *weights;
+  bool all;  // all heads are tame
+};
+
 template <class S>
-HK_INLINE void pack_heads(const EntityGradient& a, float* rows, uint64_t begin, uint64_t end) {
+HK_INLINE void pack_head_rows(const EntityGradient& a, float* rows, float* weights, uint64_t begin, uint64_t end) {
   for (uint64_t slot = begin; slot < end; ++slot) {
     if (!a.tape.tame[slot]) continue;
+    weights[slot] = static_cast<float>(a.weight[slot]);
     scale_row<S>(rows + slot * 2 * a.dim, a.weight[slot], a.tape.midpoint_gradient + slot * a.dim, a.dim);
     scale_row<S>(rows + (slot * 2 + 1) * a.dim, a.weight[slot], a.entities + size_t{a.heads[slot]} * a.dim, a.dim);
   }
 }
 
-HK_INLINE void prefetch_head(const EntityGradient& a, const float* head_rows, uint32_t slot) {
-  if (head_rows != nullptr) return prefetch_row(head_rows + size_t{slot} * 2 * a.dim, 2 * a.dim * sizeof(float));
+HK_INLINE void prefetch_head(const EntityGradient& a, const TameHeads& heads, uint32_t slot) {
+  if (heads.rows != nullptr) return prefetch_row(heads.rows + size_t{slot} * 2 * a.dim, 2 * a.dim * sizeof(float));
   prefetch_row(a.tape.midpoint_gradient + size_t{slot} * a.dim, a.dim * sizeof(double));
   prefetch_row(a.entities + size_t{a.heads[slot]} * a.dim, a.dim * sizeof(float));
 }
 
 // Terms of Σ weight·(on_midpoint·g_M + on_head·v + on_relation·r + on_tail·t) over the triples at [begin, end); a run of one relation is one
 // term, and the tail itself one. A tail or relation of a tame head is tame; its own terms are summed in float32 if all heads that owe them are.
-HK_INLINE void collect(const EntityGradient& a, const float* head_rows, uint32_t begin, uint32_t end, uint32_t entity, Piece& piece) {
+HK_INLINE void collect(const EntityGradient& a, const TameHeads& heads, uint32_t begin, uint32_t end, uint32_t entity, Piece& piece) {
   const uint32_t most = a.order.offsets[a.entity_count];
   double on_tail = 0, on_relation = 0;
   bool all_tame = true, run_tame = true;
   for (uint32_t place = begin; place < end; ++place) {
-    if (place + kAhead < most) prefetch_head(a, head_rows, a.order.entries[place + kAhead].slot);
+    if (place + kAhead < most) prefetch_head(a, heads, a.order.entries[place + kAhead].slot);
     const auto [slot, relation] = a.order.entries[place];
-    const TripleGradient& triple = a.tape.triples[place];
     const double weight = a.weight[slot];
-    const bool tame = head_rows != nullptr && a.tape.tame[slot];
+    const bool tame = heads.rows != nullptr && a.tape.tame[slot];
     all_tame = all_tame && tame, run_tame = run_tame && tame;
-    on_tail += weight * triple.on_tail, on_relation += weight * triple.on_relation;
     if (tame) {
-      const float* const rows = head_rows + size_t{slot} * 2 * a.dim;
+      const SingleTripleGradient& triple = a.tape.singles[place];
+      const float* const rows = heads.rows + size_t{slot} * 2 * a.dim;
+      on_tail += weight * triple.on_tail, on_relation += weight * triple.on_relation;
       piece.singles.add(triple.on_midpoint, rows);
       if (a.relations) piece.singles.add(triple.on_head, rows + a.dim);
     } else {
+      const TripleGradient& triple = a.tape.triples[place];
+      on_tail += weight * triple.on_tail, on_relation += weight * triple.on_relation;
       piece.doubles.add(weight * triple.on_midpoint, a.tape.midpoint_gradient + size_t{slot} * a.dim);
       if (a.relations) piece.floats.add(weight * triple.on_head, a.entities + size_t{a.heads[slot]} * a.dim);
     }
@@ -135,52 +146,139 @@ HK_INLINE void collect(const EntityGradient& a, const float* head_rows, uint32_t
     piece.floats.add(on_tail, tail);
 }
 
+// The gradient of any entity.
 template <class S>
-HK_INLINE void gather_rows(const EntityGradient& a, const float* head_rows, uint64_t first, uint64_t last) {
+HK_INLINE void gather(const EntityGradient& a, const TameHeads& heads, uint32_t entity, float* gradient) {
   thread_local Piece piece;
   thread_local std::vector<double> sums;
-  const uint32_t dim = a.dim;
+  const uint32_t dim = a.dim, end = a.order.offsets[entity + 1];
+  uint32_t begin = a.order.offsets[entity];
   if (sums.size() < 2 * dim) sums.resize(2 * dim);
   double *const sum = sums.data(), *const part = sum + dim;
-  for (uint64_t i = first; i < last; ++i) {
-    const uint32_t entity = a.rows[i], end = a.order.offsets[entity + 1];
-    uint32_t begin = a.order.offsets[entity];
-    prefetch_row(a.entities + size_t{a.rows[std::min<uint64_t>(i + 4, last - 1)]} * dim, dim * sizeof(float));
-    const bool several = end - begin > kPiece;
-    if (several) std::fill_n(sum, dim, 0.0);
-    for (; end - begin > kPiece; begin += kPiece) {
-      piece.clear();
-      collect(a, head_rows, begin, begin + kPiece, entity, piece);
-      store_sum<S>(part, piece, dim);
-      add_row<S>(sum, 1.0, part, dim);
-    }
+  const bool several = end - begin > kPiece;
+  if (several) std::fill_n(sum, dim, 0.0);
+  for (; end - begin > kPiece; begin += kPiece) {
     piece.clear();
-    collect(a, head_rows, begin, end, entity, piece);
-    if (several) piece.doubles.add(1.0, sum);
-    if (entity < a.items) {
-      const uint32_t head = a.head_slot[entity];
-      if (head != kNone) piece.doubles.add(a.weight[head], a.tape.head_gradient + size_t{head} * dim);
-      const uint32_t item = a.item_slot ? a.item_slot[entity] : kNone;
-      if (item != kNone) piece.floats.add(1.0, a.item_gradient + size_t{item} * dim);
-    }
-    store_sum<S>(a.gradient + i * dim, piece, dim);
+    collect(a, heads, begin, begin + kPiece, entity, piece);
+    store_sum<S>(part, piece, dim);
+    add_row<S>(sum, 1.0, part, dim);
   }
+  piece.clear();
+  collect(a, heads, begin, end, entity, piece);
+  if (several) piece.doubles.add(1.0, sum);
+  if (entity < a.items) {
+    const uint32_t head = a.head_slot[entity];
+    if (head != kNone) piece.doubles.add(a.weight[head], a.tape.head_gradient + size_t{head} * dim);
+    const uint32_t item = a.item_slot ? a.item_slot[entity] : kNone;
+    if (item != kNone) piece.floats.add(1.0, a.item_gradient + size_t{item} * dim);
+  }
+  store_sum<S>(gradient, piece, dim);
 }
 
-HK_DISPATCH(packs, pack_heads, (const EntityGradient& a, float* rows, uint64_t begin, uint64_t end), (a, rows, begin, end))
-HK_DISPATCH(rows, gather_rows, (const EntityGradient& a, const float* head_rows, uint64_t begin, uint64_t end), (a, head_rows, begin, end))
+// Whether an entity is owed something by tame heads only, as the tail of a few of their triples.
+HK_INLINE bool is_tame(const EntityGradient& a, const TameHeads& heads, uint32_t entity) {
+  const uint32_t begin = a.order.offsets[entity], end = a.order.offsets[entity + 1];
+  if (heads.rows == nullptr || end - begin > kPiece) return false;
+  if (entity < a.items && (a.head_slot[entity] != kNone || (a.item_slot && a.item_slot[entity] != kNone))) return false;
+  bool tame = true;
+  if (!heads.all)
+    for (uint32_t place = begin; place < end; ++place) tame = tame && a.tape.tame[a.order.entries[place].slot];
+  return tame;
+}
+
+// The gradient of such an entity at kCount places of the row, in registers: Place(first + i) is a vector of columns or one.
+template <class Place, class Value, int kCount>
+HK_INLINE void gather_tame_at(const EntityGradient& a, const TameHeads& heads, uint32_t entity, float* gradient, uint32_t first, uint32_t width) {
+  const uint32_t begin = a.order.offsets[entity], end = a.order.offsets[entity + 1], dim = a.dim, most = a.order.offsets[a.entity_count];
+  const auto at = [&](int i) __attribute__((always_inline)) { return Place{first + i * width}; };
+  Value sum[kCount] = {};
+  float on_tail = 0;
+  for (uint32_t place = begin; place < end; ++place) {
+    if (first == 0 && place + kAhead < most) prefetch_head(a, heads, a.order.entries[place + kAhead].slot);
+    const auto [slot, relation] = a.order.entries[place];
+    const SingleTripleGradient triple = a.tape.singles[place];
+    const float weight = heads.weights[slot];
+    const float* const rows = heads.rows + size_t{slot} * 2 * dim;
+    on_tail += weight * triple.on_tail;
+    for (int i = 0; i < kCount; ++i) sum[i] += triple.on_midpoint * at(i)(rows);
+    if (!a.relations) continue;
+    const float on_relation = weight * triple.on_relation;
+    const float* const r = a.relations + size_t{relation} * dim;
+    for (int i = 0; i < kCount; ++i) sum[i] += triple.on_head * at(i)(rows + dim) + on_relation * at(i)(r);
+  }
+  const float* const tail = a.entities + size_t{entity} * dim;
+  for (int i = 0; i < kCount; ++i) at(i).store(gradient, sum[i] + on_tail * at(i)(tail));
+}
+
+template <class S>
+HK_INLINE void gather_tame(const EntityGradient& a, const TameHeads& heads, uint32_t entity, float* gradient) {
+  using Places = SingleColumns<S>;
+  constexpr int kVectors = 4;
+  uint32_t k = 0;
+  for (; k + kVectors * S::kF <= a.dim; k += kVectors * S::kF)
+    gather_tame_at<Places, typename S::F, kVectors>(a, heads, entity, gradient, k, S::kF);
+  for (; k + S::kF <= a.dim; k += S::kF) gather_tame_at<Places, typename S::F, 1>(a, heads, entity, gradient, k, S::kF);
+  for (; k < a.dim; ++k) gather_tame_at<Column, double, 1>(a, heads, entity, gradient, k, 1);
+}
+
+template <class S>
+HK_INLINE void gather_row(const EntityGradient& a, const TameHeads& heads, uint32_t entity, float* gradient) {
+  if (is_tame(a, heads, entity))
+    gather_tame<S>(a, heads, entity, gradient);
+  else
+    gather<S>(a, heads, entity, gradient);
+}
+
+constexpr uint32_t kRowsAhead = 8;
+
+// Rows with an item slot, or without `others` all rows, get their gradient written; the others take their step. One function for both, so that
+// a gradient has the same bits either way.
+template <class S>
+HK_INLINE void gather_rows(const EntityGradient& a, const TameHeads& heads, const Adam* others, const AdamRates& rates, uint64_t begin, uint64_t end) {
+  thread_local std::vector<float> gradients;
+  if (gradients.size() < AdamBlock::kMost * a.dim) gradients.resize(AdamBlock::kMost * a.dim);
+  AdamBlock block{};
+  for (uint64_t i = begin; i < end; ++i) {
+    if (i + kRowsAhead < end && others) prefetch_table_row(others->table, a.rows[i + kRowsAhead]);
+    if (i + kRowsAhead < end && !others) prefetch_row(a.entities + size_t{a.rows[i + kRowsAhead]} * a.dim, a.dim * sizeof(float));
+    const uint32_t entity = a.rows[i];
+    const bool steps = others && others->skip_slot[entity] == kNone;
+    float* const gradient = steps ? gradients.data() + block.count * a.dim : a.gradient + i * a.dim;
+    gather_row<S>(a, heads, entity, gradient);
+    if (!steps) continue;
+    block.rows[block.count] = entity, block.gradients[block.count++] = gradient;
+    if (block.count == AdamBlock::kMost) adam_block(*others, rates, block), block.count = 0;
+  }
+  if (others) adam_block(*others, rates, block);
+}
+
+HK_DISPATCH(packs, pack_head_rows, (const EntityGradient& a, float* rows, float* weights, uint64_t begin, uint64_t end),
+            (a, rows, weights, begin, end))
+HK_DISPATCH(gathers, gather_rows,
+            (const EntityGradient& a, const TameHeads& heads, const Adam* others, const AdamRates& rates, uint64_t begin, uint64_t end),
+            (a, heads, others, rates, begin, end))
+
+// Packs the tame heads into these arrays, which grow with them.
+TameHeads pack_heads(ThreadPool& pool, const EntityGradient& a, std::vector<float>& rows, std::vector<float>& weights) {
+  if (a.tape.tame == nullptr) return {nullptr, nullptr, false};
+  const uint64_t count = *a.head_count;
+  if (rows.size() < count * 2 * a.dim) rows.resize(count * 2 * a.dim);
+  if (weights.size() < count) weights.resize(count);
+  pool.run(count, 64, [&](uint64_t begin, uint64_t end, int) { packs(a, rows.data(), weights.data(), begin, end); });
+  return {rows.data(), weights.data(), std::find(a.tape.tame, a.tape.tame + count, 0) == a.tape.tame + count};
+}
 
 }  // namespace
 
 void CpuBackend::entity_gradient(const EntityGradient& a) {
-  const uint64_t heads = *a.head_count;
-  const float* head_rows = nullptr;
-  if (a.tape.tame != nullptr) {
-    if (head_rows_.size() < heads * 2 * a.dim) head_rows_.resize(heads * 2 * a.dim);
-    pool_.run(heads, 64, [&](uint64_t begin, uint64_t end, int) { packs(a, head_rows_.data(), begin, end); });
-    head_rows = head_rows_.data();
-  }
-  pool_.run(*a.row_count, 256, [&](uint64_t begin, uint64_t end, int) { rows(a, head_rows, begin, end); });
+  const TameHeads heads = pack_heads(pool_, a, head_rows_, head_weights_);
+  pool_.run(*a.row_count, 256, [&](uint64_t begin, uint64_t end, int) { gathers(a, heads, nullptr, {}, begin, end); });
+}
+
+void CpuBackend::entity_step(const EntityGradient& a, const Adam& others) {
+  const TameHeads heads = pack_heads(pool_, a, head_rows_, head_weights_);
+  const AdamRates rates = adam_rates(others);
+  pool_.run(*a.row_count, 256, [&](uint64_t begin, uint64_t end, int) { gathers(a, heads, &others, rates, begin, end); });
 }
 
 }  // namespace hk

@@ -19,6 +19,12 @@ HK_INLINE void prefetch_head(const Hypergradient& a, uint64_t i) {
     __builtin_prefetch(a.outer_slot + a.graph.tails[a.graph.offsets[head] + a.item_tails.positions[e]]);
 }
 
+HK_INLINE TripleGradient triple_gradient(const NeighborhoodTape& tape, uint64_t head, uint32_t place) {
+  if (tape.tame == nullptr || !tape.tame[head]) return tape.triples[place];
+  const SingleTripleGradient& g = tape.singles[place];
+  return {g.on_midpoint, g.on_head, g.on_relation, g.on_tail};
+}
+
 template <class S>
 HK_INLINE void hypergradient_heads(const Hypergradient& a, uint64_t begin, uint64_t end) {
   const uint32_t dim = a.dim;
@@ -33,7 +39,7 @@ HK_INLINE void hypergradient_heads(const Hypergradient& a, uint64_t begin, uint6
       const uint32_t position = a.item_tails.positions[e], t = a.graph.offsets[head] + position, tail = a.graph.tails[t];
       if (a.outer_slot[tail] == kNone) continue;
       const double* outer = a.outer_gradient + size_t{a.outer_slot[tail]} * dim;
-      const TripleGradient& g = a.tape.triples[a.order.places[a.triple_offsets[i] + position]];
+      const TripleGradient g = triple_gradient(a.tape, i, a.order.places[a.triple_offsets[i] + position]);
       product += g.on_midpoint * dot<S>(outer, a.tape.midpoint_gradient + i * dim, dim) +
                  g.on_tail * dot<S>(outer, a.entities + size_t{tail} * dim, dim) + g.on_head * dot<S>(outer, v, dim);
       if (a.relations) product += g.on_relation * dot<S>(outer, a.relations + size_t{a.graph.relations[t]} * dim, dim);

@@ -1,7 +1,8 @@
 // neighborhood on the CPU: blocks of a few heads over threads. Passes over rows alternate with passes over scalars: the former are vectors
 // along the coordinates, four rows at once, the latter vectors along the triples, the relation groups or the heads of the block. One
 // head alone is a long chain of operations that wait for each other; in a block, heads overlap. Passes over the rows of triples and groups are
-// made in float32 where the block is tame and the caller takes that (is_tame), passes over scalars and over rows of heads always in float64.
+// made in float32 where the block is tame and the caller takes that (tame_block.h), and so are those over the scalars of triples; what belongs to groups
+// and heads is scalar float64 always.
 #include <algorithm>
 #include <limits>
 
@@ -9,6 +10,7 @@
 #include "cpu_backend.h"
 #include "neighborhood_block.h"
 #include "row_blocks.h"
+#include "tame_block.h"
 #include "vector_math.h"
 
 namespace hk {
@@ -19,6 +21,7 @@ using Block = NeighborhoodBlock;
 HK_INLINE void prefetch_floats(const float* row, uint32_t dim) { prefetch_row(row, dim * sizeof(float)); }
 
 // Puts the triples and groups of the block's heads in place.
+template <class T>
 HK_INLINE void lay_out(const Neighborhood& a, Block& b) {
   BlockHeads& heads = b.heads;
   uint32_t places = 0, group_count = 0;
@@ -31,16 +34,16 @@ HK_INLINE void lay_out(const Neighborhood& a, Block& b) {
       for (uint32_t t = 0; t < degree; ++t) group_count += t == 0 || relations[t] != relations[t - 1];
   }
   heads.first[heads.count] = places, heads.first_group[heads.count] = group_count;
-  b.shape(places, group_count, a.dim);
+  b.shape<T>(places, group_count, a.dim);
 
-  const BlockTriples& q = b.triples;
+  const BlockTriples<T>& q = b.triples<T>();
   const BlockGroups& p = b.groups;
   for (uint32_t h = 0; h < heads.count; ++h) {
     const uint32_t begin = a.graph.offsets[heads.id[h]], degree = heads.degree[h], first = heads.first[h];
     const uint32_t *tails = a.graph.tails + begin, *relations = a.graph.relations + begin;
     heads.v[h] = a.entities + size_t{heads.id[h]} * a.dim, heads.v_gap[h] = a.entity_gap[heads.id[h]];
     for (uint32_t t = 0; t < degree; ++t)
-      q.tail[first + t] = a.entities + size_t{tails[t]} * a.dim, q.gap[first + t] = a.entity_gap[tails[t]];
+      q.tail[first + t] = a.entities + size_t{tails[t]} * a.dim, q.gap[first + t] = static_cast<T>(a.entity_gap[tails[t]]);
     if (a.attention) {
       uint32_t g = heads.first_group[h];
       for (uint32_t t = 0; t < degree; ++g) {
@@ -54,20 +57,23 @@ HK_INLINE void lay_out(const Neighborhood& a, Block& b) {
     for (uint32_t t = first + degree; t < heads.first[h + 1]; ++t)
       q.tail[t] = q.tail[first], q.gap[t] = q.gap[first], q.group[t] = a.attention ? q.group[first] : 0;
   }
-  std::fill(q.gap + places, q.gap + q.padded, 1.0), std::fill(q.x_gap + places, q.x_gap + q.padded, 1.0);
-  for (double* array : {q.sqdist, q.past, q.weight, q.delta_sqnorm, q.delta_dot_g, q.o_gap, q.o_dot_g, q.framed_g_m0, q.g_m0})
-    std::fill(array + places, array + q.padded, 0.0);
+  std::fill(q.gap + places, q.gap + q.padded, T{1}), std::fill(q.x_gap + places, q.x_gap + q.padded, T{1});
+  std::fill(q.o_gap + places, q.o_gap + q.padded, T{1});
+  for (T* array : {q.sqdist, q.past, q.weight, q.delta_sqnorm, q.delta_dot_g, q.o_dot_g, q.framed_g_m0, q.g_m0})
+    std::fill(array + places, array + q.padded, T{0});
   for (double* array : {p.v_gap, p.r_gap, p.sum_sqnorm}) std::fill(array + p.count, array + p.padded, 1.0);
   for (double* array : {p.dot_v, p.dot_r}) std::fill(array + p.count, array + p.padded, 0.0);
 }
 
 // Copies the heads' lanes to the places of their triples.
-HK_INLINE void spread(const BlockHeads& heads, const double* lanes, double* places) {
-  for (uint32_t h = 0; h < heads.count; ++h) std::fill(places + heads.first[h], places + heads.first[h + 1], lanes[h]);
+template <class T>
+HK_INLINE void spread(const BlockHeads& heads, const double* lanes, T* places) {
+  for (uint32_t h = 0; h < heads.count; ++h) std::fill(places + heads.first[h], places + heads.first[h + 1], static_cast<T>(lanes[h]));
 }
 
 // Σ of a head's places, a whole number of fours.
-HK_INLINE double sum_of_fours(const double* values, uint32_t begin, uint32_t end) {
+template <class T>
+HK_INLINE double sum_of_fours(const T* values, uint32_t begin, uint32_t end) {
   double s[4] = {};
   for (uint32_t t = begin; t < end; t += 4)
     for (uint32_t j = 0; j < 4; ++j) s[j] += values[t + j];
@@ -105,17 +111,31 @@ HK_INLINE void translate(const Neighborhood& a, Block& b) {
   for (uint32_t g = 0; g < p.count; ++g) combine<P>(b.x<Row>(g), p.on_v[g], p.v[g], p.on_r[g], p.r[g], dim);
 }
 
+// Makes a head's i-th tail the origin of its frame.
+HK_INLINE void set_origin(const Neighborhood& a, uint32_t h, uint32_t i, Block& b) {
+  const uint32_t tail = a.graph.tails[a.graph.offsets[b.heads.id[h]] + i];
+  b.heads.o[h] = a.entities + size_t{tail} * a.dim, b.heads.o_gap[h] = a.entity_gap[tail];
+}
+
+// ln attention_root (ball.h); in float32 as arsinh √q, whose error is relative to it.
+HK_INLINE double log_of_attention_root(double sqdist, double x_gap, double t_gap, double curvature) {
+  return log_positive(attention_root(sqdist, x_gap, t_gap, curvature));
+}
+HK_INLINE float log_of_attention_root(float sqdist, float x_gap, float t_gap, float curvature) {
+  return asinh_positive(std::sqrt(curvature * sqdist / (x_gap * t_gap)));
+}
+
 // d(v ⊕ r, t) of each triple, the attention of Eq. 4 relative to a head's nearest tail, and that tail as the frame's origin.
 template <class P>
 HK_INLINE void attend(const Neighborhood& a, double sharpness, Block& b) {
   using Row = typename P::Row;
   constexpr uint32_t kAhead = 16;  // tails whose rows are on their way from memory
   const uint32_t dim = a.dim, places = b.heads.first[b.heads.count];
-  const double c = a.curvature;
-  const BlockTriples& q = b.triples;
+  const Row c = static_cast<Row>(a.curvature);
+  const BlockTriples<Row>& q = b.triples<Row>();
   for (uint32_t t = 0; t < places; t += 4) {
     for (uint32_t j = 0; j < 4; ++j) {
-      q.x_gap[t + j] = b.groups.gap[q.group[t + j]];
+      q.x_gap[t + j] = static_cast<Row>(b.groups.gap[q.group[t + j]]);
       if (places > 2 * kAhead && t + j + kAhead < places) prefetch_floats(q.tail[t + j + kAhead], dim);
     }
     const Row *x0 = b.x<Row>(q.group[t]), *x1 = b.x<Row>(q.group[t + 1]), *x2 = b.x<Row>(q.group[t + 2]), *x3 = b.x<Row>(q.group[t + 3]);
@@ -126,28 +146,28 @@ HK_INLINE void attend(const Neighborhood& a, double sharpness, Block& b) {
     });
   }
   if (c > 0) {
-    const double per_log = 2.0 / std::sqrt(c);
-    for_lanes(q.padded, [&](uint32_t t) { q.distance[t] = per_log * log_positive(attention_root(q.sqdist[t], q.x_gap[t], q.gap[t], c)); });
+    const Row per_log = Row(2) / std::sqrt(c);
+    for_lanes(q.padded, [&](uint32_t t) { q.distance[t] = per_log * log_of_attention_root(q.sqdist[t], q.x_gap[t], q.gap[t], c); });
   } else {
-    for_lanes(q.padded, [&](uint32_t t) { q.distance[t] = 2.0 * std::sqrt(q.sqdist[t] / (q.x_gap[t] * q.gap[t])); });
+    for_lanes(q.padded, [&](uint32_t t) { q.distance[t] = Row(2) * std::sqrt(q.sqdist[t] / (q.x_gap[t] * q.gap[t])); });
   }
   BlockHeads& heads = b.heads;
   for (uint32_t h = 0; h < heads.count; ++h) {
-    double nearest = std::numeric_limits<double>::infinity();
+    Row nearest = std::numeric_limits<Row>::infinity();
     uint32_t origin = heads.first[h];
     for (uint32_t t = heads.first[h]; t < heads.first[h] + heads.degree[h]; ++t)
       if (q.distance[t] < nearest) nearest = q.distance[t], origin = t;
-    heads.o[h] = q.tail[origin], heads.o_gap[h] = q.gap[origin];
-    for (uint32_t t = heads.first[h]; t < heads.first[h + 1]; ++t) q.past[t] = sharpness * (nearest - q.distance[t]);
+    set_origin(a, h, origin - heads.first[h], b);
+    for (uint32_t t = heads.first[h]; t < heads.first[h + 1]; ++t) q.past[t] = static_cast<Row>(sharpness) * (nearest - q.distance[t]);
   }
-  for_lanes(q.padded, [&](uint32_t t) { q.weight[t] = exp_nonpositive(q.past[t] < 0.0 || q.past[t] != q.past[t] ? q.past[t] : 0.0); });
+  for_lanes(q.padded, [&](uint32_t t) { q.weight[t] = exp_nonpositive(q.past[t] < Row(0) || q.past[t] != q.past[t] ? q.past[t] : Row(0)); });
 }
 
 // m′ of a head and ‖t − o‖² of its tails (Eq. 5 in the frame of the origin o; ball.h), but for o's own part of m′.
 template <class P>
 HK_INLINE void sum_tails(uint32_t h, uint32_t dim, Block& b) {
   using Row = typename P::Row;
-  const BlockTriples& q = b.triples;
+  const BlockTriples<Row>& q = b.triples<Row>();
   const float* const o = b.heads.o[h];
   Row* const m = b.sum_of_tails<Row>(h);
   std::fill_n(m, dim, Row{0});
@@ -167,7 +187,7 @@ HK_INLINE void sum_tails(uint32_t h, uint32_t dim, Block& b) {
 template <class P>
 HK_INLINE void project_tails(uint32_t h, uint32_t dim, Block& b) {
   using Row = typename P::Row;
-  const BlockTriples& q = b.triples;
+  const BlockTriples<Row>& q = b.triples<Row>();
   const float* const o = b.heads.o[h];
   Row* const g_m = b.gradient_on_sum<Row>(h);
   if constexpr (!std::is_same_v<Row, double>) std::transform(b.g_m(h), b.g_m(h) + dim, g_m, [](double x) { return static_cast<Row>(x); });
@@ -184,34 +204,36 @@ HK_INLINE void project_tails(uint32_t h, uint32_t dim, Block& b) {
 template <class P>
 HK_INLINE void midpoints(const Neighborhood& a, Block& b) {
   using S = typename P::Set;
+  using Row = typename P::Row;
   const uint32_t dim = a.dim;
-  const double c = a.curvature;
+  const Row c = static_cast<Row>(a.curvature);
   BlockHeads& heads = b.heads;
-  const BlockTriples& q = b.triples;
+  const BlockTriples<Row>& q = b.triples<Row>();
   for (uint32_t h = 0; h < heads.count; ++h)
     for (uint32_t t = heads.first[h] + heads.degree[h]; t < heads.first[h + 1]; ++t) q.tail[t] = heads.o[h], q.weight[t] = 0;
   spread(heads, heads.o_gap, q.o_gap);
-  for_lanes(q.padded, [&](uint32_t t) { q.on_midpoint[t] = 2.0 * q.weight[t] / q.gap[t]; });
+  for_lanes(q.padded, [&](uint32_t t) { q.on_midpoint[t] = Row(2) * q.weight[t] / q.gap[t]; });
   for (uint32_t h = 0; h < heads.count; ++h) sum_tails<P>(h, dim, b);
   for_lanes(q.padded, [&](uint32_t t) { q.bent[t] = q.weight[t] * framed_term(q.delta_sqnorm[t], q.o_gap[t], q.gap[t], c).on_origin; });
   for (uint32_t h = 0; h < heads.count; ++h) {
     heads.on_origin[h] = sum_of_fours(q.bent, heads.first[h], heads.first[h + 1]);
     heads.weight_sum[h] = sum_of_fours(q.weight, heads.first[h], heads.first[h + 1]);
-    combine_rows<S>(b.m(h), 1.0, b.sum_of_tails<typename P::Row>(h), heads.on_origin[h], heads.o[h], dim);
+    combine_rows<S>(b.m(h), 1.0, b.sum_of_tails<Row>(h), heads.on_origin[h], heads.o[h], dim);
     heads.m_sqnorm[h] = dot<S>(b.m(h), b.m(h), dim), heads.vo_sqdist[h] = sqdist<S>(heads.v[h], heads.o[h], dim);
   }
   for_lanes(kBlockHeads, [&](uint32_t h) {
     heads.m0[h] = heads.weight_sum[h] - heads.on_origin[h];
-    const Midpoint mid = einstein_midpoint(heads.m0[h], heads.m_sqnorm[h], heads.weight_sum[h], c);
+    const Midpoint mid = einstein_midpoint(heads.m0[h], heads.m_sqnorm[h], heads.weight_sum[h], a.curvature);
     heads.l[h] = mid.l, heads.inverse[h] = mid.inverse, heads.mid_gap[h] = mid.gap;
   });
 }
 
 // n_v and the attention weights for a caller who wants them.
-template <class S>
+template <class P>
 HK_INLINE void write_midpoints(const Neighborhood& a, Block& b) {
+  using S = typename P::Set;
   const BlockHeads& heads = b.heads;
-  const BlockTriples& q = b.triples;
+  const BlockTriples<typename P::Row>& q = b.triples<typename P::Row>();
   for (uint32_t h = 0; h < heads.count; ++h) {
     const uint32_t first = heads.first[h], degree = heads.degree[h];
     double lorentz_sum = 0;
@@ -242,7 +264,7 @@ HK_INLINE void distances(const Neighborhood& a, double scale, Block& b) {
   });
   for (uint32_t h = 0; h < heads.count; ++h) {
     scale_row<S>(b.n(h), heads.inverse[h], b.m(h), dim);
-    frame_row<S>(b.framed_v(h), heads.frame_on_delta[h], heads.v[h], heads.frame_on_origin[h], heads.o[h], dim);
+    difference_rows<S>(b.framed_v(h), heads.frame_on_delta[h], heads.v[h], heads.o[h], heads.frame_on_origin[h], heads.o[h], dim);
     heads.n_sqdist[h] = sqdist<S>(b.framed_v(h), b.n(h), dim);
   }
   const double root_c = std::sqrt(c), per_asinh = 2.0 / root_c;
@@ -305,46 +327,48 @@ HK_INLINE void head_gradients(const Neighborhood& a, double scale, Block& b) {
 // The tails' part, and what the attention sends back to the distances d(v ⊕ r, t).
 template <class P>
 HK_INLINE void tail_gradients(const Neighborhood& a, double sharpness, Block& b) {
-  const double c = a.curvature;
+  using Row = typename P::Row;
+  const Row c = static_cast<Row>(a.curvature);
   const BlockHeads& heads = b.heads;
-  const BlockTriples& q = b.triples;
+  const BlockTriples<Row>& q = b.triples<Row>();
   for (uint32_t h = 0; h < heads.count; ++h) project_tails<P>(h, a.dim, b);
   spread(heads, heads.o_dot_g, q.o_dot_g), spread(heads, heads.framed_g_m0, q.framed_g_m0), spread(heads, heads.plain_g_m0, q.g_m0);
   for_lanes(q.padded, [&](uint32_t t) {
-    const double gap = q.gap[t], weight = q.weight[t];
-    const FramedTerm term = framed_term(q.delta_sqnorm[t], q.o_gap[t], gap, c);
-    const TailGradient to_tail = tail_gradient(term, q.delta_dot_g[t], q.o_dot_g[t], q.framed_g_m0[t], q.g_m0[t], weight, gap, c);
+    const Row gap = q.gap[t], weight = q.weight[t];
+    const FramedTermIn<Row> term = framed_term(q.delta_sqnorm[t], q.o_gap[t], gap, c);
+    const TailGradientIn<Row> to_tail = tail_gradient(term, q.delta_dot_g[t], q.o_dot_g[t], q.framed_g_m0[t], q.g_m0[t], weight, gap, c);
     q.on_tail[t] = to_tail.on_tail;
     q.slope[t] = -weight * to_tail.on_weight;  // ∂L_K/∂(sharpness·d)
   });
   if (!a.attention) return;
   for_lanes(q.padded, [&](uint32_t t) {
-    const double gap = q.gap[t], x_gap = q.x_gap[t], sq = q.sqdist[t], on_distance = q.slope[t];
-    const double slope = sharpness * on_distance * poincare_slope(sq, x_gap, gap, c);
+    const Row gap = q.gap[t], x_gap = q.x_gap[t], sq = q.sqdist[t], on_distance = q.slope[t];
+    const Row slope = static_cast<Row>(sharpness) * on_distance * poincare_slope(sq, x_gap, gap, c);
     q.along[t] = on_distance * q.distance[t];
-    q.slope[t] = slope, q.on_tail[t] += slope * (1.0 + c * sq / gap), q.on_x[t] = slope * (1.0 + c * sq / x_gap);
+    q.slope[t] = slope, q.on_tail[t] += slope * (Row(1) + c * sq / gap), q.on_x[t] = slope * (Row(1) + c * sq / x_gap);
   });
 }
 
 // The gradient on v ⊕ r of group g, on_x·x − Σ slope·t, in place of x; kVectors vectors of it from column k on.
 template <class P, int kVectors>
-HK_INLINE void group_gradient_at(typename P::Row* x, double on_x, const float* const* tails, const double* slopes, uint32_t count, uint32_t k) {
+HK_INLINE void group_gradient_at(typename P::Row* x, double on_x, const float* const* tails, const typename P::Row* slopes, uint32_t count,
+                                uint32_t k) {
   using Row = typename P::Row;
   typename P::Vector sum[kVectors];
   for (int i = 0; i < kVectors; ++i) sum[i] = static_cast<Row>(on_x) * typename P::Columns{k + i * P::kLanes}(x);
   for (uint32_t t = 0; t < count; ++t)
-    for (int i = 0; i < kVectors; ++i) sum[i] -= static_cast<Row>(slopes[t]) * typename P::Columns{k + i * P::kLanes}(tails[t]);
+    for (int i = 0; i < kVectors; ++i) sum[i] -= slopes[t] * typename P::Columns{k + i * P::kLanes}(tails[t]);
   for (int i = 0; i < kVectors; ++i) typename P::Columns{k + i * P::kLanes}.store(x, sum[i]);
 }
 template <class P>
 HK_INLINE void group_gradient(uint32_t g, uint32_t dim, Block& b) {
   using Row = typename P::Row;
   constexpr int kVectors = 4;
-  const BlockTriples& q = b.triples;
+  const BlockTriples<Row>& q = b.triples<Row>();
   Row* const x = b.x<Row>(g);
   const uint32_t begin = b.groups.begin[g], count = b.groups.end[g] - begin;
   const float* const* const tails = q.tail + begin;
-  const double* const slopes = q.slope + begin;
+  const Row* const slopes = q.slope + begin;
   double on_x = 0;
   for (uint32_t t = 0; t < count; ++t) on_x += q.on_x[begin + t];
   uint32_t k = 0;
@@ -352,7 +376,7 @@ HK_INLINE void group_gradient(uint32_t g, uint32_t dim, Block& b) {
   for (; k + P::kLanes <= dim; k += P::kLanes) group_gradient_at<P, 1>(x, on_x, tails, slopes, count, k);
   for (; k < dim; ++k) {
     double sum = on_x * x[k];
-    for (uint32_t t = 0; t < count; ++t) sum -= slopes[t] * tails[t][k];
+    for (uint32_t t = 0; t < count; ++t) sum -= double{slopes[t]} * tails[t][k];
     x[k] = static_cast<Row>(sum);
   }
 }
@@ -412,79 +436,34 @@ HK_INLINE void translate_back(const Neighborhood& a, Block& b) {
   }
 }
 
+template <class Row>
 HK_INLINE void write_tape(const Neighborhood& a, Block& b) {
   const BlockHeads& heads = b.heads;
-  const BlockTriples& q = b.triples;
+  const BlockTriples<Row>& q = b.triples<Row>();
   for (uint32_t h = 0; h < heads.count; ++h) {
     const uint32_t first = heads.first[h], i = heads.index[h];
     const uint32_t* const places = a.order.places + a.triple_offsets[i];
+    const auto triples = [&] {
+      if constexpr (std::is_same_v<Row, double>)
+        return a.tape.triples;
+      else
+        return a.tape.singles;
+    }();
     double scale_gradient = heads.distance[h];
     if (a.attention) {
-      for (uint32_t t = 0; t < heads.degree[h]; ++t) {
-        const uint32_t at = first + t, g = q.group[at];
-        a.tape.triples[places[t]] = {q.on_midpoint[at], -q.slope[at] * b.groups.on_v[g], -q.slope[at] * b.groups.on_r[g], q.on_tail[at]};
+      for (uint32_t t = first; t < first + heads.degree[h]; ++t) {
+        const uint32_t g = q.group[t];
+        const Row on_v = static_cast<Row>(b.groups.on_v[g]), on_r = static_cast<Row>(b.groups.on_r[g]);
+        triples[places[t - first]] = {q.on_midpoint[t], -q.slope[t] * on_v, -q.slope[t] * on_r, q.on_tail[t]};
       }
       scale_gradient += sum_of_fours(q.along, first, heads.first[h + 1]) / a.temperature;
     } else {
-      for (uint32_t t = 0; t < heads.degree[h]; ++t) a.tape.triples[places[t]] = {q.on_midpoint[first + t], 0, 0, q.on_tail[first + t]};
+      for (uint32_t t = first; t < first + heads.degree[h]; ++t) triples[places[t - first]] = {q.on_midpoint[t], 0, 0, q.on_tail[t]};
     }
     std::copy_n(b.g_v(h), a.dim, a.tape.head_gradient + size_t{i} * a.dim);
     a.tape.scale_gradient[i] = scale_gradient;
     if (a.tape.tame) a.tape.tame[i] = b.single;
   }
-}
-
-// ── Where a block is tame, so that passes over its rows may be made in float32 ──
-//
-// Rounding puts errors of 2⁻²⁴ of its size into whatever is stored or added. What makes more of them is kept within bounds:
-//   gaps          of every point, v ⊕ r among them, and the denominator of v ⊕ r are at least kTameGap: no factor 1/A is more than its inverse
-//   differences   no tail is nearer to v ⊕ r than a 128th of the terms that v ⊕ r is the sum of, and in the origin's frame v no nearer to n_v than a
-//                 32nd of the tails that n_v is the mean of; no head is its own tail, where the gradients of the two all but cancel
-//   exponents     of the attention: its sharpness is at most kTameSharpness, sharpness·d at most kTameExponent. In the unit ball the second follows
-//                 from the first and kTameGap; without curvature nothing else bounds d
-//   sums          are over no more than kTameTriples
-// What is scalar in a triple, group or head is float64 all the same. Comparisons are false for NaN: such a block is worked on in float64.
-constexpr double kTameGap = 0x1p-4, kTameSharpness = 16, kTameExponent = 256, kTameRatio = 0x1p-14, kTameHeadRatio = 0x1p-10;
-constexpr uint32_t kTameTriples = 512;
-
-bool is_tame(const Neighborhood& a, double sharpness, const Block& b) {
-  const BlockHeads& heads = b.heads;
-  const BlockTriples& q = b.triples;
-  if (a.tape.tame == nullptr || sharpness > kTameSharpness || heads.first[heads.count] > kTameTriples) return false;
-  bool tame = true;
-  for (uint32_t h = 0; h < heads.count; ++h) {
-    tame &= heads.v_gap[h] >= kTameGap;
-    for (uint32_t t = heads.first[h]; t < heads.first[h + 1]; ++t) tame &= q.gap[t] >= kTameGap && q.tail[t] != heads.v[h];
-  }
-  for (uint32_t g = 0; g < b.groups.count; ++g) tame &= b.groups.r_gap[g] >= kTameGap;
-  return tame;
-}
-
-bool translations_are_tame(const BlockGroups& p) {
-  bool tame = true;
-  for (uint32_t g = 0; g < p.count; ++g) tame &= p.gap[g] >= kTameGap && p.denominator[g] >= kTameGap;
-  return tame;
-}
-
-bool tails_are_apart(const Block& b, double sharpness) {
-  const BlockTriples& q = b.triples;
-  bool apart = true;
-  for (uint32_t t = 0; t < b.heads.first[b.heads.count]; ++t)
-    apart &= q.sqdist[t] >= kTameRatio * b.groups.terms_sqnorm[q.group[t]] && sharpness * q.distance[t] <= kTameExponent;
-  return apart;
-}
-
-bool heads_are_apart(const Block& b) {
-  const BlockHeads& heads = b.heads;
-  const BlockTriples& q = b.triples;
-  bool apart = true;
-  for (uint32_t h = 0; h < heads.count; ++h) {
-    double weights = 0, squares = 0;  // (Σ w‖t − o‖)² ≤ Σ w · Σ w‖t − o‖²
-    for (uint32_t t = heads.first[h]; t < heads.first[h] + heads.degree[h]; ++t)
-      weights += q.on_midpoint[t], squares += q.on_midpoint[t] * q.delta_sqnorm[t];
-    apart &= heads.n_sqdist[h] >= kTameHeadRatio * square(heads.inverse[h]) * weights * squares;
-  }
-  return apart;
 }
 
 // The passes up to L_K; false if P turns out not to be precise enough.
@@ -499,14 +478,11 @@ HK_INLINE bool forward(const Neighborhood& a, double scale, Block& b) {
     attend<P>(a, sharpness, b);
     if (!exact && !tails_are_apart(b, sharpness)) return false;
   } else {
-    std::fill_n(b.triples.weight, b.heads.first[b.heads.count], 1.0);
-    for (uint32_t h = 0; h < b.heads.count; ++h) {
-      const uint32_t origin = b.heads.first[h];
-      b.heads.o[h] = b.triples.tail[origin], b.heads.o_gap[h] = b.triples.gap[origin];
-    }
+    std::fill_n(b.triples<typename P::Row>().weight, b.heads.first[b.heads.count], typename P::Row{1});
+    for (uint32_t h = 0; h < b.heads.count; ++h) set_origin(a, h, 0, b);
   }
   midpoints<P>(a, b);
-  if (a.weights || a.midpoint) write_midpoints<S>(a, b);
+  if (a.weights || a.midpoint) write_midpoints<P>(a, b);
   distances<S>(a, scale, b);
   return exact || heads_are_apart(b);
 }
@@ -521,16 +497,17 @@ HK_INLINE void backward(const Neighborhood& a, double scale, Block& b) {
 template <class S>
 HK_INLINE void work_on(const Neighborhood& a, Block& b) {
   const double scale = *a.scale;
-  lay_out(a, b);
-  b.single = is_tame(a, scale / a.temperature, b);
-  if (b.single && !forward<InSingle<S>>(a, scale, b)) b.single = false, lay_out(a, b);
-  if (!b.single) forward<InDouble<S>>(a, scale, b);
+  b.single = false;
+  if (a.tape.tame != nullptr) {
+    lay_out<float>(a, b);
+    b.single = is_tame(b, scale / a.temperature) && forward<InSingle<S>>(a, scale, b);
+  }
+  if (!b.single) lay_out<double>(a, b), forward<InDouble<S>>(a, scale, b);
   if (a.tape.head_gradient == nullptr) return;
   if (b.single)
-    backward<InSingle<S>>(a, scale, b);
+    backward<InSingle<S>>(a, scale, b), write_tape<float>(a, b);
   else
-    backward<InDouble<S>>(a, scale, b);
-  write_tape(a, b);
+    backward<InDouble<S>>(a, scale, b), write_tape<double>(a, b);
 }
 
 void lonely_head(const Neighborhood& a, uint32_t i, const float* v) {  // without a triple

@@ -12,17 +12,18 @@ namespace hk {
 constexpr uint32_t kBlockHeads = 8;     // at most; as many as the widest vector has doubles
 constexpr uint32_t kBlockTriples = 48;  // no further head once there are so many: their rows stay in the first-level cache
 
-// Triples of all heads. Those of a head begin at a whole four; places up to the next four, and at the end up to a whole eight, are padding: a
-// row of the same head, weight 0.
+// Triples of all heads, their numbers in the precision of the passes over them. Those of a head begin at a whole four; places up to the next four, and
+// at the end up to a whole sixteen, are padding: a row of the same head, weight 0.
+template <class T>
 struct BlockTriples {
   uint32_t padded = 0;
   const float** tail;
   uint32_t* group;
-  double *gap, *x_gap, *sqdist, *distance, *past, *weight, *on_midpoint, *delta_sqnorm, *delta_dot_g, *bent, *along, *on_x, *on_tail, *slope;
-  double *o_gap, *o_dot_g, *framed_g_m0, *g_m0;  // of the head
+  T *gap, *x_gap, *sqdist, *distance, *past, *weight, *on_midpoint, *delta_sqnorm, *delta_dot_g, *bent, *along, *on_x, *on_tail, *slope;
+  T *o_gap, *o_dot_g, *framed_g_m0, *g_m0;  // of the head
   static constexpr size_t kArrays = 18;
 
-  std::array<double**, kArrays> arrays() {
+  std::array<T**, kArrays> arrays() {
     return {&gap,         &x_gap, &sqdist, &distance, &past,    &weight, &on_midpoint, &delta_sqnorm, &delta_dot_g,
             &bent,        &along, &on_x,   &on_tail,  &slope,   &o_gap,  &o_dot_g,     &framed_g_m0,  &g_m0};
   }
@@ -61,16 +62,19 @@ struct BlockHeads {
 
 class NeighborhoodBlock {
  public:
-  // Shapes the arrays for so many places and groups; what they hold is undefined.
+  // Shapes the arrays for so many places and groups, those of triples in precision T; what they hold is undefined.
+  template <class T>
   void shape(uint32_t places, uint32_t groups, uint32_t dim) {
-    triples.padded = padded_to_eight(places), this->groups.count = groups, this->groups.padded = padded_to_eight(groups);
+    BlockTriples<T>& triples = this->triples<T>();
+    triples.padded = padded_to<16>(places), this->groups.count = groups, this->groups.padded = padded_to<8>(groups);
     const size_t triple_places = triples.padded, group_places = this->groups.padded;
     grow(pointers_, triple_places + 2 * group_places), grow(indices_, triple_places + 3 * group_places);
-    grow(scalars_, BlockTriples::kArrays * triple_places + BlockGroups::kArrays * group_places);
+    grow(numbers<T>(), BlockTriples<T>::kArrays * triple_places), grow(group_numbers_, BlockGroups::kArrays * group_places);
     grow(rows_, (kHeadRows * kBlockHeads + group_places) * dim), grow(single_rows_, (kSingleRows * kBlockHeads + group_places) * dim);
-    double* at = scalars_.data();
-    for (double** array : triples.arrays()) *array = at, at += triple_places;
-    for (double** array : this->groups.arrays()) *array = at, at += group_places;
+    T* number = numbers<T>().data();
+    for (T** array : triples.arrays()) *array = number, number += triple_places;
+    double* group_number = group_numbers_.data();
+    for (double** array : this->groups.arrays()) *array = group_number, group_number += group_places;
     triples.tail = pointers_.data(), this->groups.v = triples.tail + triple_places, this->groups.r = this->groups.v + group_places;
     triples.group = indices_.data(), this->groups.begin = triples.group + triple_places, this->groups.end = this->groups.begin + group_places;
     this->groups.relation = this->groups.end + group_places;
@@ -104,8 +108,16 @@ class NeighborhoodBlock {
     return in<T>(g_v(h), kSingleRows * h + 2);
   }
 
+  // In the precision that the block was shaped for.
+  template <class T>
+  BlockTriples<T>& triples() {
+    if constexpr (std::is_same_v<T, double>)
+      return exact_triples_;
+    else
+      return single_triples_;
+  }
+
   BlockHeads heads;
-  BlockTriples triples;
   BlockGroups groups;
   bool single = false;              // passes over triples and groups are made in float32
   double* relation_sums = nullptr;  // [relations, dim], where there is a tape
@@ -113,10 +125,20 @@ class NeighborhoodBlock {
  private:
   static constexpr uint32_t kHeadRows = 6, kSingleRows = 3;
 
-  static uint32_t padded_to_eight(uint32_t n) { return (n + 7) / 8 * 8; }
+  template <uint32_t kWhole>
+  static uint32_t padded_to(uint32_t n) {
+    return (n + kWhole - 1) / kWhole * kWhole;
+  }
   template <class T>
   static void grow(std::vector<T>& values, size_t size) {
     if (values.size() < size) values.resize(size);
+  }
+  template <class T>
+  std::vector<T>& numbers() {
+    if constexpr (std::is_same_v<T, double>)
+      return exact_numbers_;
+    else
+      return single_numbers_;
   }
   double* row(uint32_t i) { return rows_.data() + size_t{i} * dim_; }
   template <class T>
@@ -130,8 +152,10 @@ class NeighborhoodBlock {
   uint32_t dim_ = 0;
   std::vector<const float*> pointers_;
   std::vector<uint32_t> indices_;
-  std::vector<double> rows_, scalars_;
-  std::vector<float> single_rows_;
+  BlockTriples<double> exact_triples_;
+  BlockTriples<float> single_triples_;
+  std::vector<double> rows_, exact_numbers_, group_numbers_;
+  std::vector<float> single_rows_, single_numbers_;
 };
 
 }  // namespace hk

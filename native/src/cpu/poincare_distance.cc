@@ -66,8 +66,8 @@ HK_INLINE void gradient_pairs(const PoincareDistanceGradient& a, uint64_t begin,
     const PairSums s = pair_sums<S>(x, y, a.dim);
     const double x_gap = 1.0 - c * s.x_sqnorm, y_gap = 1.0 - c * s.y_sqnorm;
     const double slope = a.upstream[i] * poincare_slope(s.sqdist, x_gap, y_gap, c);
-    difference_rows<S>(a.grad_x + i * a.dim, slope, x, y, slope * (c * s.sqdist / x_gap), a.dim);
-    difference_rows<S>(a.grad_y + i * a.dim, slope, y, x, slope * (c * s.sqdist / y_gap), a.dim);
+    difference_rows<S>(a.grad_x + i * a.dim, slope, x, y, slope * (c * s.sqdist / x_gap), x, a.dim);
+    difference_rows<S>(a.grad_y + i * a.dim, slope, y, x, slope * (c * s.sqdist / y_gap), y, a.dim);
   }
 }
 

@@ -89,8 +89,8 @@ HK_INLINE void store_sums(double* out, typename S::D a, typename S::D b, typenam
   }
 }
 
-template <class S>
-HK_INLINE void store_sums(double* out, typename S::F a, typename S::F b, typename S::F c, typename S::F d) {
+template <class S, class Out>
+HK_INLINE void store_sums(Out* out, typename S::F a, typename S::F b, typename S::F c, typename S::F d) {
   using F4 = typename Isa<16>::F;
   using F8 = typename Isa<32>::F;
   const auto four = [](typename S::F v) __attribute__((always_inline)) -> F4 {
@@ -120,8 +120,8 @@ HK_INLINE void for_columns(uint32_t dim, const Body& body) {
 }
 
 // out[i] = Σ over the columns of what body(at, s) adds to s[i], i < kSums, a multiple of 4.
-template <class P, int kSums = 4, class Body>
-HK_INLINE void sums_of_columns(uint32_t dim, double* out, const Body& body) {
+template <class P, int kSums = 4, class Out, class Body>
+HK_INLINE void sums_of_columns(uint32_t dim, Out* out, const Body& body) {
   typename P::Vector s[kSums] = {};
   uint32_t k = 0;
   for (; k + P::kLanes <= dim; k += P::kLanes) body(typename P::Columns{k}, s);

@@ -96,17 +96,6 @@ HK_INLINE double sqdist(const X* x, const Y* y, uint32_t dim) {
   return s;
 }
 
-// out = a·(x − y) + b·y
-template <class S, class X, class Y>
-HK_INLINE void frame_row(double* out, double a, const X* x, double b, const Y* y, uint32_t dim) {
-  uint32_t k = 0;
-  for (; k + S::kD <= dim; k += S::kD) {
-    const typename S::D v = load<S>(y + k);
-    store<S>(out + k, a * (load<S>(x + k) - v) + b * v);
-  }
-  for (; k < dim; ++k) out[k] = a * (static_cast<double>(x[k]) - static_cast<double>(y[k])) + b * static_cast<double>(y[k]);
-}
-
 // out = Σ_i a_i·x_i, or += ; one to four rows, out of either precision.
 template <class S, class O, class X>
 HK_INLINE void scale_row(O* out, double a, const X* x, uint32_t dim) {
@@ -144,15 +133,12 @@ HK_INLINE void combine_rows(O* out, double a, const X* x, double b, const Y* y, 
   for (; k + S::kD <= dim; k += S::kD) store<S>(out + k, a * load<S>(x + k) + b * load<S>(y + k));
   for (; k < dim; ++k) out[k] = static_cast<O>(a * x[k] + b * y[k]);
 }
-// a·(x − y) + b·x: where x and y are near, a·x and a·y are not, and rounding them would be more than their difference.
-template <class S>
-HK_INLINE void difference_rows(float* out, double a, const float* x, const float* y, double b, uint32_t dim) {
+// out = a·(x − y) + b·z: where x and y are near, a·x and a·y are not, and rounding them would be more than their difference.
+template <class S, class O, class X, class Y, class Z>
+HK_INLINE void difference_rows(O* out, double a, const X* x, const Y* y, double b, const Z* z, uint32_t dim) {
   uint32_t k = 0;
-  for (; k + S::kD <= dim; k += S::kD) {
-    const typename S::D at = load<S>(x + k);
-    store<S>(out + k, a * (at - load<S>(y + k)) + b * at);
-  }
-  for (; k < dim; ++k) out[k] = static_cast<float>(a * (double{x[k]} - double{y[k]}) + b * x[k]);
+  for (; k + S::kD <= dim; k += S::kD) store<S>(out + k, a * (load<S>(x + k) - load<S>(y + k)) + b * load<S>(z + k));
+  for (; k < dim; ++k) out[k] = static_cast<O>(a * (double{x[k]} - double{y[k]}) + b * z[k]);
 }
 template <class S, class O, class X, class Y>
 HK_INLINE void add_rows(O* out, double a, const X* x, double b, const Y* y, uint32_t dim) {
