@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -49,6 +49,18 @@ export function workClock(): () => number {
     const { user, system } = process.cpuUsage(began);
     return (user + system) / 1000;
   };
+}
+
+/** Milliseconds that this thread has had a processor; null where the system does not say. */
+export function threadClock(): { worked: () => number; close: () => void } | null {
+  try {
+    const file = openSync('/proc/thread-self/schedstat', 'r');
+    const bytes = Buffer.alloc(100);
+    const worked = () => Number.parseInt(bytes.toString('latin1', 0, readSync(file, bytes, 0, 100, 0)), 10) / 1e6;
+    return { worked, close: () => closeSync(file) };
+  } catch {
+    return null;
+  }
 }
 
 /** Uniform numbers in [0, 1), the same for a seed everywhere (mulberry32). */

@@ -1,7 +1,7 @@
 // How long the event loop is held while a data set of Last-FM's size is loaded, trained on, evaluated, saved and loaded again; prints JSON.
 //   node --import tsx test/loop-delays.ts [planted]
 // A process of its own, so that only this work is in it. `planted`: 80 ms of it are done at once.
-import { closeSync, openSync, readSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,7 +11,7 @@ import { synthetic } from '../lib/data/synthetic.ts';
 import { evaluate } from '../lib/evaluate.ts';
 import { Model } from '../lib/model.ts';
 import { train } from '../lib/train.ts';
-import { temporaryFolder } from './helpers.ts';
+import { temporaryFolder, threadClock } from './helpers.ts';
 
 /** How late timers were by the clock; and how long this thread worked on a processor from one to the next, null where the system does not say. */
 export interface Delays {
@@ -24,24 +24,12 @@ export interface Delays {
   seconds: number;
 }
 
-/** Milliseconds that this thread has had a processor. */
-function workClock(): { worked: () => number; close: () => void } | null {
-  try {
-    const file = openSync('/proc/thread-self/schedstat', 'r');
-    const bytes = Buffer.alloc(100);
-    const worked = () => Number.parseInt(bytes.toString('latin1', 0, readSync(file, bytes, 0, 100, 0)), 10) / 1e6;
-    return { worked, close: () => closeSync(file) };
-  } catch {
-    return null;
-  }
-}
-
 const TICK = 4;
 
 /** Does the work, and measures how late timers are meanwhile. */
 async function measured(phase: string, work: () => Promise<unknown>): Promise<Delays> {
   const histogram = monitorEventLoopDelay({ resolution: TICK });
-  const clock = workClock();
+  const clock = threadClock();
   const own: number[] = [];
   await sleep(20);
   let worked = clock?.worked() ?? 0;
@@ -103,7 +91,7 @@ const phases: Record<string, () => Promise<unknown>> =
     ? {
         planted: async () => {
           await sleep(50);
-          const { worked } = workClock() ?? { worked: () => performance.now() };
+          const { worked } = threadClock() ?? { worked: () => performance.now() };
           for (const end = worked() + 80; worked() < end; );
           await sleep(50);
         },

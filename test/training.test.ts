@@ -1,7 +1,6 @@
 // Training as a whole: what it learns, that it is reproducible to the last bit, and how it starts, stops and goes on.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -15,7 +14,7 @@ import { Model } from '../lib/model.ts';
 import { type NativeTrainer, native, type TrainerConfig } from '../lib/native.ts';
 import { type EpochEvent, type TrainOptions, train } from '../lib/train.ts';
 import { VARIANTS } from '../lib/variants.ts';
-import { temporaryFolder, workClock } from './helpers.ts';
+import { temporaryFolder, threadClock, workClock } from './helpers.ts';
 
 const training = suite('training');
 
@@ -580,17 +579,23 @@ for (const sharedNegatives of [0, 20])
 training('the event loop stays free, from the first copy of the data to the model', async () => {
   const longest: number[] = [];
   for (const attempt of [1, 2, 3]) {
-    // another process may hold the processor for long: what counts is the quietest of three
+    // Another process may hold the processor for long: what counts is the work at once, by the clock where the system does not say, of the quietest of three.
     const path = join(folder, `free${attempt}`);
     const options: TrainOptions = { ...brief, dim: 512, epochs: 2, evaluateEvery: 1, threads: 1 };
-    const delay = monitorEventLoopDelay({ resolution: 5 });
-    delay.enable();
+    const clock = threadClock();
+    const now = clock?.worked ?? performance.now.bind(performance);
+    let [last, most] = [now(), 0];
+    const timer = setInterval(() => {
+      const at = now();
+      [most, last] = [Math.max(most, at - last), at];
+    }, 5);
     await train(large, { ...options, epochs: 1, checkpoint: { path } });
     await train(large, { ...options, epochs: 1, resume: path });
-    delay.disable();
-    longest.push(delay.max / 1e6);
+    clearInterval(timer);
+    clock?.close();
+    longest.push(most);
   }
-  assert.ok(Math.min(...longest) < 50, `longest delays ${longest} ms`);
+  assert.ok(Math.min(...longest) < 50, `at most ${longest} ms`);
 });
 
 training('divergence is an error that names the epoch and the steps, and nothing is saved', async () => {

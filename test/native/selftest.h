@@ -2,6 +2,7 @@
 // Parts of core_selftest (main.cc): what they share.
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,7 @@ std::vector<float> random_rows(uint64_t seed, uint32_t rows, uint32_t dim, doubl
 // All that a training leaves: two epochs, full ranking, parameters and state; every number of it, to the bit.
 using Bytes = std::vector<unsigned char>;
 Bytes train(const World& world, int threads);
+Bytes train(const World& world, std::unique_ptr<Backend> backend);
 
 // ── the parts ──
 void test_kernels();

@@ -69,12 +69,19 @@ void test_stopping(const World& world) {
   other.join();
 }
 
+// Gradients of entities are written before any entity takes its step.
+struct TwoPasses final : CpuBackend {
+  using CpuBackend::CpuBackend;
+  bool steps_with_gradient() const override { return false; }
+};
+
 }  // namespace
 
 void test_training() {
   for (const World& world : worlds()) {
     const Bytes one = train(world, 1);
     for (const int threads : {2, 5}) check(train(world, threads) == one, world.name + ": the same bits on " + std::to_string(threads) + " threads");
+    check(train(world, std::make_unique<TwoPasses>(3)) == one, world.name + ": the same bits where gradients and steps are two passes");
     test_restoring(world), test_stopping(world);
   }
   const World first = worlds()[0];

@@ -90,8 +90,10 @@ std::vector<float> random_rows(uint64_t seed, uint32_t rows, uint32_t dim, doubl
   return out;
 }
 
-Bytes train(const World& world, int threads) {
-  Trainer trainer(std::make_unique<CpuBackend>(threads), world.options);
+Bytes train(const World& world, int threads) { return train(world, std::make_unique<CpuBackend>(threads)); }
+
+Bytes train(const World& world, std::unique_ptr<Backend> backend) {
+  Trainer trainer(std::move(backend), world.options);
   const Control control;
   Bytes out;
   for (uint32_t epoch = 0; epoch < 2; ++epoch) {

@@ -9,7 +9,7 @@
 
 namespace hk {
 
-class CpuBackend final : public Backend {
+class CpuBackend : public Backend {
  public:
   explicit CpuBackend(int threads) : pool_(threads) {}
 
