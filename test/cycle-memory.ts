@@ -1,6 +1,6 @@
 // The resident set over many cycles of training, aborting, failing, saving, loading, ranking and closing; prints JSON.
 //   node --expose-gc --import tsx test/cycle-memory.ts CYCLES [planted]
-// `planted`: 64 KiB of every cycle are kept by the addon's memory, as a leak would.
+// `planted`: 256 KiB of every cycle are kept by the addon's memory, as a leak would.
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { synthetic } from '../lib/data/synthetic.ts';
@@ -43,7 +43,7 @@ async function cycle(): Promise<void> {
   await train(data, { ...options, parameters: 'ball', learningRate: 1e30 }).catch(() => {});
   await Model.load(checkpoint).catch(() => {});
   rmSync(checkpoint);
-  if (planted) kept.push(new native.ItemTable(new Float32Array(1 << 14), 1, 1));
+  if (planted) kept.push(new native.ItemTable(new Float32Array(1 << 16), 1, 1));
 }
 
 const memory: CycleMemory = { resident: [], external: [] };

@@ -40,7 +40,7 @@ function problemsOf({ resident, external }: CycleMemory): string[] {
   return Object.entries({ resident, external }).flatMap(([name, values]) => {
     const grown = Math.max(...values.slice(-10)) - Math.min(...values.slice(0, 10));
     const slope = slopeOf(values);
-    const noise = (4 * MIB) / values.length;
+    const noise = (8 * MIB) / values.length;
     return [
       ...(grown <= 16 * MIB ? [] : [`${name} has grown by ${(grown / MIB).toFixed(1)} MiB`]),
       ...(slope < Math.max(8 * KIB, noise) ? [] : [`${name} grows by ${(slope / KIB).toFixed(1)} KiB a cycle`]),
@@ -63,7 +63,7 @@ function counted(): CycleMemory {
   return memory;
 }
 
-leaks('planted: 64 KiB a cycle are reported', () => {
+leaks('planted: 256 KiB a cycle are reported', () => {
   const problems = problemsOf(memoryOf(60, 'planted'));
   assert.match(problems.join(), /resident grows by \d+\.\d KiB a cycle/);
 });
