@@ -47,11 +47,14 @@ export function variantOf({ training }: Embedding): Variant {
   return VARIANTS.find(({ name }) => name === training.variant)!;
 }
 
+/** σ(x), where 0 < σ < 1. */
+export const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
+
 /** Weight of L_K of an item: σ(β_v), the fixed weight, or 0 where the variant has no L_K. */
 export function knowledgeWeight(model: Embedding, item: number): number {
   if (!variantOf(model).knowledge) return 0;
   const { beta } = model.training.options;
-  return beta === 'adaptive' ? 1 / (1 + Math.exp(-model.beta[item]!)) : beta;
+  return beta === 'adaptive' ? sigmoid(model.beta[item]!) : beta;
 }
 
 const indexes: WeakMap<readonly Id[], IdMap> = new WeakMap();

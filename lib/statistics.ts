@@ -14,6 +14,11 @@ export function standardDeviation(values: ArrayLike<number>): number {
   return values.length < 2 ? Number.NaN : Math.sqrt(sum / (values.length - 1));
 }
 
+/** Mean and standard deviation of runs. */
+export function meanAndDeviation(values: ArrayLike<number>): { mean: number; sd: number } {
+  return { mean: mean(values), sd: standardDeviation(values) };
+}
+
 /** The quantile at `share` in [0, 1], between the two nearest order statistics (R's type 7). */
 export function quantile(values: ArrayLike<number>, share: number): number {
   return quantiles(values, [share])[0]!;

@@ -3,6 +3,7 @@ import type { Interactions } from './data/csr.ts';
 import type { Dataset } from './data/dataset.ts';
 import { splitDigest } from './data/digest.ts';
 import { finishInTurns, inPieces, PIECE, type Steps } from './data/steps.ts';
+import { sigmoid } from './embedding.ts';
 import { HyperKnowError } from './errors.ts';
 import { checkDataset, evaluateRanking, type Metrics, meanMetrics, usersAtOnceOn } from './evaluate.ts';
 import { Model } from './model.ts';
@@ -362,7 +363,7 @@ function* seenBy({ users, train: interactions, validation }: Dataset): Steps<Int
 function* weightsOf(beta: Float32Array): Steps<Float64Array> {
   const weights = new Float64Array(beta.length);
   yield* inPieces(beta.length, (begin, end) => {
-    for (let i = begin; i < end; ++i) weights[i] = 1 / (1 + Math.exp(-beta[i]!));
+    for (let i = begin; i < end; ++i) weights[i] = sigmoid(beta[i]!);
   });
   return weights;
 }

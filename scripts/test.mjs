@@ -83,9 +83,9 @@ function suitesNotRun(file) {
   const source = readFileSync(join('test', file), 'utf8');
   const names = [...source.matchAll(/\b(\w+)\s*=\s*suite\s*[(<]/g)].map(([, name]) => name);
   if (/import\s*\{[^}]*\btest\b[^}]*\}\s*from\s*'uvu'/.test(source)) names.push('test');
-  if (names.length === 0) return [`test/${file}: any suite is never run: add a suite and its.run();`];
+  if (names.length === 0) return [`test/${file}: it has no suite: add one, and \`NAME.run();\``];
   const missing = names.filter((name) => !new RegExp(`^\\s*${name}\\.run\\(\\);`, 'm').test(source));
-  return missing.map((name) => `test/${file}: ${name} is never run: add \`${name}\`.run();`);
+  return missing.map((name) => `test/${file}: ${name} is never run: add \`${name}.run();\``);
 }
 
 /**

@@ -1,5 +1,5 @@
 // What an ablation found: rows from its runs, and what is written of them.
-import { mean, pairedTTest, standardDeviation } from '../statistics.ts';
+import { meanAndDeviation, pairedTTest } from '../statistics.ts';
 import type { TrainOptions } from '../train.ts';
 import { averageOverSeeds } from './comparison.ts';
 import { markdown, number, signed, spread } from './numbers.ts';
@@ -25,10 +25,8 @@ export function ablationRows(
   results: ReadonlyMap<string, readonly Judged[]>,
 ): AblationRow[] {
   const base = results.get(methods[0]!.name)!;
-  const over = (runs: readonly Judged[], of: (run: Judged) => number | undefined): { mean: number; sd: number } => {
-    const values = runs.map((run) => of(run) ?? Number.NaN);
-    return { mean: mean(values), sd: standardDeviation(values) };
-  };
+  const over = (runs: readonly Judged[], of: (run: Judged) => number | undefined) =>
+    meanAndDeviation(runs.map((run) => of(run) ?? Number.NaN));
   return methods.map(({ name, label }) => {
     const runs = results.get(name)!;
     const row: AblationRow = {

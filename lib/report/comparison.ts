@@ -1,4 +1,4 @@
-import { mean, pairedTTest, standardDeviation } from '../statistics.ts';
+import { mean, meanAndDeviation, pairedTTest } from '../statistics.ts';
 
 /** What of a run a comparison needs. */
 export interface ComparedRun {
@@ -37,7 +37,7 @@ export function comparisonRows(
     const row: Row = { method: name, label, seeds: runs.length, metrics: {} };
     for (const metric of metrics) {
       const values = runs.map((run) => run.metrics[metric]!);
-      row.metrics[metric] = { mean: mean(values), sd: standardDeviation(values) };
+      row.metrics[metric] = meanAndDeviation(values);
     }
     const seconds = runs.flatMap((run) => (run.epochSeconds === undefined ? [] : [run.epochSeconds]));
     if (seconds.length > 0) row.epochSeconds = mean(seconds);

@@ -1,5 +1,5 @@
 // What a sweep found, best first.
-import { mean, standardDeviation } from '../statistics.ts';
+import { mean, meanAndDeviation } from '../statistics.ts';
 import type { TrainOptions } from '../train.ts';
 import { csvLine } from './formats.ts';
 import { markdown, number, spread } from './numbers.ts';
@@ -34,10 +34,7 @@ export function sweepRows(
   names: readonly string[],
   results: readonly (readonly (readonly Judged[])[])[],
 ): SweepRow[] {
-  const over = (runs: readonly Judged[], of: (run: Judged) => number) => {
-    const values = runs.map(of);
-    return { mean: mean(values), sd: standardDeviation(values) };
-  };
+  const over = (runs: readonly Judged[], of: (run: Judged) => number) => meanAndDeviation(runs.map(of));
   const cells = results.map((bySet) =>
     bySet.map((runs, i) => ({
       ...{ data: names[i]!, runs: runs.length, folders: runs.map(({ folder }) => folder) },

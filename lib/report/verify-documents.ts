@@ -51,6 +51,16 @@ export async function* verifyDocument(written: Written, context: DocumentContext
 
 const OLDER = 'it was written by an older release, which did not say what runs its rows are of';
 
+/** Of rows or cells that name their runs: why they cannot be made again. */
+function unmade(what: string, parts: readonly { folders: string[] }[], records: Records): Verdict | undefined {
+  if (!parts.every(({ folders }) => Array.isArray(folders))) return { what, status: 'unchecked', remarks: [OLDER] };
+  return absent(
+    what,
+    parts.flatMap(({ folders }) => folders),
+    records,
+  );
+}
+
 /** What no run is there for. */
 function absent(what: string, names: readonly string[], records: Records): Verdict | undefined {
   const missing = [...new Set(names.filter((name) => !records.has(name)))];
@@ -99,11 +109,9 @@ function resultRows({ file, content }: Written, { records, check }: DocumentCont
 
 function ablatedRows(file: string, { dataSets }: AblationDocument, { records, check }: DocumentContext): Verdict {
   const what = `rows of ${file}`;
-  const all = dataSets.flatMap(({ rows }) => rows);
-  if (!all.every(({ folders }) => Array.isArray(folders))) return { what, status: 'unchecked', remarks: [OLDER] };
-  const none = absent(
+  const none = unmade(
     what,
-    all.flatMap(({ folders }) => folders),
+    dataSets.flatMap(({ rows }) => rows),
     records,
   );
   if (none) return none;
@@ -124,11 +132,9 @@ function ablatedRows(file: string, { dataSets }: AblationDocument, { records, ch
 
 function sweptRows(file: string, { data, rows }: SweepDocument, { records, check }: DocumentContext): Verdict {
   const what = `rows of ${file}`;
-  const cells = rows.flatMap((row) => row.cells);
-  if (!cells.every(({ folders }) => Array.isArray(folders))) return { what, status: 'unchecked', remarks: [OLDER] };
-  const none = absent(
+  const none = unmade(
     what,
-    cells.flatMap(({ folders }) => folders),
+    rows.flatMap((row) => row.cells),
     records,
   );
   if (none) return none;

@@ -1,6 +1,7 @@
 import { basename, join } from 'node:path';
 import { isObject } from '../check.ts';
 import type { Dataset } from '../data/dataset.ts';
+import { sigmoid } from '../embedding.ts';
 import { HyperKnowError } from '../errors.ts';
 import { Model } from '../model.ts';
 import { quantile, quantiles } from '../statistics.ts';
@@ -157,7 +158,7 @@ function modelDifferences(
   if (!check.same(selected.curvature, model.curvature))
     wrong.push(`history: curvature ${selected.curvature} in epoch ${selected.epoch}, the model's is ${model.curvature}`);
   if (selected.knowledgeWeight) {
-    const weights = Float64Array.from(model.beta, (beta) => 1 / (1 + Math.exp(-beta)));
+    const weights = Float64Array.from(model.beta, sigmoid);
     const [p10, p50, p90] = quantiles(weights, [0.1, 0.5, 0.9]);
     const difference =
       check.tree(selected.knowledgeWeight, { p10, p50, p90 }) ??

@@ -3,7 +3,7 @@ import type { Dataset } from '../../data/dataset.ts';
 import { PUBLISHED } from '../../data/published.ts';
 import type { Row } from '../comparison.ts';
 import type { RunRecord } from '../run-folder.ts';
-import { mean, quantile, standardDeviation } from '../../statistics.ts';
+import { mean, meanAndDeviation, quantile } from '../../statistics.ts';
 import { VARIANTS } from '../../variants.ts';
 import { titleOf } from '../compared-metrics.ts';
 import { DATA_SETS, type DataSetName, SOURCE, TABLE_2, TABLE_3, TABLE_4 } from './quoted.ts';
@@ -76,7 +76,7 @@ const dataTitle = ({ name }: Measured, own: DataSetName | undefined): string => 
 
 const over = (runs: readonly RunRecord[], of: (run: RunRecord) => number | undefined): Cell => {
   const values = runs.flatMap((run) => of(run) ?? []);
-  return values.length === 0 ? null : { mean: mean(values), sd: standardDeviation(values) };
+  return values.length === 0 ? null : meanAndDeviation(values);
 };
 
 const runsOf = ({ records }: Measured, row: { runs: readonly string[] }): RunRecord[] => row.runs.map((name) => records.get(name)!);
@@ -146,21 +146,19 @@ function comparison(number: 2 | 3, title: string, measured: Measured, quoted: re
   };
 }
 
+/** What the paper prints of a method on one of its data sets. */
+const quotedRow = (table: number, data: string, method: string, cells: TableRow['cells']): TableRow => ({
+  quoted: true,
+  cells: { data, method, source: `quoted: ${SOURCE}, Table ${table}`, ...cells },
+});
+
 function table2(measured: Measured): PaperTable {
   const own = publishedName(measured);
   const data = dataTitle(measured, own);
   const quoted: TableRow[] = quotedSets(own).flatMap(({ title, i }) =>
-    TABLE_2.map(({ method, values }) => ({
-      quoted: true,
-      cells: {
-        data: title,
-        method,
-        source: `quoted: ${SOURCE}, Table 2`,
-        seeds: 5,
-        'recall@20': values[i]![0],
-        'ndcgKgat@20': values[i]![1],
-      },
-    })),
+    TABLE_2.map(({ method, values }) =>
+      quotedRow(2, title, method, { seeds: 5, 'recall@20': values[i]![0], 'ndcgKgat@20': values[i]![1] }),
+    ),
   );
   const made = once(measured.rows.filter(({ method }) => method === 'hyper-know' || method.startsWith('control:')));
   return comparison(
@@ -179,13 +177,9 @@ function table3(measured: Measured): PaperTable {
   const quoted: TableRow[] = quotedSets(own)
     .filter(({ i }) => i < 2)
     .flatMap(({ title, i }) =>
-      TABLE_3.map(({ variant, values }) => ({
-        quoted: true,
-        cells: {
-          ...{ data: title, method: labels.get(variant)!, source: `quoted: ${SOURCE}, Table 3`, seeds: 5 },
-          ...{ 'recall@20': values[i]![0], 'ndcgKgat@20': values[i]![1] },
-        },
-      })),
+      TABLE_3.map(({ variant, values }) =>
+        quotedRow(3, title, labels.get(variant)!, { seeds: 5, 'recall@20': values[i]![0], 'ndcgKgat@20': values[i]![1] }),
+      ),
     );
   const made = measured.rows.filter(({ method }) => labels.has(method));
   return comparison(3, `Ablation on ${data}: Att attention, Avg average, E Euclidean, H hyperbolic`, measured, quoted, made);
@@ -195,13 +189,9 @@ function table4(measured: Measured): PaperTable {
   const own = publishedName(measured);
   const data = dataTitle(measured, own);
   const quoted: TableRow[] = quotedSets(own).flatMap(({ title, i }) =>
-    TABLE_4.map(({ method, seconds }) => ({
-      quoted: true,
-      cells: {
-        ...{ data: title, method, source: `quoted: ${SOURCE}, Table 4`, backend: '', hardware: 'NVIDIA Tesla V100' },
-        ...{ mean: seconds[i]!, epochs: 20 },
-      },
-    })),
+    TABLE_4.map(({ method, seconds }) =>
+      quotedRow(4, title, method, { backend: '', hardware: 'NVIDIA Tesla V100', mean: seconds[i]!, epochs: 20 }),
+    ),
   );
   const made: TableRow[] = measured.rows
     .filter(({ method }) => !method.startsWith('control:'))

@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeText } from '../../../lib/report/run-folder.ts';
+import { TABLES } from '../../../lib/report/tables/paper-tables.ts';
 import { drawingsOf, FIGURES } from './draw.ts';
 import { pageOf } from './page.ts';
 import { readJson } from './json.ts';
@@ -26,7 +27,7 @@ export async function writeDrawings(folder: string, data: FigureData): Promise<v
 
 /** The page of a folder: the comparison and the paper's tables are in it where they were made. */
 export function reportPage(out: string): Promise<string> {
-  const tables = [2, 3, 4].flatMap((number) => readJson(join(out, 'tables', `table${number}.json`)) ?? []);
+  const tables = TABLES.flatMap((number) => readJson(join(out, 'tables', `table${number}.json`)) ?? []);
   return pageOf({ figures: figuresIn(join(out, 'figures')), results: readJson(join(out, 'results.json')), tables });
 }
 
