@@ -15,7 +15,16 @@ namespace {
 
 constexpr int kRepeats = 15, kWarmUp = 2;
 constexpr size_t kRowBytes = 256;
-typedef float Vector __attribute__((vector_size(64)));  // 16 floats: as many registers as the processor needs for them
+// One register: GCC takes wider vectors through memory.
+#if defined(__AVX512F__)
+constexpr size_t kVectorBytes = 64;
+#elif defined(__AVX__)
+constexpr size_t kVectorBytes = 32;
+#else
+constexpr size_t kVectorBytes = 16;
+#endif
+constexpr int kLanes = kVectorBytes / sizeof(float), kRowVectors = kRowBytes / kVectorBytes;
+typedef float Vector __attribute__((vector_size(kVectorBytes)));
 
 int threads = 1;
 volatile float sink;  // what is computed must not be optimised away
@@ -53,21 +62,21 @@ void copy(float* to, const float* from, size_t bytes) {
 void random_rows(const char* name, const float* table, size_t bytes) {
   const uint64_t rows = bytes / kRowBytes, reads = 1 << 19;
   measure(name, "B", static_cast<double>(reads / threads * threads * kRowBytes), [=](int t) {
-    Vector sum[4] = {};
+    Vector sum[kRowVectors] = {};
     uint64_t state = 0x9e3779b97f4a7c15u * (t + 1);
     for (uint64_t i = 0; i < reads / threads; ++i) {
       state = state * 6364136223846793005u + 1442695040888963407u;
       const auto* row = reinterpret_cast<const Vector*>(table + ((state >> 33) * rows >> 31) * (kRowBytes / sizeof(float)));
-      for (int k = 0; k < 4; ++k) sum[k] += row[k];
+      for (int k = 0; k < kRowVectors; ++k) sum[k] += row[k];
     }
-    sum[0] += sum[1] + sum[2] + sum[3];
+    for (int k = 1; k < kRowVectors; ++k) sum[0] += sum[k];
     sink = sum[0][0];
   });
 }
 
 void multiply_adds() {
-  constexpr int kTimes = 1 << 21, kChains = 10;  // enough chains to hide the latency of an operation
-  measure("float32 multiply-adds", "flop", 2.0 * 16 * kChains * kTimes * threads, [](int t) {
+  constexpr int kTimes = 1 << 22, kChains = 10;  // enough chains to hide the latency of an operation
+  measure("float32 multiply-adds", "flop", 2.0 * kLanes * kChains * kTimes * threads, [](int t) {
     Vector a[kChains], b, c;
     for (int i = 0; i < kChains; ++i) a[i] = Vector{} + static_cast<float>(t + i);
     b = Vector{} + 0.999f, c = Vector{} + 1e-3f;
