@@ -1,15 +1,17 @@
 // entity_gradient and entity_step on the CPU: what the entities are owed stands in the order in which they collect it (TailOrder), so that only the
 // rows of the heads are read at random. Of heads that are tame, weight·g_M and weight·v are put side by side in float32 first: a table of two thirds of
-// the bytes, and a place for each head instead of two. Most entities are the tails of a few tame heads and nothing else: for these the sum stays in
-// registers (gather_tame); all others collect their terms first (gather). In entity_step a block of gradients goes from there into Adam and is
-// never written to memory.
+// the bytes, and a place for each head instead of two. What tame heads owe is summed in registers (add_tame), a piece of triples at a time; a piece
+// with another head in it collects its terms first and sums them in float64 (collect). In entity_step a block of gradients goes from there into
+// Adam and is never written to memory.
 #include <algorithm>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "adam_block.h"
 #include "cpu_backend.h"
 #include "row_blocks.h"
+#include "tape.h"
 
 namespace hk {
 namespace {
@@ -18,22 +20,19 @@ constexpr uint32_t kPiece = 128;  // triples that are added up before their sum 
 constexpr uint32_t kAhead = 12;   // triples between the request for their heads' rows and their use
 
 // Rows with their factors.
-template <class Factor, class X, uint32_t kMost>
+template <class X, uint32_t kMost>
 struct Terms {
   uint32_t count = 0;
-  Factor factor[kMost];
+  double factor[kMost];
   const X* row[kMost];
 
-  HK_INLINE void add(double f, const X* r) { factor[count] = static_cast<Factor>(f), row[count++] = r; }
+  HK_INLINE void add(double f, const X* r) { factor[count] = f, row[count++] = r; }
 };
 
-// The terms of a piece: two a triple, one a relation, the tail, and what else an entity gets.
+// The terms of a piece: two a triple, one a relation, and the tail.
 struct Piece {
-  Terms<float, float, 3 * kPiece + 2> singles;  // summed in float32
-  Terms<double, float, 2 * kPiece + 3> floats;
-  Terms<double, double, kPiece + 2> doubles;
-
-  void clear() { singles.count = floats.count = doubles.count = 0; }
+  Terms<float, 2 * kPiece + 1> floats;
+  Terms<double, kPiece> doubles;
 };
 
 // sum[i] += Σ factor·row at the i-th vector of columns from k. The indices are constants, so that the sums stay in registers.
@@ -41,46 +40,28 @@ template <class S, int... kIndex, class T>
 HK_INLINE void add_terms(typename S::D* sum, const T& terms, uint32_t k, std::integer_sequence<int, kIndex...>) {
   for (uint32_t t = 0; t < terms.count; ++t) ((sum[kIndex] += terms.factor[t] * load<S>(terms.row[t] + k + kIndex * S::kD)), ...);
 }
-template <class S, int... kIndex, class T>
-HK_INLINE void add_singles(typename S::F* sum, const T& terms, uint32_t k, std::integer_sequence<int, kIndex...>) {
-  for (uint32_t t = 0; t < terms.count; ++t)
-    ((sum[kIndex] += terms.factor[t] * *reinterpret_cast<const typename S::F*>(terms.row[t] + k + kIndex * S::kF)), ...);
-}
 
-// out = Σ factor·row over all terms, at kVectors vectors of floats.
-template <class S, int kVectors, class O>
-HK_INLINE void store_sum_at(O* out, const Piece& piece, uint32_t k) {
+// out += Σ factor·row over all terms, at kVectors vectors.
+template <class S, int kVectors>
+HK_INLINE void add_piece_at(double* out, const Piece& piece, uint32_t k) {
   constexpr auto all = std::make_integer_sequence<int, kVectors>{};
-  constexpr auto all_doubles = std::make_integer_sequence<int, 2 * kVectors>{};
-  typename S::F single[kVectors] = {};
-  add_singles<S>(single, piece.singles, k, all);
-  if constexpr (std::is_same_v<O, float>) {
-    if (piece.doubles.count == 0 && piece.floats.count == 0) {
-      for (int i = 0; i < kVectors; ++i) *reinterpret_cast<typename S::F*>(out + k + i * S::kF) = single[i];
-      return;
-    }
-  }
-  float singles[kVectors * S::kF];
-  for (int i = 0; i < kVectors; ++i) *reinterpret_cast<typename S::F*>(singles + i * S::kF) = single[i];
-  typename S::D sum[2 * kVectors];
-  for (int i = 0; i < 2 * kVectors; ++i) sum[i] = load<S>(singles + i * S::kD);
-  add_terms<S>(sum, piece.doubles, k, all_doubles), add_terms<S>(sum, piece.floats, k, all_doubles);
-  for (int i = 0; i < 2 * kVectors; ++i) store<S>(out + k + i * S::kD, sum[i]);
+  typename S::D sum[kVectors];
+  for (int i = 0; i < kVectors; ++i) sum[i] = load<S>(out + k + i * S::kD);
+  add_terms<S>(sum, piece.doubles, k, all), add_terms<S>(sum, piece.floats, k, all);
+  for (int i = 0; i < kVectors; ++i) store<S>(out + k + i * S::kD, sum[i]);
 }
 
-template <class S, class O>
-HK_INLINE void store_sum(O* out, const Piece& piece, uint32_t dim) {
-  constexpr int kVectors = 4;
+template <class S>
+HK_INLINE void add_piece(double* out, const Piece& piece, uint32_t dim) {
+  constexpr int kVectors = 8;
   uint32_t k = 0;
-  for (; k + kVectors * S::kF <= dim; k += kVectors * S::kF) store_sum_at<S, kVectors>(out, piece, k);
-  for (; k + S::kF <= dim; k += S::kF) store_sum_at<S, 1>(out, piece, k);
+  for (; k + kVectors * S::kD <= dim; k += kVectors * S::kD) add_piece_at<S, kVectors>(out, piece, k);
+  for (; k + S::kD <= dim; k += S::kD) add_piece_at<S, 1>(out, piece, k);
   for (; k < dim; ++k) {
-    double sum = 0;
     const auto add = [&](const auto& terms) {
-      for (uint32_t t = 0; t < terms.count; ++t) sum += static_cast<double>(terms.factor[t]) * static_cast<double>(terms.row[t][k]);
+      for (uint32_t t = 0; t < terms.count; ++t) out[k] += terms.factor[t] * terms.row[t][k];
     };
-    add(piece.doubles), add(piece.floats), add(piece.singles);
-    out[k] = static_cast<O>(sum);
+    add(piece.doubles), add(piece.floats);
   }
 }
 
@@ -106,93 +87,50 @@ HK_INLINE void prefetch_head(const EntityGradient& a, const TameHeads& heads, ui
   prefetch_row(a.entities + size_t{a.heads[slot]} * a.dim, a.dim * sizeof(float));
 }
 
-// Terms of Σ weight·(on_midpoint·g_M + on_head·v + on_relation·r + on_tail·t) over the triples at [begin, end); a run of one relation is one
-// term, and the tail itself one. A tail or relation of a tame head is tame; its own terms are summed in float32 if all heads that owe them are.
+// Whether the triples at [begin, end) are of tame heads only.
+HK_INLINE bool are_tame(const EntityGradient& a, const TameHeads& heads, uint32_t begin, uint32_t end) {
+  if (heads.all || heads.rows == nullptr) return heads.all;
+  bool tame = true;
+  for (uint32_t place = begin; place < end; ++place) tame = tame && a.tape.tame[a.order.entries[place].slot];
+  return tame;
+}
+
+// Whether the next triple begins with another relation, or there is none.
+HK_INLINE bool ends_run(const EntityGradient& a, uint32_t place, uint32_t end) {
+  return place + 1 == end || a.order.entries[place + 1].relation != a.order.entries[place].relation;
+}
+
+// The terms of Σ weight·(on_midpoint·g_M + on_head·v + on_relation·r + on_tail·t) over the triples at [begin, end) of any heads; a run of one
+// relation is one term, and the tail itself one.
 HK_INLINE void collect(const EntityGradient& a, const TameHeads& heads, uint32_t begin, uint32_t end, uint32_t entity, Piece& piece) {
   const uint32_t most = a.order.offsets[a.entity_count];
   double on_tail = 0, on_relation = 0;
-  bool all_tame = true, run_tame = true;
+  piece.floats.count = piece.doubles.count = 0;
   for (uint32_t place = begin; place < end; ++place) {
     if (place + kAhead < most) prefetch_head(a, heads, a.order.entries[place + kAhead].slot);
     const auto [slot, relation] = a.order.entries[place];
     const double weight = a.weight[slot];
-    const bool tame = heads.rows != nullptr && a.tape.tame[slot];
-    all_tame = all_tame && tame, run_tame = run_tame && tame;
-    if (tame) {
-      const SingleTripleGradient& triple = a.tape.singles[place];
-      const float* const rows = heads.rows + size_t{slot} * 2 * a.dim;
-      on_tail += weight * triple.on_tail, on_relation += weight * triple.on_relation;
-      piece.singles.add(triple.on_midpoint, rows);
-      if (a.relations) piece.singles.add(triple.on_head, rows + a.dim);
-    } else {
-      const TripleGradient& triple = a.tape.triples[place];
-      on_tail += weight * triple.on_tail, on_relation += weight * triple.on_relation;
-      piece.doubles.add(weight * triple.on_midpoint, a.tape.midpoint_gradient + size_t{slot} * a.dim);
-      if (a.relations) piece.floats.add(weight * triple.on_head, a.entities + size_t{a.heads[slot]} * a.dim);
-    }
-    if (!a.relations || (place + 1 < end && a.order.entries[place + 1].relation == relation)) continue;
-    const float* const row = a.relations + size_t{relation} * a.dim;
-    if (run_tame)
-      piece.singles.add(on_relation, row);
-    else
-      piece.floats.add(on_relation, row);
-    on_relation = 0, run_tame = true;
+    const TripleGradient triple = triple_gradient(a.tape, slot, place);
+    on_tail += weight * triple.on_tail, on_relation += weight * triple.on_relation;
+    piece.doubles.add(weight * triple.on_midpoint, a.tape.midpoint_gradient + size_t{slot} * a.dim);
+    if (!a.relations) continue;
+    piece.floats.add(weight * triple.on_head, a.entities + size_t{a.heads[slot]} * a.dim);
+    if (!ends_run(a, place, end)) continue;
+    piece.floats.add(on_relation, a.relations + size_t{relation} * a.dim);
+    on_relation = 0;
   }
-  if (begin == end) return;
-  const float* const tail = a.entities + size_t{entity} * a.dim;
-  if (all_tame)
-    piece.singles.add(on_tail, tail);
-  else
-    piece.floats.add(on_tail, tail);
+  piece.floats.add(on_tail, a.entities + size_t{entity} * a.dim);
 }
 
-// The gradient of any entity.
-template <class S>
-HK_INLINE void gather(const EntityGradient& a, const TameHeads& heads, uint32_t entity, float* gradient) {
-  thread_local Piece piece;
-  thread_local std::vector<double> sums;
-  const uint32_t dim = a.dim, end = a.order.offsets[entity + 1];
-  uint32_t begin = a.order.offsets[entity];
-  if (sums.size() < 2 * dim) sums.resize(2 * dim);
-  double *const sum = sums.data(), *const part = sum + dim;
-  const bool several = end - begin > kPiece;
-  if (several) std::fill_n(sum, dim, 0.0);
-  for (; end - begin > kPiece; begin += kPiece) {
-    piece.clear();
-    collect(a, heads, begin, begin + kPiece, entity, piece);
-    store_sum<S>(part, piece, dim);
-    add_row<S>(sum, 1.0, part, dim);
-  }
-  piece.clear();
-  collect(a, heads, begin, end, entity, piece);
-  if (several) piece.doubles.add(1.0, sum);
-  if (entity < a.items) {
-    const uint32_t head = a.head_slot[entity];
-    if (head != kNone) piece.doubles.add(a.weight[head], a.tape.head_gradient + size_t{head} * dim);
-    const uint32_t item = a.item_slot ? a.item_slot[entity] : kNone;
-    if (item != kNone) piece.floats.add(1.0, a.item_gradient + size_t{item} * dim);
-  }
-  store_sum<S>(gradient, piece, dim);
-}
-
-// Whether an entity is owed something by tame heads only, as the tail of a few of their triples.
-HK_INLINE bool is_tame(const EntityGradient& a, const TameHeads& heads, uint32_t entity) {
-  const uint32_t begin = a.order.offsets[entity], end = a.order.offsets[entity + 1];
-  if (heads.rows == nullptr || end - begin > kPiece) return false;
-  if (entity < a.items && (a.head_slot[entity] != kNone || (a.item_slot && a.item_slot[entity] != kNone))) return false;
-  bool tame = true;
-  if (!heads.all)
-    for (uint32_t place = begin; place < end; ++place) tame = tame && a.tape.tame[a.order.entries[place].slot];
-  return tame;
-}
-
-// The gradient of such an entity at kCount places of the row, in registers: Place(first + i) is a vector of columns or one.
-template <class Place, class Value, int kCount>
-HK_INLINE void gather_tame_at(const EntityGradient& a, const TameHeads& heads, uint32_t entity, float* gradient, uint32_t first, uint32_t width) {
-  const uint32_t begin = a.order.offsets[entity], end = a.order.offsets[entity + 1], dim = a.dim, most = a.order.offsets[a.entity_count];
+// The same sum where all of these heads are tame, added to `out` or, in float32, stored there: kCount places of the row, in registers.
+// Place(first + i·width) is a vector of columns or one.
+template <class Place, class Value, int kCount, class Out>
+HK_INLINE void add_tame_at(const EntityGradient& a, const TameHeads& heads, uint32_t begin, uint32_t end, uint32_t entity, Out* out,
+                           uint32_t first, uint32_t width) {
+  const uint32_t dim = a.dim, most = a.order.offsets[a.entity_count];
   const auto at = [&](int i) __attribute__((always_inline)) { return Place{first + i * width}; };
   Value sum[kCount] = {};
-  float on_tail = 0;
+  float on_tail = 0, on_relation = 0;
   for (uint32_t place = begin; place < end; ++place) {
     if (first == 0 && place + kAhead < most) prefetch_head(a, heads, a.order.entries[place + kAhead].slot);
     const auto [slot, relation] = a.order.entries[place];
@@ -200,33 +138,64 @@ HK_INLINE void gather_tame_at(const EntityGradient& a, const TameHeads& heads, u
     const float weight = heads.weights[slot];
     const float* const rows = heads.rows + size_t{slot} * 2 * dim;
     on_tail += weight * triple.on_tail;
-    for (int i = 0; i < kCount; ++i) sum[i] += triple.on_midpoint * at(i)(rows);
-    if (!a.relations) continue;
-    const float on_relation = weight * triple.on_relation;
+    if (!a.relations) {
+      for (int i = 0; i < kCount; ++i) sum[i] += triple.on_midpoint * at(i)(rows);
+      continue;
+    }
+    for (int i = 0; i < kCount; ++i) sum[i] += triple.on_midpoint * at(i)(rows) + triple.on_head * at(i)(rows + dim);
+    on_relation += weight * triple.on_relation;
+    if (!ends_run(a, place, end)) continue;
     const float* const r = a.relations + size_t{relation} * dim;
-    for (int i = 0; i < kCount; ++i) sum[i] += triple.on_head * at(i)(rows + dim) + on_relation * at(i)(r);
+    for (int i = 0; i < kCount; ++i) sum[i] += on_relation * at(i)(r);
+    on_relation = 0;
   }
   const float* const tail = a.entities + size_t{entity} * dim;
-  for (int i = 0; i < kCount; ++i) at(i).store(gradient, sum[i] + on_tail * at(i)(tail));
+  for (int i = 0; i < kCount; ++i) {
+    const Value all = sum[i] + on_tail * at(i)(tail);
+    if constexpr (std::is_same_v<Out, double>)
+      at(i).add(out, all);
+    else
+      at(i).store(out, all);
+  }
 }
 
-template <class S>
-HK_INLINE void gather_tame(const EntityGradient& a, const TameHeads& heads, uint32_t entity, float* gradient) {
+template <class S, class Out>
+HK_INLINE void add_tame(const EntityGradient& a, const TameHeads& heads, uint32_t begin, uint32_t end, uint32_t entity, Out* out) {
   using Places = SingleColumns<S>;
-  constexpr int kVectors = 4;
+  constexpr int kVectors = S::kF == 16 ? 4 : 8;  // 64 columns, or as many as leave registers for the factors
   uint32_t k = 0;
   for (; k + kVectors * S::kF <= a.dim; k += kVectors * S::kF)
-    gather_tame_at<Places, typename S::F, kVectors>(a, heads, entity, gradient, k, S::kF);
-  for (; k + S::kF <= a.dim; k += S::kF) gather_tame_at<Places, typename S::F, 1>(a, heads, entity, gradient, k, S::kF);
-  for (; k < a.dim; ++k) gather_tame_at<Column, double, 1>(a, heads, entity, gradient, k, 1);
+    add_tame_at<Places, typename S::F, kVectors>(a, heads, begin, end, entity, out, k, S::kF);
+  for (; k + S::kF <= a.dim; k += S::kF) add_tame_at<Places, typename S::F, 1>(a, heads, begin, end, entity, out, k, S::kF);
+  for (; k < a.dim; ++k) add_tame_at<Column, double, 1>(a, heads, begin, end, entity, out, k, 1);
 }
 
+// The gradient of an entity: what it is owed as a tail, as a head and as an item.
 template <class S>
-HK_INLINE void gather_row(const EntityGradient& a, const TameHeads& heads, uint32_t entity, float* gradient) {
-  if (is_tame(a, heads, entity))
-    gather_tame<S>(a, heads, entity, gradient);
-  else
-    gather<S>(a, heads, entity, gradient);
+HK_INLINE void gather(const EntityGradient& a, const TameHeads& heads, uint32_t entity, float* gradient) {
+  thread_local Piece piece;
+  thread_local std::vector<double> sums;
+  const uint32_t dim = a.dim, end = a.order.offsets[entity + 1];
+  uint32_t begin = a.order.offsets[entity];
+  const uint32_t head = entity < a.items ? a.head_slot[entity] : kNone;
+  const uint32_t item = entity < a.items && a.item_slot ? a.item_slot[entity] : kNone;
+  if (head == kNone && item == kNone && end - begin <= kPiece && are_tame(a, heads, begin, end))
+    return add_tame<S>(a, heads, begin, end, entity, gradient);
+
+  if (sums.size() < dim) sums.resize(dim);
+  double* const sum = sums.data();
+  std::fill_n(sum, dim, 0.0);
+  while (begin < end) {
+    const uint32_t until = std::min(begin + kPiece, end);
+    if (are_tame(a, heads, begin, until))
+      add_tame<S>(a, heads, begin, until, entity, sum);
+    else
+      collect(a, heads, begin, until, entity, piece), add_piece<S>(sum, piece, dim);
+    begin = until;
+  }
+  if (head != kNone) add_row<S>(sum, a.weight[head], a.tape.head_gradient + size_t{head} * dim, dim);
+  if (item != kNone) add_row<S>(sum, 1.0, a.item_gradient + size_t{item} * dim, dim);
+  scale_row<S>(gradient, 1.0, sum, dim);
 }
 
 constexpr uint32_t kRowsAhead = 8;
@@ -244,7 +213,7 @@ HK_INLINE void gather_rows(const EntityGradient& a, const TameHeads& heads, cons
     const uint32_t entity = a.rows[i];
     const bool steps = others && others->skip_slot[entity] == kNone;
     float* const gradient = steps ? gradients.data() + block.count * a.dim : a.gradient + i * a.dim;
-    gather_row<S>(a, heads, entity, gradient);
+    gather<S>(a, heads, entity, gradient);
     if (!steps) continue;
     block.rows[block.count] = entity, block.gradients[block.count++] = gradient;
     if (block.count == AdamBlock::kMost) adam_block(*others, rates, block), block.count = 0;

@@ -2,6 +2,7 @@
 #include "../ball.h"
 #include "cpu_backend.h"
 #include "rows.h"
+#include "tape.h"
 
 namespace hk {
 namespace {
@@ -17,12 +18,6 @@ HK_INLINE void prefetch_head(const Hypergradient& a, uint64_t i) {
   }
   for (uint32_t e = a.item_tails.offsets[head]; e < a.item_tails.offsets[head + 1]; ++e)
     __builtin_prefetch(a.outer_slot + a.graph.tails[a.graph.offsets[head] + a.item_tails.positions[e]]);
-}
-
-HK_INLINE TripleGradient triple_gradient(const NeighborhoodTape& tape, uint64_t head, uint32_t place) {
-  if (tape.tame == nullptr || !tape.tame[head]) return tape.triples[place];
-  const SingleTripleGradient& g = tape.singles[place];
-  return {g.on_midpoint, g.on_head, g.on_relation, g.on_tail};
 }
 
 template <class S>
