@@ -22,7 +22,13 @@ const nativeGroups: readonly (readonly string[])[] = [
   ['native/src/cpu/row_blocks.h', 'native/src/cpu/neighborhood_block.h'],
   ['native/src/cpu/tame_block.h'],
   ['native/src/kernels.h'],
-  ['native/src/cpu/point_table.h', 'native/src/cpu/adam_block.h'],
+  [
+    'native/src/cpu/point_table.h',
+    'native/src/cpu/adam_block.h',
+    'native/src/cpu/tape.h',
+    'native/src/cpu/neighborhood_forward.h',
+    'native/src/cpu/neighborhood_backward.h',
+  ],
   ['native/src/backend.h'],
   [
     'native/src/buffer.h',

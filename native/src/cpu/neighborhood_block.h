@@ -1,11 +1,13 @@
 #pragma once
-// Scratch of neighborhood.cc: a few heads that are worked on together, with their triples and relation groups, an array of scalars each.
+// What the passes of neighborhood.cc work on: a few heads that are worked on together, with their triples and relation groups, an array of scalars each.
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <type_traits>
 #include <vector>
 
 #include "../ball.h"
+#include "isa.h"
 
 namespace hk {
 
@@ -157,5 +159,20 @@ class NeighborhoodBlock {
   std::vector<double> rows_, exact_numbers_, group_numbers_;
   std::vector<float> single_rows_, single_numbers_;
 };
+
+// Copies the heads' lanes to the places of their triples.
+template <class T>
+HK_INLINE void spread(const BlockHeads& heads, const double* lanes, T* places) {
+  for (uint32_t h = 0; h < heads.count; ++h) std::fill(places + heads.first[h], places + heads.first[h + 1], static_cast<T>(lanes[h]));
+}
+
+// Σ of a head's places, a whole number of fours.
+template <class T>
+HK_INLINE double sum_of_fours(const T* values, uint32_t begin, uint32_t end) {
+  double s[4] = {};
+  for (uint32_t t = begin; t < end; t += 4)
+    for (uint32_t j = 0; j < 4; ++j) s[j] += values[t + j];
+  return (s[0] + s[1]) + (s[2] + s[3]);
+}
 
 }  // namespace hk

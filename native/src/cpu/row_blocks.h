@@ -119,6 +119,13 @@ HK_INLINE void for_columns(uint32_t dim, const Body& body) {
   for (; k < dim; ++k) body(Column{k});
 }
 
+// out = a·x + b·y
+template <class P, class X, class Y>
+HK_INLINE void combine(typename P::Row* out, double a, const X* x, double b, const Y* y, uint32_t dim) {
+  const auto on_x = static_cast<typename P::Row>(a), on_y = static_cast<typename P::Row>(b);
+  for_columns<P>(dim, [&](auto at) __attribute__((always_inline)) { at.store(out, on_x * at(x) + on_y * at(y)); });
+}
+
 // out[i] = Σ over the columns of what body(at, s) adds to s[i], i < kSums, a multiple of 4.
 template <class P, int kSums = 4, class Out, class Body>
 HK_INLINE void sums_of_columns(uint32_t dim, Out* out, const Body& body) {

@@ -15,6 +15,8 @@ HK_INLINE void prefetch_row(const void* row, size_t bytes) {
   for (size_t k = 0; k < bytes; k += 64) __builtin_prefetch(at + k);
 }
 
+HK_INLINE void prefetch_floats(const float* row, uint32_t dim) { prefetch_row(row, dim * sizeof(float)); }
+
 // Loads one double vector from a row of either precision. Lane by lane, which compilers turn into the one conversion of whole vectors
 // that the instruction set has; of __builtin_convertvector GCC 12 makes two of half a vector and a merge.
 template <class S>
