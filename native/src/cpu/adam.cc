@@ -1,7 +1,10 @@
 // adam, adam_replay and map_parameters on the CPU: blocks of rows over threads. A row is one long chain of operations that wait for each
-// other; in a block, passes along the rows alternate with passes over the rows' scalars as vectors, and rows overlap. All of them, and
-// entity_step, go through the same functions, compiled once per instruction set, so that a replayed step has the same bits as a dense one.
+// other; in a block, passes along the rows alternate with passes over the rows' scalars as vectors, and rows overlap. A replayed step has the
+// same bits as a dense one: it makes the same operations, in registers from the first step that a row missed to the last.
+#include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <type_traits>
 #include <vector>
 
 #include "../averaging.h"
@@ -120,30 +123,107 @@ void adam_rows(const Adam& a, const AdamRates& r, uint64_t begin, uint64_t end) 
   }
 }
 
-// The average of a row after step number `step`.
-void move_average(const AdamReplay& a, size_t row, uint32_t step) {
-  const float weight = average_weight(a.moving.decay, a.moving.every, step);
-  const size_t at = row * a.table.dim;
-  if (weight != 0.0f) average_numbers(a.moving.average + at, a.table.parameters + at, weight, a.table.dim);
-}
-
-void replay_rows(const AdamReplay& a, uint64_t begin, uint64_t end) {
-  const double most = bound(a.table, a.options.tangent);
-  Block b{};
-  b.count = 1, b.zero = b.gradients[0] = zero_row(a.table.dim);
-  for (uint64_t i = begin; i < end; ++i) {
-    const size_t row = b.rows[0] = a.rows ? a.rows[i] : i;
-    uint32_t done = a.table.step[row];
-    if (done >= a.state->steps) continue;
-    a.table.step[row] = a.state->steps;
-    if (done == 0) continue;  // never had a gradient: its moments are zero and such a step changes nothing
-    while (done < a.state->steps) {
-      step(a.table, b, rates_of(a.options, *a.state, ++done), a.options.curvature, most);
-      if (a.moving.average) move_average(a, row, done);
-    }
-    if (a.table.points) map(a.table, b, a.options.curvature, a.options.tangent);
+template <class V>
+HK_INLINE V root(V x) {
+  if constexpr (std::is_same_v<V, float>) {
+    return std::sqrt(x);
+  } else {
+    for (int lane = 0; lane < static_cast<int>(sizeof(V) / sizeof(float)); ++lane) x[lane] = std::sqrt(x[lane]);
+    return x;
   }
 }
+
+// A row on its way through the steps that it missed; the table's stays what it was.
+struct ReplayedRow {
+  float *parameters, *first, *second, *average;  // average: null where none is kept
+};
+
+// Columns [k, k + lanes of V) of `row` through `steps`, with the operations of step_rows and average_numbers for a gradient of 0.
+template <class V>
+HK_INLINE void replay_columns(const ReplayedRow& row, const MissedStep* steps, uint32_t count, uint32_t k) {
+  // A vector type that is a template's argument has lost its attributes: as a reference it would have to be aligned.
+  const auto get = [k](const float* x) __attribute__((always_inline)) {
+    V value;
+    std::memcpy(&value, x + k, sizeof value);
+    return value;
+  };
+  const auto put = [k](float* x, const V& value) __attribute__((always_inline)) { std::memcpy(x + k, &value, sizeof value); };
+  V w = get(row.parameters), first = get(row.first), second = get(row.second), average{};
+  if (row.average) average = get(row.average);
+  for (uint32_t s = 0; s < count; ++s) {
+    const AdamRates& r = steps[s].rates;
+    first = r.beta1 * first + 0.0f, second = r.beta2 * second + 0.0f;
+    w -= r.rate * first / (root(second) + r.epsilon);
+    if (row.average == nullptr || steps[s].into_average == 0.0f) continue;
+    average = steps[s].into_average == 1.0f ? w : average + steps[s].into_average * (w - average);
+  }
+  put(row.parameters, w), put(row.first, first), put(row.second, second);
+  if (row.average) put(row.average, average);
+}
+
+// Takes the row through the steps, each of its columns through all of them at once; false, and nothing done, where it might come near the bound, to which
+// it is held after every step. A number never turns round without a gradient, so that its extremes are its ends.
+template <class S>
+HK_INLINE bool replay_row(const AdamReplay& a, size_t row, const MissedStep* steps, uint32_t count, double most) {
+  thread_local std::vector<float> scratch;
+  const uint32_t dim = a.table.dim;
+  if (scratch.size() < 4 * dim) scratch.resize(4 * dim);
+  float* const copy = scratch.data();
+  ReplayedRow to{copy, copy + dim, copy + 2 * dim, a.moving.average ? copy + 3 * dim : nullptr};
+  const ReplayedRow from{a.table.parameters + row * dim, a.table.first + row * dim, a.table.second + row * dim,
+                         a.moving.average ? a.moving.average + row * dim : nullptr};
+  const auto move = [dim](float* x, const float* y) { std::copy_n(y, dim, x); };
+  move(to.parameters, from.parameters), move(to.first, from.first), move(to.second, from.second);
+  if (to.average) move(to.average, from.average);
+  uint32_t k = 0;
+  for (; k + S::kF <= dim; k += S::kF) replay_columns<typename S::F>(to, steps, count, k);
+  for (; k < dim; ++k) replay_columns<float>(to, steps, count, k);
+  if (most > 0) {
+    double extremes = 0;
+    for (uint32_t j = 0; j < dim; ++j) extremes += square(std::max(std::abs(double{from.parameters[j]}), std::abs(double{to.parameters[j]})));
+    if (!(a.options.curvature * extremes <= 0.999 * most * most)) return false;
+  }
+  move(from.parameters, to.parameters), move(from.first, to.first), move(from.second, to.second);
+  if (to.average) move(from.average, to.average);
+  return true;
+}
+
+// steps: those after step number `before`, up to state->steps.
+template <class S>
+HK_INLINE void replay_rows(const AdamReplay& a, const MissedStep* steps, uint32_t before, uint64_t begin, uint64_t end) {
+  const double most = bound(a.table, a.options.tangent);
+  const uint32_t dim = a.table.dim, last = a.state->steps;
+  Block b{};
+  b.zero = zero_row(dim);
+  const auto map_block = [&] {
+    if (a.table.points && b.count > 0) map(a.table, b, a.options.curvature, a.options.tangent);
+    b.count = 0;
+  };
+  for (uint64_t i = begin; i < end; ++i) {
+    if (i + kBlock < end) prefetch_table_row(a.table, a.rows ? a.rows[i + kBlock] : i + kBlock);
+    const size_t row = a.rows ? a.rows[i] : i;
+    const uint32_t done = a.table.step[row];
+    if (done >= last) continue;
+    a.table.step[row] = last;
+    if (done == 0) continue;  // never had a gradient: its moments are zero and such a step changes nothing
+    const MissedStep *const first = steps + (done - before), *const none = steps + (last - before);
+    float* const w = a.table.parameters + row * dim;
+    if (!replay_row<S>(a, row, first, static_cast<uint32_t>(none - first), most)) {
+      Block one{};
+      one.count = 1, one.rows[0] = row, one.zero = one.gradients[0] = b.zero;
+      for (const MissedStep* missed = first; missed < none; ++missed) {
+        step(a.table, one, missed->rates, a.options.curvature, most);
+        if (a.moving.average && missed->into_average != 0.0f) average_numbers(a.moving.average + row * dim, w, missed->into_average, dim);
+      }
+    }
+    if (!a.table.points) continue;
+    b.sqnorm[b.count] = dot<S>(w, w, dim), b.rows[b.count++] = row;
+    if (b.count == kBlock) map_block();
+  }
+  map_block();
+}
+HK_DISPATCH(replays, replay_rows, (const AdamReplay& a, const MissedStep* steps, uint32_t before, uint64_t begin, uint64_t end),
+            (a, steps, before, begin, end))
 
 template <class S>
 HK_INLINE void map_rows(const MapParameters& a, uint64_t begin, uint64_t end) {
@@ -181,7 +261,16 @@ void CpuBackend::adam(const Adam& a) {
 }
 
 void CpuBackend::adam_replay(const AdamReplay& a) {
-  pool_.run(a.rows ? *a.row_count : a.table.rows, 128, [&](uint64_t begin, uint64_t end, int) { replay_rows(a, begin, end); });
+  const uint64_t rows = a.rows ? *a.row_count : a.table.rows;
+  const uint32_t last = a.state->steps;
+  uint32_t before = last;
+  for (uint64_t i = 0; i < rows; ++i)
+    if (const uint32_t done = a.table.step[a.rows ? a.rows[i] : i]; done > 0) before = std::min(before, done);
+  missed_steps_.resize(last - before);
+  for (uint32_t s = 0; s < last - before; ++s)
+    missed_steps_[s] = {rates_of(a.options, *a.state, before + 1 + s),
+                        a.moving.average ? average_weight(a.moving.decay, a.moving.every, before + 1 + s) : 0.0f};
+  pool_.run(rows, 64, [&](uint64_t begin, uint64_t end, int) { replays(a, missed_steps_.data(), before, begin, end); });
 }
 
 void CpuBackend::map_parameters(const MapParameters& a) {

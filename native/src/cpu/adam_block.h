@@ -15,6 +15,12 @@ struct AdamRates {
 // Of the step that comes next.
 AdamRates adam_rates(const Adam& a);
 
+// A step that a row missed: its rates, and how much of the parameters goes into their average after it.
+struct MissedStep {
+  AdamRates rates;
+  float into_average;
+};
+
 // The rows, their gradients, and what the passes leave for each other. Lanes beyond count are there to be computed, not used.
 struct AdamBlock {
   static constexpr uint32_t kMost = 8;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "../backend.h"
+#include "adam_block.h"
 #include "parallel.h"
 
 namespace hk {
@@ -58,6 +59,7 @@ class CpuBackend : public Backend {
   // Scratch that grows with what is asked for, and stays.
   std::vector<uint32_t> tail_counts_, tail_totals_;  // of head_lists
   std::vector<float> head_rows_, head_weights_;      // of entity_gradient
+  std::vector<MissedStep> missed_steps_;             // of adam_replay
 };
 
 }  // namespace hk
