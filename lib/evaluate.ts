@@ -58,7 +58,7 @@ export interface PerUserMetrics {
 
 /**
  * Ranks all items for each of `users` but those listed for that position in `exclude`, best first. Returns [users, k] item rows; lists
- * that are shorter are padded with 0xffffffff.
+ * that are shorter are padded with 0xffffffff. They are read before the next call; `exclude` is not looked at again.
  */
 export interface Rank {
   (users: Uint32Array, k: number, exclude: Interactions): Promise<Uint32Array>;

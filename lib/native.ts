@@ -127,6 +127,10 @@ export interface NativeTrainer {
   /** Exact full ranking for `users` with the parameters as they are, or their averages where they are kept; see topK. */
   topK(users: Uint32Array, k: number, excludeOffsets: Uint32Array | null, excludeItems: Uint32Array | null): NativeJob<NativeTopK>;
   read(): NativeJob<TrainedParameters>;
+  /** [items] β_v alone. */
+  beta(): NativeJob<Float32Array>;
+  /** `read`, then `dispose`: in less memory than one after the other. Every later call throws ERR_HK_DISPOSED. */
+  finish(): NativeJob<TrainedParameters>;
   state(): NativeJob<TrainerState>;
   /** The arrays of `state` must not change until the job is done. */
   restore(state: TrainerState): NativeJob<void>;

@@ -2,6 +2,7 @@ import type { Checkpoint, Progress } from './checkpoint.ts';
 import type { Interactions } from './data/csr.ts';
 import type { Dataset } from './data/dataset.ts';
 import { splitDigest } from './data/digest.ts';
+import { release } from './data/release.ts';
 import { finishInTurns, inPieces, PIECE, type Steps } from './data/steps.ts';
 import { sigmoid } from './embedding.ts';
 import { HyperKnowError } from './errors.ts';
@@ -228,20 +229,26 @@ class Training {
   async #validate(event: EpochEvent): Promise<void> {
     const { adaptive, earlyStopping, monitorTest, signal, itemWeights } = this.#options;
     if (this.#dataset.validation.items.length > 0) {
-      const rank = async (users: Uint32Array, k: number, exclude: Interactions) =>
-        (await cancellable(this.#trainer.topK(users, k, exclude.offsets, exclude.items), signal)).items;
+      let lists: Uint32Array = new Uint32Array(0);
+      const rank = async (users: Uint32Array, k: number, exclude: Interactions) => {
+        const job = this.#trainer.topK(users, k, exclude.offsets, exclude.items); // which copies them
+        release(exclude.offsets, exclude.items);
+        const { items, distances } = await cancellable(job, signal);
+        release(lists, distances); // the lists of the users before have been judged
+        lists = items;
+        return items;
+      };
       const wide = Object.assign(rank, { usersAtOnce: usersAtOnceOn(this.#backend) });
       const metrics: Metrics = meanMetrics(await evaluateRanking(wide, this.#dataset, VALIDATION));
       event.metrics = metrics;
       if (monitorTest) event.testMetrics = meanMetrics(await evaluateRanking(wide, this.#dataset, TEST));
       const recall = metrics.recall[20]!;
-      const parameters = await this.#trainer.read().promise;
       if (recall > this.#progress.bestRecall) {
         this.#progress = { ...this.#progress, bestStep: this.#steps, bestEpoch: event.epoch, bestRecall: recall };
-        if (earlyStopping) this.#best = parameters;
+        if (earlyStopping) this.#best = await this.#trainer.read().promise;
       }
       if (adaptive) {
-        const weights = await finishInTurns(weightsOf(parameters.beta));
+        const weights = await finishInTurns(weightsOf(await this.#trainer.beta().promise));
         const [p10, p50, p90] = quantiles(weights, [0.1, 0.5, 0.9]) as [number, number, number];
         event.knowledgeWeight = { p10, p50, p90 };
         if (itemWeights) event.itemWeights = Float32Array.from(weights);
@@ -265,7 +272,8 @@ class Training {
     const { hyperparameters, variant, preset, adaptive, seed, earlyStopping } = this.#options;
     const { graph, relationIds } = this.#trained;
     const { userIds, itemIds, entityIds } = this.#dataset;
-    const { users, entities, relations, beta, curvature } = this.#best ?? (await this.#trainer.read().promise);
+    const { users, entities, relations, beta, curvature } = this.#best ?? (await this.#trainer.finish().promise);
+    this.#trainer.dispose(); // before what is made here takes memory
     for (const [name, values] of Object.entries({ users, entities, relations, beta }))
       if (!(await finishInTurns(areFinite(values)))) throw diverged(`${name} holds a number that is not finite`);
     const { epoch, bestEpoch, bestRecall, bestStep } = this.#progress;

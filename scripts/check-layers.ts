@@ -68,6 +68,7 @@ const libGroups: readonly (readonly string[])[] = [
     'lib/schedule.ts',
     'lib/version.ts',
     'lib/files.ts',
+    'lib/data/release.ts',
   ],
   ['lib/check.ts', 'lib/statistics.ts', 'lib/presets.ts', 'lib/whole-folder.ts'],
   ['lib/whole-file.ts'],

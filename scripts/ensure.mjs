@@ -91,15 +91,20 @@ function ensureTypeScript(force) {
     say('dist/ is not built: the development dependencies are not installed');
     return true;
   }
-  const sum = hash([], ['package.json', 'tsconfig.json', ...filesUnder('lib')]);
+  const sum = hash([], ['package.json', 'tsconfig.json', 'scripts/bundle.mjs', ...filesUnder('lib')]);
   const stamp = 'build/.dist'; // not in dist/, which is published
   if (!force && isFresh(stamp, 'dist/index.js', sum)) return true;
   const next = 'dist.next';
   rmSync(next, { recursive: true, force: true });
   const compiled = timed('dist/ built', () => {
-    const { ok, output } = run(process.execPath, [tsc, '-p', 'tsconfig.json', '--outDir', next]);
-    if (!ok) console.error(output);
-    return ok;
+    return [
+      [tsc, '-p', 'tsconfig.json', '--outDir', next],
+      ['scripts/bundle.mjs', next],
+    ].every((program) => {
+      const { ok, output } = run(process.execPath, program);
+      if (!ok) console.error(output);
+      return ok;
+    });
   });
   if (!compiled) return false;
   rmSync('dist', { recursive: true, force: true });

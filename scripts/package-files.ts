@@ -1,5 +1,5 @@
 // What the published package holds, from `npm pack`, in the form of test/package-files.txt, which `npm test` compares with it: a file a
-// line, but the four that the compiler makes of one source file on one line. Prebuilds are left out: each platform's machine adds its own.
+// line, but what the compiler makes of one source file on one line. Prebuilds are left out: each platform's machine adds its own.
 //   node --import tsx scripts/package-files.ts            (2 s; prints the list)
 //   node --import tsx scripts/package-files.ts --write    puts it into test/package-files.txt, after a look at what is new
 import { execFileSync } from 'node:child_process';
@@ -36,8 +36,8 @@ export function listOf(paths: readonly string[]): string[] {
     .filter((path) => !isPrebuild(path))
     .map((path) => {
       const stem = /^(dist\/.*?)\.(?:d\.ts|js)(?:\.map)?$/.exec(path)?.[1];
-      const isWhole = stem !== undefined && COMPILED.every((extension) => present.has(`${stem}.${extension}`));
-      return isWhole ? `${stem}.{${COMPILED.join(',')}}` : path;
+      const made = COMPILED.filter((extension) => present.has(`${stem}.${extension}`));
+      return made.length > 1 ? `${stem}.{${made.join(',')}}` : path;
     });
   return [...new Set(lines)].sort();
 }

@@ -4,6 +4,7 @@ import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, readSync, r
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { Dataset, Interactions } from '../lib/data/dataset.ts';
 
 const root: string = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 
@@ -88,4 +89,15 @@ export function hostEnvironment(schedule: number): Record<string, string> {
     HYPER_KNOW_HOST_SCHEDULE: String(schedule),
     ...(preload === undefined ? {} : { LD_PRELOAD: preload, ASAN_OPTIONS: 'detect_leaks=0' }),
   };
+}
+
+/** A data set of dense ids as train.txt, test.txt and kg_final.txt, but for its validation split. */
+export function writeKgat(folder: string, { train, test, triples: { heads, relations, tails } }: Dataset): void {
+  const lines = ({ offsets, items }: Interactions): string =>
+    Array.from({ length: offsets.length - 1 }, (_, user) =>
+      `${user} ${items.subarray(offsets[user], offsets[user + 1]).join(' ')}`.trimEnd(),
+    ).join('\n');
+  writeFileSync(join(folder, 'train.txt'), `${lines(train)}\n`);
+  writeFileSync(join(folder, 'test.txt'), `${lines(test)}\n`);
+  writeFileSync(join(folder, 'kg_final.txt'), Array.from(heads, (head, i) => `${head} ${relations[i]} ${tails[i]}\n`).join(''));
 }

@@ -1,17 +1,15 @@
 // How long the event loop is held while a data set of Last-FM's size is loaded, trained on, evaluated, saved and loaded again; prints JSON.
 //   node --import tsx test/loop-delays.ts [planted]
 // A process of its own, so that only this work is in it. `planted`: 80 ms of it are done at once.
-import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Interactions } from '../lib/data/csr.ts';
 import { loadDataset } from '../lib/data/dataset.ts';
 import { synthetic } from '../lib/data/synthetic.ts';
 import { evaluate } from '../lib/evaluate.ts';
 import { Model } from '../lib/model.ts';
 import { train } from '../lib/train.ts';
-import { temporaryFolder, threadClock } from './helpers.ts';
+import { temporaryFolder, threadClock, writeKgat } from './helpers.ts';
 
 /** How late timers were by the clock; and how long this thread worked on a processor from one to the next, null where the system does not say. */
 export interface Delays {
@@ -59,22 +57,8 @@ async function measured(phase: string, work: () => Promise<unknown>): Promise<De
   };
 }
 
-const lines = ({ offsets, items }: Interactions): string =>
-  Array.from({ length: offsets.length - 1 }, (_, user) =>
-    `${user} ${items.subarray(offsets[user], offsets[user + 1]).join(' ')}`.trimEnd(),
-  ).join('\n');
-
-function writeFolder(): string {
-  const folder = temporaryFolder();
-  const { train: interactions, test, triples } = synthetic({ shape: 'last-fm', seed: 1, validationFraction: 0 });
-  writeFileSync(join(folder, 'train.txt'), `${lines(interactions)}\n`);
-  writeFileSync(join(folder, 'test.txt'), `${lines(test)}\n`);
-  const { heads, relations, tails } = triples;
-  writeFileSync(join(folder, 'kg_final.txt'), Array.from(heads, (head, i) => `${head} ${relations[i]} ${tails[i]}\n`).join(''));
-  return folder;
-}
-
-const folder = writeFolder();
+const folder = temporaryFolder();
+writeKgat(folder, synthetic({ shape: 'last-fm', seed: 1, validationFraction: 0 }));
 const data = await loadDataset(folder);
 const model = await train(data, { dim: 64, epochs: 0, backend: 'cpu' });
 const path = join(folder, 'model');

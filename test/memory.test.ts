@@ -1,9 +1,11 @@
 // The estimate of memory against what a training takes: a process of its own, so that nothing else has grown it.
 import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { estimateMemory } from '../lib/memory.ts';
 import { synthetic } from '../lib/data/synthetic.ts';
+import { temporaryFolder, writeKgat } from './helpers.ts';
 
 const memory = suite('memory');
 
@@ -58,6 +60,41 @@ memory(
     const { graph: held, batch, host, parameters, total } = of({});
     assert.ok(held > 4 * (2 * graph.tails.length + 2 * interactions.items.length));
     assert.is(total, parameters + batch + held + host);
+  },
+);
+
+/** Reads a folder and trains an epoch, and prints what the process had in memory at most. `planted`: as if 64 MiB that reading left were not given back. */
+const LOADING = `
+  import { readFileSync } from 'node:fs';
+  import { loadDataset, train } from 'hyper-know';
+  const [folder, dim, planted] = process.argv.slice(1);
+  const dataset = await loadDataset(folder);
+  const left = Buffer.alloc(planted ? 64 << 20 : 0, 1);
+  await train(dataset, { dim: Number(dim), backend: 'cpu', threads: 2, epochs: 1, earlyStopping: false });
+  if (left[0] === 0) throw new Error('it is in use until here');
+  console.log(1024 * Number(/VmHWM:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]));`;
+
+(process.platform === 'linux' ? memory : memory.skip)(
+  'a process that reads the shape of Last-FM and trains an epoch has at most 3 times the parameters and their moments',
+  () => {
+    const dim = 64;
+    const world = synthetic({ ...data, validationFraction: 0 });
+    const folder = temporaryFolder();
+    writeKgat(folder, world);
+    const tables = 3 * 4 * dim * (world.users + world.entities + world.relations);
+    const peak = (...planted: string[]) => {
+      const args = ['--input-type=module', '-e', LOADING, folder, String(dim), ...planted];
+      const { stdout, stderr } = spawnSync(process.execPath, args, {
+        encoding: 'utf8',
+        cwd: fileURLToPath(new URL('..', import.meta.url)),
+      });
+      assert.is(stderr, '');
+      return Number(stdout) / tables;
+    };
+    const times = peak();
+    console.log(`${times.toFixed(2)} times the tables`);
+    assert.ok(times > 1.33 && times <= 3, `${times} times the tables`);
+    assert.ok(peak('planted') > 3, 'what is left behind is noticed');
   },
 );
 

@@ -1,4 +1,5 @@
 // What the published package is: its scripts, its lock file, its files, the names it exports.
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, posix } from 'node:path';
@@ -82,14 +83,14 @@ packaging('the tarball holds what test/package-files.txt lists and nothing else'
   console.log(`package: ${paths.length} files, ${(size / 1000).toFixed(0)} kB packed`);
 });
 
-packaging('planted: a file that is packed but not listed, one that is listed but not packed, one of the four compiled ones', () => {
-  const [some, compiled] = ['lib/index.ts', 'dist/index.{d.ts,d.ts.map,js,js.map}'];
+packaging('planted: a file that is packed but not listed, one that is listed but not packed, one of the compiled ones', () => {
+  const [some, compiled] = ['lib/index.ts', 'dist/artifact.{d.ts,d.ts.map,js,js.map}'];
   assert.ok(listed.includes(some) && listed.includes(compiled));
   assert.equal(differences(listOf([...paths, 'test/fixtures/kgat/train.txt']), listed), [
     'test/fixtures/kgat/train.txt is packed and not listed',
   ]);
   assert.equal(differences(listOf(paths.filter((path) => path !== some)), listed), [`${some} is listed and not packed`]);
-  assert.is(differences(listOf(paths.filter((path) => path !== 'dist/index.js.map')), listed).length, 4);
+  assert.is(differences(listOf(paths.filter((path) => path !== 'dist/artifact.js.map')), listed).length, 2);
 });
 
 /** What is wrong with a source map of dist/: its sources are to be files of the package, by relative paths. */
@@ -144,6 +145,42 @@ packaging('hyper-know/kernels exports its names, by self-reference', async () =>
   const wanted = ['poincareDistance', 'poincareDistanceGradient', 'neighborhood', 'neighborhoodGradient', 'hypergradient', 'topK'];
   assert.equal(
     wanted.filter((name) => !names.includes(name)),
+    [],
+  );
+});
+
+/** The modules of dist/ that a program loads, in a process of its own. */
+function loadedBy(program: string): string[] {
+  const inline = (code: string) => `data:text/javascript,${encodeURIComponent(code)}`;
+  const hooks = "export const load = (url, context, next) => (url.startsWith('file:') && process._rawDebug(url), next(url, context));";
+  const register = `import { register } from 'node:module'; register(${JSON.stringify(inline(hooks))});`;
+  const args = ['--import', inline(register), '--input-type=module', '-e', program];
+  const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', cwd: root });
+  assert.is(status, 0, stderr);
+  const dist = pathToFileURL(join(root, 'dist/')).href;
+  return [...stderr.matchAll(/^file:.*$/gm)].filter(([url]) => url.startsWith(dist)).map(([url]) => url.slice(dist.length));
+}
+
+packaging('importing the package loads all it needs in one module, and the later ones find that one', () => {
+  assert.equal(loadedBy("import 'hyper-know';"), ['index.js', 'core.js']);
+  assert.equal(loadedBy("import 'hyper-know/kernels';"), ['kernels.js', 'core.js']);
+  const [failure, wanted] = ["loadDataset('nowhere').catch((error) => error)", 'error instanceof HyperKnowError'];
+  const program = `import { HyperKnowError, loadDataset } from 'hyper-know'; const error = await ${failure}; if (!(${wanted})) throw error;`;
+  const later = loadedBy(program);
+  assert.equal(later.slice(0, 2), ['index.js', 'core.js']);
+  assert.ok(later.includes('data/formats/index.js') && new Set(later).size === later.length, later.join(' '));
+});
+
+packaging('planted: a module that the import loads besides', () => {
+  const version = pathToFileURL(join(root, 'dist/version.js')).href;
+  assert.equal(loadedBy(`import 'hyper-know'; import ${JSON.stringify(version)};`).sort(), ['core.js', 'index.js', 'version.js']);
+});
+
+packaging('what core.js holds has the names that the sources give it', async () => {
+  const exported = Object.entries(await import('hyper-know')).filter(([, value]) => typeof value === 'function');
+  assert.ok(exported.length > 10);
+  assert.equal(
+    exported.filter(([name, value]) => (value as { name: string }).name !== name).map(([name]) => name),
     [],
   );
 });

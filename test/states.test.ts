@@ -149,8 +149,10 @@ const TRAINER_METHODS: Readonly<Record<keyof NativeTrainer, (trainer: NativeTrai
   samples: (trainer) => trainer.samples(0),
   topK: (trainer) => trainer.topK(everyone, 5, null, null).promise,
   read: (trainer) => trainer.read().promise,
+  beta: (trainer) => trainer.beta().promise,
   state: (trainer) => trainer.state().promise,
   restore: async (trainer) => trainer.restore(await new native.Trainer(configuration()).state().promise).promise,
+  finish: (trainer) => trainer.finish().promise,
   dispose: (trainer) => trainer.dispose(),
 };
 
@@ -169,6 +171,8 @@ const TRAINER_STATES: Readonly<Record<string, { reach: (trainer: NativeTrainer) 
     },
     expected: /^ok$/,
   },
+  finished: { reach: (trainer) => trainer.finish().promise, expected: /^ERR_HK_DISPOSED$/ },
+  finishing: { reach: (trainer) => void trainer.finish(), expected: /^ERR_HK_DISPOSED$/ },
   disposed: { reach: (trainer) => trainer.dispose(), expected: /^ERR_HK_DISPOSED$/ },
   'disposed in training': {
     reach: (trainer) => {

@@ -1,3 +1,4 @@
+import { release } from './release.ts';
 import { inPieces, PIECE, type Steps } from './steps.ts';
 
 /** An id of the caller's own: a string or a safe integer. The number 1 and the string '1' are two ids. */
@@ -58,6 +59,7 @@ export class Uint32List {
     while (this.full.length > 0) {
       const block = this.full.pop()!;
       values.set(block, this.full.length * PIECE);
+      release(block);
       yield;
     }
     return values;
@@ -66,25 +68,44 @@ export class Uint32List {
 
 /** CSR by user of the distinct pairs, and how many pairs were repeats. */
 export function* interactionsOf(pairs: Pairs, users: number, items: number): Steps<{ interactions: Interactions; repeated: number }> {
-  const sorted = yield* sortedRows([pairs.users, pairs.items], [users, items]);
-  const rows = pairs.users.length;
-  const offsets = new Uint32Array(users + 1);
-  const distinct = new Uint32Array(rows);
+  // Users in the order of their items, then these items in the order of their users: each user's ascend.
+  const byItem = yield* grouped(pairs.items, pairs.users, items);
+  const { offsets, items: sorted } = yield* transposed(byItem, users);
+  release(byItem.offsets, byItem.items);
+  const rows = sorted.length;
   let kept = 0;
-  let lastUser = -1;
-  let lastItem = -1;
+  let user = 0;
+  let last = -1;
   yield* inPieces(rows, (begin, end) => {
     for (let i = begin; i < end; ++i) {
-      const user = sorted[2 * i]!;
-      const item = sorted[2 * i + 1]!;
-      if (user === lastUser && item === lastItem) continue;
-      distinct[kept++] = lastItem = item;
-      lastUser = user;
-      offsets[user + 1]!++;
+      while (i === offsets[user + 1]) {
+        offsets[++user] = kept;
+        last = -1;
+      }
+      const item = sorted[i]!;
+      if (item !== last) sorted[kept++] = last = item;
     }
   });
+  offsets.fill(kept, user + 1);
+  if (kept === rows) return { interactions: { offsets, items: sorted }, repeated: 0 };
+  const distinct = sorted.slice(0, kept);
+  release(sorted);
+  return { interactions: { offsets, items: distinct }, repeated: rows - kept };
+}
+
+/** CSR by key of the values, each key's in the order given. `bound` bounds the keys. */
+function* grouped(keys: Uint32Array, values: Uint32Array, bound: number): Steps<Interactions> {
+  const next = yield* countsOf(keys, bound);
+  const offsets = new Uint32Array(bound + 1);
+  offsets.set(next, 1);
   yield* accumulate(offsets);
-  return { interactions: { offsets, items: distinct.slice(0, kept) }, repeated: rows - kept };
+  next.set(offsets.subarray(0, bound));
+  const items = new Uint32Array(values.length);
+  yield* inPieces(values.length, (begin, end) => {
+    for (let i = begin; i < end; ++i) items[next[keys[i]!]!++] = values[i]!;
+  });
+  release(next);
+  return { offsets, items };
 }
 
 /** The user of every entry of `interactions.items`. */
@@ -99,24 +120,22 @@ export function* usersOf({ offsets, items }: Interactions): Steps<Uint32Array> {
 
 /** Column by column: the users of every item, ascending. `columns` bounds the items. */
 export function* transposed(interactions: Interactions, columns: number): Steps<Interactions> {
-  const { items } = interactions;
   const users = yield* usersOf(interactions);
-  const offsets = new Uint32Array(columns + 1);
-  offsets.set(yield* countsOf(items, columns), 1);
-  yield* accumulate(offsets);
-  const next = offsets.slice();
-  const rows = new Uint32Array(items.length);
-  yield* inPieces(items.length, (begin, end) => {
-    for (let i = begin; i < end; ++i) rows[next[items[i]!]!++] = users[i]!;
-  });
-  return { offsets, items: rows };
+  const byItem = yield* grouped(interactions.items, users, columns);
+  release(users);
+  return byItem;
 }
 
 /** Parts `interactions` in two: the entries with a 0 in `mask` and those with a 1. */
 export function* partedBy(mask: Uint8Array, interactions: Interactions): Steps<[zeros: Interactions, ones: Interactions]> {
-  const users = yield* usersOf(interactions);
   const { offsets, items } = interactions;
-  const parts = [0, 1].map(() => ({ offsets: new Uint32Array(offsets.length), items: new Uint32Array(items.length), count: 0 }));
+  let ones = 0;
+  yield* inPieces(mask.length, (begin, end) => {
+    for (let i = begin; i < end; ++i) ones += mask[i]!;
+  });
+  const part = (size: number) => ({ offsets: new Uint32Array(offsets.length), items: new Uint32Array(size), count: 0 });
+  const parts = [part(items.length - ones), part(ones)] as const;
+  const users = yield* usersOf(interactions);
   yield* inPieces(items.length, (begin, end) => {
     for (let i = begin; i < end; ++i) {
       const part = parts[mask[i]!]!;
@@ -124,12 +143,12 @@ export function* partedBy(mask: Uint8Array, interactions: Interactions): Steps<[
       part.offsets[users[i]! + 1]!++;
     }
   });
-  const done: Interactions[] = [];
-  for (const part of parts) {
-    yield* accumulate(part.offsets);
-    done.push({ offsets: part.offsets, items: part.items.slice(0, part.count) });
-  }
-  return done as [Interactions, Interactions];
+  release(users);
+  for (const { offsets } of parts) yield* accumulate(offsets);
+  return [
+    { offsets: parts[0].offsets, items: parts[0].items },
+    { offsets: parts[1].offsets, items: parts[1].items },
+  ];
 }
 
 /** Whether `item` is among the items of `user`. */
@@ -188,6 +207,7 @@ export function* distinctTriples(
       lastTail = tail;
     }
   });
+  release(places, records);
   if (kept === rows) return { triples, sorted, repeated: 0 };
   const distinct = emptyTriples(kept);
   let next = 0;
@@ -242,7 +262,11 @@ function* sortedByHead({ heads, relations: kinds, tails }: Triples, entities: nu
     for (let i = begin; i < end; ++i) {
       const key = keys[i]!;
       if (i > begin && key === keys[i - 1]) {
-        if (i - kept >= FEW * rows) return null;
+        if (i - kept >= FEW * rows) {
+          releaseTriples(sorted);
+          release(keys, starts);
+          return null;
+        }
         const own = repeats.get(head) ?? new Map<number, boolean>();
         repeats.set(head, own.set(key, false));
         continue;
@@ -255,6 +279,7 @@ function* sortedByHead({ heads, relations: kinds, tails }: Triples, entities: nu
     sinceYield = 0;
     yield;
   }
+  release(keys, starts);
   return { sorted: firstOf(sorted, kept), repeated: rows - kept, repeats };
 }
 
@@ -336,7 +361,10 @@ export function* graphWithInverses(triples: Triples, items: number, entities: nu
     }
   });
   const { sorted } = yield* distinctTriples(both, entities, 2 * relations);
-  return yield* graphOf(sorted, items);
+  releaseTriples(both);
+  const graph = yield* graphOf(sorted, items);
+  releaseTriples(sorted);
+  return graph;
 }
 
 /** 0 .. count − 1 */
@@ -359,6 +387,11 @@ export function* countsOf(values: Uint32Array, bound: number): Steps<Uint32Array
 
 function emptyTriples(size: number): Triples {
   return { heads: new Uint32Array(size), relations: new Uint32Array(size), tails: new Uint32Array(size) };
+}
+
+/** `release`, of the three columns. */
+export function releaseTriples({ heads, relations, tails }: Triples): void {
+  release(heads, relations, tails);
 }
 
 function setTriple(triples: Triples, row: number, head: number, relation: number, tail: number): void {
@@ -394,6 +427,7 @@ export function* sortedRows(columns: readonly Uint32Array[], bounds: readonly nu
     yield* inPieces(rows, (begin, end) => moveRows(source, target, width, k, ends, rows - end, rows - begin));
     [source, target] = [target, source];
   }
+  release(target);
   return source;
 }
 

@@ -10,13 +10,16 @@ import {
   type Id,
   type Interactions,
   interactionsOf,
+  type Pairs,
   partedBy,
+  releaseTriples,
   type Triples,
   Uint32List,
   usersOf,
 } from './csr.ts';
 import { IdMap, idProblem } from './id-map.ts';
 import type { DataSource, RawDataset, SourceFile } from './raw-dataset.ts';
+import { release } from './release.ts';
 import { holdOut, holdOutPerUser } from './split.ts';
 import { finish, finishInTurns, inPieces, PIECE, type Steps } from './steps.ts';
 
@@ -116,7 +119,7 @@ export async function loadDataset(path: string, options?: DatasetOptions): Promi
   if (typeof path !== 'string' || path === '') throw argumentError('type', 'path', `must be the path of a folder, got ${show(path)}`);
   const checked = checkDatasetOptions(options);
   const { readFolder } = await import('./formats/index.ts'); // what reads files is loaded with the first
-  return finishInTurns(assemble(await readFolder(path), checked));
+  return finishInTurns(assemble(await readFolder(path), checked, release));
 }
 
 /**
@@ -164,7 +167,7 @@ export function createDataset(
     ids: { users: users.ids, items: entities.ids.slice(0, items), entities: entities.ids, relations: relations.ids },
     notes: [],
   };
-  return finish(assemble(raw, checked));
+  return finish(assemble(raw, checked, release));
 }
 
 export function checkDatasetOptions(options: DatasetOptions | undefined): Required<DatasetOptions> {
@@ -176,25 +179,39 @@ export function checkDatasetOptions(options: DatasetOptions | undefined): Requir
   };
 }
 
-/** Sorts, de-duplicates and splits what a reader or generator has found. */
-export function* assemble(raw: RawDataset, options: Required<DatasetOptions>): Steps<Dataset> {
+/**
+ * Sorts, de-duplicates and splits what a reader or generator has found.
+ *
+ * @param used what becomes of columns of `raw` that are not needed any more: `release`, where nobody else has need of them
+ */
+export function* assemble(
+  raw: RawDataset,
+  options: Required<DatasetOptions>,
+  used: (...columns: Uint32Array[]) => void = () => {},
+): Steps<Dataset> {
   const { users, items, entities, relations, notes } = raw;
   const { inverse, validationFraction, seed } = options;
   const none = (): Interactions => ({ offsets: new Uint32Array(users + 1), items: new Uint32Array(0) });
 
-  const first = yield* interactionsOf(raw.train, users, items);
+  const distinctPairs = function* (pairs: Pairs) {
+    const found = yield* interactionsOf(pairs, users, items);
+    used(pairs.users, pairs.items);
+    return found;
+  };
+
+  const first = yield* distinctPairs(raw.train);
   let train = first.interactions;
   let test = none();
   let repeatedTest = 0;
   if (raw.test === 'draw') [train, test] = yield* holdOutPerUser(train, 0.2, seed);
-  else if (raw.test !== 'absent') ({ interactions: test, repeated: repeatedTest } = yield* interactionsOf(raw.test, users, items));
+  else if (raw.test !== 'absent') ({ interactions: test, repeated: repeatedTest } = yield* distinctPairs(raw.test));
   let validation = none();
   let repeatedValidation = 0;
   let validationInTrain = 0;
   let testInTrain = 0;
   let dropped: Interactions;
   if (raw.validation) {
-    ({ interactions: validation, repeated: repeatedValidation } = yield* interactionsOf(raw.validation, users, items));
+    ({ interactions: validation, repeated: repeatedValidation } = yield* distinctPairs(raw.validation));
     [validation, dropped] = yield* without(validation, train);
     validationInTrain = dropped.items.length;
     [test, dropped] = yield* without(test, validation);
@@ -202,13 +219,20 @@ export function* assemble(raw: RawDataset, options: Required<DatasetOptions>): S
   }
   [test, dropped] = yield* without(test, train);
   testInTrain += dropped.items.length;
-  if (!raw.validation) [train, validation] = yield* holdOut(train, validationFraction, seed);
+  if (!raw.validation) {
+    const whole = train;
+    [train, validation] = yield* holdOut(whole, validationFraction, seed);
+    release(whole.offsets, whole.items);
+  }
 
   const { triples, sorted, repeated: repeatedTriples } = yield* distinctTriples(raw.triples, entities, relations);
+  if (triples !== raw.triples) used(raw.triples.heads, raw.triples.relations, raw.triples.tails);
   const graph = inverse ? yield* graphWithInverses(triples, items, entities, relations) : yield* graphOf(sorted, items);
+  releaseTriples(sorted);
   const inDegrees = yield* countsOf(triples.tails, entities);
   const selfLoops = yield* countWhere(triples.heads.length, (i) => triples.heads[i] === triples.tails[i]);
   const largestInDegree = yield* largest(inDegrees);
+  release(inDegrees);
 
   const ids = raw.ids === 'dense' ? yield* denseIds(users, items, entities, inverse ? 2 * relations : relations) : raw.ids;
   const relationIds = raw.ids === 'dense' || !inverse ? ids.relations : [...ids.relations, ...inverseIds(ids.relations)];
@@ -248,14 +272,17 @@ export function* assemble(raw: RawDataset, options: Required<DatasetOptions>): S
   };
 }
 
-/** The entries of `interactions` that `other` has not, and those that it has. */
+/** The entries of `interactions` that `other` has not, and those that it has; `interactions` is released. */
 function* without(interactions: Interactions, other: Interactions): Steps<[left: Interactions, dropped: Interactions]> {
   const users = yield* usersOf(interactions);
   const mask = new Uint8Array(users.length);
   yield* inPieces(mask.length, (begin, end) => {
     for (let i = begin; i < end; ++i) mask[i] = Number(hasInteraction(other, users[i]!, interactions.items[i]!));
   });
-  return yield* partedBy(mask, interactions);
+  release(users);
+  const parts = yield* partedBy(mask, interactions);
+  release(mask, interactions.offsets, interactions.items);
+  return parts;
 }
 
 function* countWhere(length: number, holds: (i: number) => boolean): Steps<number> {

@@ -1,5 +1,6 @@
 import { type Interactions, partedBy, rowNumbers, usersOf } from './csr.ts';
 import { Random } from './random.ts';
+import { release } from './release.ts';
 import { inPieces, PIECE, type Steps } from './steps.ts';
 
 // Streams of Random: one for each split that a seed decides.
@@ -31,7 +32,10 @@ export function* holdOut(interactions: Interactions, fraction: number, seed: num
       --wanted;
     }
   });
-  return yield* partedBy(mask, interactions);
+  release(users, left, drawn);
+  const parts = yield* partedBy(mask, interactions);
+  release(mask);
+  return parts;
 }
 
 /** Holds out `fraction` of the interactions of every user, rounded, but never all of them. */

@@ -4,6 +4,7 @@ import { type Pairs, type Triples, Uint32List } from './csr.ts';
 import { assemble, checkDatasetOptions, type Dataset, type DatasetOptions } from './dataset.ts';
 import { IdMap } from './id-map.ts';
 import { Random } from './random.ts';
+import { release } from './release.ts';
 import type { RawDataset } from './raw-dataset.ts';
 import { finish } from './steps.ts';
 
@@ -108,7 +109,7 @@ export function synthetic(options?: SyntheticOptions): Dataset {
   if (shape !== undefined) {
     for (const [name, value] of Object.entries({ users, items, interactionsPerUser, truthful }))
       if (value !== undefined) throw argumentError('type', name, 'has no meaning beside shape');
-    return finish(assemble(shapedLike(SHAPES[checkOneOf('shape', shape, Object.keys(SHAPES) as Shape[])], random), checked));
+    return finish(assemble(shapedLike(SHAPES[checkOneOf('shape', shape, Object.keys(SHAPES) as Shape[])], random), checked, release));
   }
   const itemCount = items === undefined ? 800 : checkInteger('items', items, 40, 10_000_000);
   const [fewest, most] = checkRange(interactionsPerUser ?? [8, 14], itemCount);
@@ -119,7 +120,7 @@ export function synthetic(options?: SyntheticOptions): Dataset {
     most,
     truthful: truthful === undefined ? 0.7 : checkNumber('truthful', truthful, 0, 1),
   };
-  return finish(assemble(hierarchicalWorld(world, random), checked));
+  return finish(assemble(hierarchicalWorld(world, random), checked, release));
 }
 
 function checkRange(range: unknown, items: number): [number, number] {

@@ -233,7 +233,7 @@ void* CudaBackend::allocate(size_t bytes) {
 }
 
 // Kernels that still use the memory finish first. Errors are those of earlier kernels, which the next call reports.
-void CudaBackend::release(void* memory) noexcept {
+void CudaBackend::release(void* memory, size_t) noexcept {
   cudaStreamSynchronize(stream_);
   cudaFree(memory);
 }

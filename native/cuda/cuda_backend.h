@@ -17,7 +17,7 @@ class CudaBackend final : public Backend {
 
   const char* name() const override;
   void* allocate(size_t bytes) override;
-  void release(void* memory) noexcept override;
+  void release(void* memory, size_t bytes) noexcept override;
   void upload(void* to, const void* from_host, size_t bytes) override;
   void download(void* to_host, const void* from, size_t bytes) override;
   void fill(void* memory, uint8_t byte, size_t bytes) override;

@@ -436,8 +436,8 @@ __global__ void merge_kernel(TopK a, Job job, uint32_t most) {
 // Scratch of one call; freed when its kernels have finished.
 class Scratch {
  public:
-  Scratch(Backend& backend, size_t bytes) : backend_(backend), memory_(backend.allocate(bytes)) {}
-  ~Scratch() { backend_.release(memory_); }
+  Scratch(Backend& backend, size_t bytes) : backend_(backend), bytes_(bytes), memory_(backend.allocate(bytes)) {}
+  ~Scratch() { backend_.release(memory_, bytes_); }
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
   template <class T>
@@ -449,6 +449,7 @@ class Scratch {
 
  private:
   Backend& backend_;
+  size_t bytes_;
   void* memory_;
   size_t taken_ = 0;
 };

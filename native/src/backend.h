@@ -40,10 +40,12 @@ class Backend {
 
   // Memory: 256-byte aligned, at least 1 byte; throws Error(ERR_HK_MEMORY) saying what was asked for and what is free.
   virtual void* allocate(size_t bytes) = 0;
-  virtual void release(void* memory) noexcept = 0;
+  virtual void release(void* memory, size_t bytes) noexcept = 0;  // as many as were asked for
   virtual void upload(void* to, const void* from_host, size_t bytes) = 0;
   virtual void download(void* to_host, const void* from, size_t bytes) = 0;
   virtual void fill(void* memory, uint8_t byte, size_t bytes) = 0;
+  // Nobody reads what is there before writing it: until then a backend need not keep memory for it.
+  virtual void forget(void*, size_t /* bytes */) noexcept {}
   virtual void synchronize() = 0;
   // What is left for `allocate`, where the backend knows.
   virtual size_t free_memory() const { return SIZE_MAX; }

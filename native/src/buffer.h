@@ -28,7 +28,7 @@ class Buffer {
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
   ~Buffer() {
-    if (memory_) backend_->release(memory_);
+    if (memory_) backend_->release(memory_, bytes());
   }
 
   T* data() { return memory_; }
@@ -54,6 +54,9 @@ class Buffer {
     T value;
     backend_->download(&value, memory_, sizeof(T));
     return value;
+  }
+  void forget() {
+    if (size_) backend_->forget(memory_, bytes());
   }
   void fill(uint8_t byte) {
     if (size_) backend_->fill(memory_, byte, bytes());

@@ -417,7 +417,7 @@ struct Lookahead {
   uint32_t capacity, dim;
   double curvature;
   bool tangent, project;
-  double* lookahead_parameters;  // [capacity, dim] out
+  double* lookahead_parameters;  // [capacity, dim] out; may be `points`, where they are not wanted
   double* points;                // [capacity, dim] out
   double* gap;                   // [capacity] out; ≤ 0 where Θ̃ left the ball (only without project)
 };

@@ -36,6 +36,16 @@ const Buffer<float>& ParameterTable::result() const {
   return separate_points_ ? points : parameters;
 }
 
+void ParameterTable::keep_result() {
+  first = {}, second = {}, gap = {}, step = {}, average_gap = {};
+  if (average.size()) {
+    parameters = {}, points = {};
+    if (separate_points_) average = {};
+  } else if (separate_points_) {
+    parameters = {};
+  }
+}
+
 Model::Model(Backend& backend, const ModelShape& s)
     : shape(s),
       users(backend, s.users, s.dim, true, s.tangent, s.exact_adam, s.average),
@@ -58,15 +68,19 @@ Model::Model(Backend& backend, const ModelShape& s)
 
 // Uniform in [−init_scale, init_scale], a function of (seed, table, row, column) alone.
 void Model::initialise(ParameterTable& table, uint32_t number) {
-  std::vector<float> values(size_t{table.rows} * table.dim);
-  for (uint32_t row = 0; row < table.rows; ++row)
-    for (uint32_t k = 0; k < table.dim; k += 4) {
-      const Philox4 random = philox(shape.seed, row, k / 4, number, kStreamInit);
-      for (uint32_t j = 0; j < 4 && k + j < table.dim; ++j)
-        values[size_t{row} * table.dim + k + j] =
-            static_cast<float>(shape.init_scale * ((random.word[j] >> 8) * std::ldexp(1.0, -23) - 1.0));
-    }
-  table.parameters.upload(values.data());
+  constexpr uint32_t kRows = 1024;  // at once: a second table in host memory would be the largest block of all
+  std::vector<float> values(size_t{std::min(table.rows, kRows)} * table.dim);
+  for (uint32_t begin = 0; begin < table.rows; begin += kRows) {
+    const uint32_t rows = std::min(table.rows - begin, kRows);
+    for (uint32_t i = 0; i < rows; ++i)
+      for (uint32_t k = 0; k < table.dim; k += 4) {
+        const Philox4 random = philox(shape.seed, begin + i, k / 4, number, kStreamInit);
+        for (uint32_t j = 0; j < 4 && k + j < table.dim; ++j)
+          values[size_t{i} * table.dim + k + j] =
+              static_cast<float>(shape.init_scale * ((random.word[j] >> 8) * std::ldexp(1.0, -23) - 1.0));
+      }
+    backend_.upload(table.parameters.data() + size_t{begin} * table.dim, values.data(), size_t{rows} * table.dim * sizeof(float));
+  }
 }
 
 void Model::map() {
@@ -91,6 +105,12 @@ HostParameters Model::read() {
   };
   return {coordinates(users), coordinates(entities), coordinates(relations), beta.parameters.download(),
           shape.curvature > 0 ? 1.0 / (s * s) : 0.0};
+}
+
+void Model::keep_result() {
+  map_averages();
+  for (ParameterTable* table : {&users, &entities, &relations}) table->keep_result();
+  beta.first = {}, beta.second = {}, beta.step = {};
 }
 
 HostState Model::state() const {

@@ -32,6 +32,7 @@ class ParameterTable {
   AdamTable average_view();  // parameters, points and gap alone
   // What the table stands for outside of training: the points of its average, where one is kept, else of its parameters.
   const Buffer<float>& result() const;
+  void keep_result();  // frees everything else
 
   uint32_t rows, dim;
   Buffer<float> parameters, first, second, points;
@@ -69,6 +70,7 @@ class Model {
   Model(Backend& backend, const ModelShape& shape);
 
   HostParameters read();
+  void keep_result();  // frees all that `read` has no need of
   HostState state() const;
   void restore(const HostStateView& state);  // throws Error(ERR_HK_MODEL_FILE) on a missing or misshapen tensor
 

@@ -25,7 +25,7 @@ class PlanningBackend final : public Backend {
     bytes_ += (bytes / kUnit + 1) * kUnit;
     return reinterpret_cast<void*>(place);  // tells blocks apart; nobody looks there
   }
-  void release(void*) noexcept override {}
+  void release(void*, size_t) noexcept override {}
   void upload(void*, const void*, size_t) override {}
   void download(void* to_host, const void*, size_t bytes) override { std::memset(to_host, 0, bytes); }
   void fill(void*, uint8_t, size_t) override {}

@@ -109,9 +109,17 @@ Step::Step(Backend& backend, const DeviceGraph& graph, const StepShape& shape, c
   hypergradient_ = {backend, heads};
   hypergradient_partial_ = {backend, options.knowledge && backend.wants_windows() ? most_windows(heads, triples) : 0};
   entity_partial_ = {backend, graph.in_edges().chunks * dim}, relation_partial_ = {backend, graph.relation_groups().chunks * dim};
-  ahead_users_ = {backend, users * dim}, ahead_user_points_ = {backend, users * dim}, ahead_user_gap_ = {backend, users};
+  ahead_user_points_ = {backend, users * dim}, ahead_user_gap_ = {backend, users};
   ahead_items_ = {backend, items * dim}, ahead_item_points_ = {backend, items * dim}, ahead_item_gap_ = {backend, items};
   outer_gradient_ = {backend, items * dim};
+}
+
+void Step::forget() {
+  for (auto* buffer : {&tape_head_gradient_, &tape_midpoint_gradient_, &softmax_partial_, &ahead_user_points_, &ahead_items_,
+                       &ahead_item_points_, &outer_gradient_})
+    buffer->forget();
+  for (auto* buffer : {&softmax_sqdist_, &softmax_slope_, &user_gradient_, &item_gradient_, &entity_gradient_}) buffer->forget();
+  tape_triples_.forget(), tape_singles_.forget();
 }
 
 NeighborhoodTape Step::tape() {
@@ -211,8 +219,8 @@ void Step::look_ahead(const StepTables& tables, const BatchLists& lists, const B
                              ahead_item_gap_);
                      },
                      [&] {
-                       ahead(tables.users, outer.users, lists.rows().users.slot(), user_gradient(), ahead_users_, ahead_user_points_,
-                             ahead_user_gap_);
+                       ahead(tables.users, outer.users, lists.rows().users.slot(), user_gradient(), ahead_user_points_,
+                             ahead_user_points_, ahead_user_gap_);
                      }});
 }
 

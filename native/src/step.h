@@ -136,6 +136,9 @@ class Step {
   // ∇J_outer(Θ̃) on the items of the outer batch, and the hypergradient of every head. Reads no user parameter.
   void outer(const StepTables& tables, const BatchLists& lists, const Batch& batch, const BatchRows& outer);
 
+  // Gradients, tapes and the lookahead are forgotten: the next step makes them anew, and what comes in between may have their memory.
+  void forget();
+
   const float* user_gradient() const { return user_gradient_.data(); }
   const float* entity_gradient() const { return options_.knowledge ? entity_gradient_.data() : item_gradient_.data(); }
   const float* relation_gradient() const { return relation_gradient_.data(); }
@@ -180,7 +183,7 @@ class Step {
   Buffer<float> user_gradient_, item_gradient_, entity_gradient_, relation_gradient_, hypergradient_;
   Buffer<double> entity_partial_, relation_partial_, relation_sums_;
   // the lookahead, float64
-  Buffer<double> ahead_users_, ahead_user_points_, ahead_user_gap_, ahead_items_, ahead_item_points_, ahead_item_gap_, outer_gradient_;
+  Buffer<double> ahead_user_points_, ahead_user_gap_, ahead_items_, ahead_item_points_, ahead_item_gap_, outer_gradient_;
 };
 
 }  // namespace hk

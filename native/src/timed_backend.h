@@ -20,7 +20,8 @@ class TimedBackend final : public Backend {
 
   const char* name() const override { return inner_->name(); }
   void* allocate(size_t bytes) override { return inner_->allocate(bytes); }
-  void release(void* memory) noexcept override { inner_->release(memory); }
+  void release(void* memory, size_t bytes) noexcept override { inner_->release(memory, bytes); }
+  void forget(void* memory, size_t bytes) noexcept override { inner_->forget(memory, bytes); }
   void upload(void* to, const void* from_host, size_t bytes) override { inner_->upload(to, from_host, bytes); }
   void download(void* to_host, const void* from, size_t bytes) override { inner_->download(to_host, from, bytes); }
   void fill(void* memory, uint8_t byte, size_t bytes) override { inner_->fill(memory, byte, bytes); }

@@ -28,10 +28,10 @@ TrainerBytes Trainer::plan(const TrainerOptions& options, const Backend& real) {
   return {for_model.bytes(), for_graph.bytes(), bytes_needed(options, real) - for_model.bytes() - for_graph.bytes()};
 }
 
-Trainer::Trainer(std::unique_ptr<Backend> backend, TrainerOptions options, const Control& control)
-    : options_(std::move(options)), backend_(std::move(backend)) {
+Trainer::Trainer(std::unique_ptr<Backend> backend, const TrainerOptions& options, const Control& control)
+    : options_(options), backend_(std::move(backend)) {
   if (const size_t free = backend_->free_memory(); free != SIZE_MAX) {
-    memory_bytes_ = bytes_needed(options_, *backend_);
+    memory_bytes_ = bytes_needed(options, *backend_);
     require(memory_bytes_ <= free, "ERR_HK_MEMORY",
             "training needs " + std::to_string(memory_bytes_) + " bytes of the backend's memory, " + std::to_string(free) + " are free");
   }
@@ -40,12 +40,12 @@ Trainer::Trainer(std::unique_ptr<Backend> backend, TrainerOptions options, const
     timed_ = timed.get(), backend_ = std::move(timed);
   }
   const ModelShape& m = options_.model;
-  const uint32_t interactions = static_cast<uint32_t>(options_.train_items.size());
+  const uint32_t interactions = static_cast<uint32_t>(options.train_items.size());
   options_.batch = std::max(1u, std::min(options_.batch, interactions));
   control.check();
   model_ = std::make_unique<Model>(*backend_, m);
   control.check();
-  graph_ = std::make_unique<DeviceGraph>(*backend_, options_.graph, m.entities, m.relations);
+  graph_ = std::make_unique<DeviceGraph>(*backend_, options.graph, m.entities, m.relations);
   const StepShape shape{m.users, m.items, m.entities, m.relations, m.dim, options_.batch, std::min(options_.negatives, m.items)};
   control.check();
   step_ = std::make_unique<Step>(*backend_, *graph_, shape, options_.step);
@@ -56,8 +56,8 @@ Trainer::Trainer(std::unique_ptr<Backend> backend, TrainerOptions options, const
   }
   std::vector<uint32_t> interaction_users(interactions);
   for (uint32_t user = 0; user < m.users; ++user)
-    std::fill(interaction_users.begin() + options_.train_offsets[user], interaction_users.begin() + options_.train_offsets[user + 1], user);
-  train_offsets_ = {*backend_, options_.train_offsets}, train_items_ = {*backend_, options_.train_items};
+    std::fill(interaction_users.begin() + options.train_offsets[user], interaction_users.begin() + options.train_offsets[user + 1], user);
+  train_offsets_ = {*backend_, options.train_offsets}, train_items_ = {*backend_, options.train_items};
   interaction_users_ = {*backend_, interaction_users};
   totals_ = {*backend_, 2};
   for (auto& state : states_) state = {*backend_, 1};
@@ -66,7 +66,7 @@ Trainer::Trainer(std::unique_ptr<Backend> backend, TrainerOptions options, const
 // The samples of the batch that comes `ahead` batches after the one that the state stands at.
 void Trainer::draw(Turn& turn, const StepState* state, uint32_t ahead) {
   Batch& batch = turn.batch;
-  backend_->sample({interaction_users_.data(), train_offsets_.data(), train_items_.data(), static_cast<uint32_t>(options_.train_items.size()),
+  backend_->sample({interaction_users_.data(), train_offsets_.data(), train_items_.data(), static_cast<uint32_t>(train_items_.size()),
                     options_.model.items, options_.seed, state, ahead, batch.count, batch.users.data(), batch.positives.data(),
                     batch.negatives.data(), batch.shared ? nullptr : batch.item_keys.data()});
   if (batch.shared)
@@ -87,7 +87,7 @@ void Trainer::set_state(uint32_t epoch, double learning_rate_factor) {
 }
 
 Samples Trainer::samples(uint32_t epoch) {
-  const uint32_t n = static_cast<uint32_t>(options_.train_items.size());
+  const uint32_t n = static_cast<uint32_t>(train_items_.size());
   Samples out{std::vector<uint32_t>(n), std::vector<uint32_t>(n), std::vector<uint32_t>(n), {}};
   for (uint32_t first = 0; first < n; first += options_.batch) {
     const uint32_t count = std::min(options_.batch, n - first);
@@ -219,7 +219,7 @@ void Trainer::total(const BatchLists& lists, const StepState* state, StepState* 
 
 EpochTotals Trainer::epoch(uint32_t epoch, double learning_rate_factor, const Control& control) {
   const auto start = std::chrono::steady_clock::now();
-  const uint32_t n = static_cast<uint32_t>(options_.train_items.size());
+  const uint32_t n = static_cast<uint32_t>(train_items_.size());
   totals_.fill(0);
   model_->averages_move();
   if (timed_) timed_->take_seconds();
@@ -250,6 +250,16 @@ EpochTotals Trainer::epoch(uint32_t epoch, double learning_rate_factor, const Co
           diverged_step_, timed_ ? timed_->take_seconds() : std::map<std::string, double>{}};
 }
 
+HostParameters Trainer::finish() {
+  recorded_steps_.reset(), step_.reset(), graph_.reset();
+  for (auto& turn : turns_) turn.reset();
+  train_offsets_ = {}, train_items_ = {}, interaction_users_ = {};
+  model_->keep_result();
+  HostParameters result = model_->read();
+  model_.reset();
+  return result;
+}
+
 void Trainer::top_k(const std::vector<uint32_t>& users, uint32_t k, const std::vector<uint32_t>& exclude_offsets,
                     const std::vector<uint32_t>& exclude_items, std::vector<uint32_t>& items, std::vector<float>& distances,
                     const Control& control) {
@@ -257,6 +267,7 @@ void Trainer::top_k(const std::vector<uint32_t>& users, uint32_t k, const std::v
   items.resize(size_t{n} * k), distances.resize(size_t{n} * k);
   if (n == 0 || k == 0) return;
   control.check();
+  step_->forget();
   model_->map_averages();
   const float* table = model_->users.result().data();
   Buffer<float> gathered;
@@ -264,9 +275,10 @@ void Trainer::top_k(const std::vector<uint32_t>& users, uint32_t k, const std::v
   for (uint32_t i = 1; i < n; ++i) contiguous = contiguous && users[i] == users[0] + i;
   const float* rows = table + size_t{users[0]} * dim;
   if (!contiguous) {
-    std::vector<float> all(size_t{options_.model.users} * dim), listed(size_t{n} * dim);
-    backend_->download(all.data(), table, all.size() * sizeof(float));
-    for (uint32_t i = 0; i < n; ++i) std::copy_n(all.data() + size_t{users[i]} * dim, dim, listed.data() + size_t{i} * dim);
+    const std::vector<float> copy = backend_->shares_host_memory() ? std::vector<float>() : model_->users.result().download();
+    const float* const all = copy.empty() ? table : copy.data();
+    std::vector<float> listed(size_t{n} * dim);
+    for (uint32_t i = 0; i < n; ++i) std::copy_n(all + size_t{users[i]} * dim, dim, listed.data() + size_t{i} * dim);
     gathered = {*backend_, listed}, rows = gathered.data();
   }
   Buffer<uint32_t> offsets, excluded, out_items(*backend_, items.size());

@@ -21,11 +21,9 @@ struct Control {
 
 enum class AdamKind { touched, exact, dense };
 
-struct TrainerOptions {
+struct TrainerSettings {
   ModelShape model;
   StepOptions step;
-  HostGraph graph;
-  std::vector<uint32_t> train_offsets, train_items;  // CSR by user, ascending
   uint32_t batch;
   uint32_t negatives;  // 0: Eq. 3; else sampled softmax over as many negatives as the batch shares, all items at most
   uint64_t seed;
@@ -35,6 +33,12 @@ struct TrainerOptions {
   double average_decay;    // of the moving average of Θ (kernels.h, Average)
   uint32_t average_every;  // steps; 0: none is kept
   bool time_kernels;  // wait for every kernel and measure it
+};
+
+// What a trainer is made of.
+struct TrainerOptions : TrainerSettings {
+  HostGraph graph;
+  std::vector<uint32_t> train_offsets, train_items;  // CSR by user, ascending
 };
 
 struct EpochTotals {
@@ -61,7 +65,7 @@ struct Samples {
 class Trainer {
  public:
   // Throws Error(ERR_HK_MEMORY), before anything is allocated, where the backend has less memory than training will need.
-  Trainer(std::unique_ptr<Backend> backend, TrainerOptions options, const Control& control = {});
+  Trainer(std::unique_ptr<Backend> backend, const TrainerOptions& options, const Control& control = {});
 
   // What such a trainer will hold on `real`: it is built on a backend that only counts. Takes the options as a trainer does: checked.
   static TrainerBytes plan(const TrainerOptions& options, const Backend& real);
@@ -73,10 +77,12 @@ class Trainer {
   void top_k(const std::vector<uint32_t>& users, uint32_t k, const std::vector<uint32_t>& exclude_offsets,
              const std::vector<uint32_t>& exclude_items, std::vector<uint32_t>& items, std::vector<float>& distances, const Control& control);
 
+  // What `model().read()` returns. All that this has no need of is freed before it is copied, the rest after; nothing can be called any more.
+  HostParameters finish();
+
   Model& model() { return *model_; }
   uint32_t steps() const { return steps_; }
   void set_steps(uint32_t steps) { steps_ = steps; }
-  const TrainerOptions& options() const { return options_; }
 
  private:
   // A batch and its lists: one is trained on while the next is made.
@@ -99,7 +105,7 @@ class Trainer {
 
   static size_t bytes_needed(const TrainerOptions& options, const Backend& real);
 
-  TrainerOptions options_;
+  TrainerSettings options_;
   size_t memory_bytes_ = 0;
   std::unique_ptr<Backend> backend_;
   TimedBackend* timed_ = nullptr;  // backend_, where kernels are timed

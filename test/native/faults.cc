@@ -33,7 +33,7 @@ void off_by_one_read() {
 void use_after_free() {
   CpuBackend backend(1);
   float* memory = static_cast<float*>(backend.allocate(256));
-  backend.release(memory);
+  backend.release(memory, 256);
   sink = static_cast<int>(*static_cast<volatile float*>(memory));
 }
 

@@ -71,6 +71,7 @@ class Job {
 
   // On the JavaScript thread. Every call may fail while a worker is being terminated, and then there is nobody to tell.
   void settle(Napi::Env env) {
+    work_ = nullptr;  // with what it keeps alive; the handle of a job may live much longer
     try {
       if (finished_) finished_();
       if (done_) {

@@ -1,5 +1,10 @@
 #include "trainer_wrap.h"
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -60,6 +65,14 @@ class Config {
 
 std::vector<uint32_t> copy(Span<uint32_t> s) { return {s.data, s.data + s.size}; }
 
+// A typed array with memory of its own, which its owner may give back: that of `take` is bound to the array.
+template <class T>
+Napi::Value copied(Napi::Env env, const std::vector<T>& values) {
+  auto array = Napi::TypedArrayOf<T>::New(env, values.size());
+  std::copy(values.begin(), values.end(), array.Data());
+  return array;
+}
+
 TrainerOptions options_from(const Config& c) {
   TrainerOptions o;
   ModelShape& m = o.model;
@@ -113,6 +126,7 @@ Napi::Function TrainerWrap::define(Napi::Env env) {
   return DefineClass(env, "Trainer",
                      {StaticMethod("plan", &TrainerWrap::plan), InstanceMethod("epoch", &TrainerWrap::epoch), InstanceMethod("samples", &TrainerWrap::samples),
                       InstanceMethod("topK", &TrainerWrap::top_k), InstanceMethod("read", &TrainerWrap::read),
+                      InstanceMethod("beta", &TrainerWrap::beta), InstanceMethod("finish", &TrainerWrap::finish),
                       InstanceMethod("state", &TrainerWrap::state), InstanceMethod("restore", &TrainerWrap::restore),
                       InstanceMethod("dispose", &TrainerWrap::dispose)});
 }
@@ -140,7 +154,11 @@ TrainerWrap::TrainerWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Trai
 }
 
 Trainer& TrainerWrap::Lazy::get(const Control& control) {
-  if (!trainer) trainer = std::make_unique<Trainer>(make_backend(backend, threads), TrainerOptions(options), control), options = {};
+  if (trainer) return *trainer;
+  trainer = std::make_unique<Trainer>(make_backend(backend, threads), options, control), options = {};
+#if defined(__GLIBC__)
+  malloc_trim(0);  // what the copies took, and whatever reading the data left, lies between blocks in use: it would add to the peak of training
+#endif
   return *trainer;
 }
 
@@ -220,24 +238,43 @@ Napi::Value TrainerWrap::top_k(const Napi::CallbackInfo& info) {
         },
         [own](Napi::Env env) -> Napi::Value {
           Napi::Object out = Napi::Object::New(env);
-          out.Set("items", take(env, std::move(own->items))), out.Set("distances", take(env, std::move(own->distances)));
+          out.Set("items", copied(env, own->items)), out.Set("distances", copied(env, own->distances));
           return out;
         });
   });
 }
 
+Napi::Value TrainerWrap::parameters(Napi::Env env, std::function<HostParameters(Trainer&)> work) {
+  auto own = std::make_shared<HostParameters>();
+  return start(
+      env, [own, work = std::move(work)](Trainer& t, const Control&) { *own = work(t); },
+      [own](Napi::Env env) -> Napi::Value {
+        Napi::Object out = Napi::Object::New(env);
+        out.Set("users", take(env, std::move(own->users))), out.Set("entities", take(env, std::move(own->entities)));
+        out.Set("relations", take(env, std::move(own->relations))), out.Set("beta", take(env, std::move(own->beta)));
+        out.Set("curvature", own->curvature);
+        return out;
+      });
+}
+
 Napi::Value TrainerWrap::read(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&] { return parameters(info.Env(), [](Trainer& t) { return t.model().read(); }); });
+}
+
+Napi::Value TrainerWrap::finish(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&] {
+    const Napi::Value job = parameters(info.Env(), [](Trainer& t) { return t.finish(); });
+    trainer_.reset();
+    return job;
+  });
+}
+
+Napi::Value TrainerWrap::beta(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&]() -> Napi::Value {
-    auto own = std::make_shared<HostParameters>();
+    auto own = std::make_shared<std::vector<float>>();
     return start(
-        info.Env(), [own](Trainer& t, const Control&) { *own = t.model().read(); },
-        [own](Napi::Env env) -> Napi::Value {
-          Napi::Object out = Napi::Object::New(env);
-          out.Set("users", take(env, std::move(own->users))), out.Set("entities", take(env, std::move(own->entities)));
-          out.Set("relations", take(env, std::move(own->relations))), out.Set("beta", take(env, std::move(own->beta)));
-          out.Set("curvature", own->curvature);
-          return out;
-        });
+        info.Env(), [own](Trainer& t, const Control&) { *own = t.model().beta.parameters.download(); },
+        [own](Napi::Env env) -> Napi::Value { return take(env, std::move(*own)); });
   });
 }
 

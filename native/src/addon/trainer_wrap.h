@@ -22,6 +22,8 @@ class TrainerWrap : public Napi::ObjectWrap<TrainerWrap> {
   Napi::Value samples(const Napi::CallbackInfo& info);
   Napi::Value top_k(const Napi::CallbackInfo& info);
   Napi::Value read(const Napi::CallbackInfo& info);
+  Napi::Value beta(const Napi::CallbackInfo& info);
+  Napi::Value finish(const Napi::CallbackInfo& info);
   Napi::Value state(const Napi::CallbackInfo& info);
   Napi::Value restore(const Napi::CallbackInfo& info);
   void dispose(const Napi::CallbackInfo& info);
@@ -38,6 +40,8 @@ class TrainerWrap : public Napi::ObjectWrap<TrainerWrap> {
   // The trainer, made or not, if it is idle; throws ERR_HK_DISPOSED or ERR_HK_BUSY.
   Lazy& idle();
   Napi::Object start(Napi::Env env, std::function<void(Trainer&, const Control&)> work, std::function<Napi::Value(Napi::Env)> result);
+
+  Napi::Value parameters(Napi::Env env, std::function<HostParameters(Trainer&)> work);
 
   std::shared_ptr<Lazy> trainer_;
   std::shared_ptr<bool> busy_ = std::make_shared<bool>(false);

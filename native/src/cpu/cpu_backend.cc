@@ -14,9 +14,12 @@
 
 namespace hk {
 
+namespace {
+constexpr size_t kHugePage = size_t{1} << 21;
+}
+
 // Tables are read row by row at random: on 4 KiB pages nearly every row misses the TLB, so large blocks ask for huge ones.
 void* CpuBackend::allocate(size_t bytes) {
-  constexpr size_t kHugePage = size_t{1} << 21;
   const size_t alignment = bytes >= kHugePage ? kHugePage : 256;
   void* memory = nullptr;
 #if defined(_WIN32)
@@ -32,7 +35,15 @@ void* CpuBackend::allocate(size_t bytes) {
   return memory;
 }
 
-void CpuBackend::release(void* memory) noexcept {
+void CpuBackend::forget([[maybe_unused]] void* memory, [[maybe_unused]] size_t bytes) noexcept {
+#if defined(__linux__)
+  if (bytes >= kHugePage) madvise(memory, bytes / kHugePage * kHugePage, MADV_DONTNEED);
+#endif
+}
+
+// The pages of large blocks go back to the system here: an allocator may keep what it is given, tens of megabytes of it.
+void CpuBackend::release(void* memory, size_t bytes) noexcept {
+  forget(memory, bytes);
 #if defined(_WIN32)
   _aligned_free(memory);
 #else

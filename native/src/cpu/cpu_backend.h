@@ -16,7 +16,8 @@ class CpuBackend : public Backend {
 
   const char* name() const override { return "cpu"; }
   void* allocate(size_t bytes) override;
-  void release(void* memory) noexcept override;
+  void release(void* memory, size_t bytes) noexcept override;
+  void forget(void* memory, size_t bytes) noexcept override;
   void upload(void* to, const void* from_host, size_t bytes) override;
   void download(void* to_host, const void* from, size_t bytes) override;
   void fill(void* memory, uint8_t byte, size_t bytes) override;
