@@ -1,3 +1,4 @@
+import { HyperKnowError } from '../errors.ts';
 import { release } from './release.ts';
 import { inPieces, PIECE, type Steps } from './steps.ts';
 
@@ -32,6 +33,19 @@ export interface Pairs {
   items: Uint32Array;
 }
 
+/**
+ * The most interactions that a split may have, and the most triples of a data set and of its graph; a multiple of PIECE. Offsets are 32-bit numbers,
+ * and the sum of two of them is one in a binary search. An object, so that tests can reach the limit.
+ */
+export const limits: { rows: number } = { rows: 2 ** 31 };
+
+/** More rows than `limits` has. */
+export class TooManyRows extends HyperKnowError {
+  constructor(what: string = 'interactions in a split, and as many triples') {
+    super('ERR_HK_DATA', `a data set has at most ${limits.rows} ${what}`);
+  }
+}
+
 /** A Uint32Array that grows, block by block: doubling one array would keep the event loop waiting for the copies. */
 export class Uint32List {
   private readonly full: Uint32Array[] = [];
@@ -44,6 +58,7 @@ export class Uint32List {
 
   push(value: number): void {
     if (this.used === PIECE) {
+      if (this.length >= limits.rows) throw new TooManyRows();
       this.full.push(this.block);
       this.block = new Uint32Array(PIECE);
       this.used = 0;
@@ -352,6 +367,7 @@ export function* graphWithInverses(triples: Triples, items: number, entities: nu
   yield* inPieces(heads.length, (begin, end) => {
     for (let i = begin; i < end; ++i) size += Number(heads[i]! < items) + Number(tails[i]! < items);
   });
+  if (size > limits.rows) throw new TooManyRows('triples in its graph, inverses included');
   const both = emptyTriples(size);
   let next = 0;
   yield* inPieces(heads.length, (begin, end) => {

@@ -10,9 +10,11 @@ import {
   type Id,
   type Interactions,
   interactionsOf,
+  limits,
   type Pairs,
   partedBy,
   releaseTriples,
+  TooManyRows,
   type Triples,
   Uint32List,
   usersOf,
@@ -109,8 +111,9 @@ export interface Triple {
  * kg_final.txt) or RecBole's atomic files (NAME.inter, NAME.kg, NAME.link). Only train.txt or NAME.inter must be there.
  * The event loop is never kept for longer than about 20 ms.
  *
- * @throws {HyperKnowError} ERR_HK_DATA for malformed content, with `file` and `line`; ERR_HK_IO for a file that cannot be read
- *   or is none; ERR_HK_FORMAT for a folder in no known format. {TypeError, RangeError} for bad arguments.
+ * @throws {HyperKnowError} ERR_HK_DATA for malformed content, and for more than 2³¹ interactions in a split or triples, with `file` and
+ *   `line`; ERR_HK_IO for a file that cannot be read or is none; ERR_HK_FORMAT for a folder in no known format. {TypeError, RangeError} for
+ *   bad arguments.
  * @example
  * const shop = await loadDataset('shop', { validationFraction: 0.1, seed: 1 });
  * const { users, items, train: seen, graph, report } = shop;
@@ -224,6 +227,8 @@ export function* assemble(
     [train, validation] = yield* holdOut(whole, validationFraction, seed);
     release(whole.offsets, whole.items);
   }
+
+  if (train.items.length + validation.items.length > limits.rows) throw new TooManyRows('interactions in training and validation');
 
   const { triples, sorted, repeated: repeatedTriples } = yield* distinctTriples(raw.triples, entities, relations);
   if (triples !== raw.triples) used(raw.triples.heads, raw.triples.relations, raw.triples.tails);

@@ -2,6 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { access, constants, type FileHandle, open } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { HyperKnowError } from '../../errors.ts';
+import { TooManyRows } from '../csr.ts';
 import type { SourceFile } from '../raw-dataset.ts';
 
 /** Bytes read at once where nothing else is said: a millisecond or two of parsing. */
@@ -9,6 +10,8 @@ export const READ_BYTES: number = 1 << 17;
 
 /** Consumes a file from its first byte (after a byte order mark) to its last, in pieces cut anywhere. */
 export interface Parser {
+  /** The line that is being read, from 1. */
+  readonly line: number;
   /** The next bytes, the first of which stands at `position` in the file. The array is reused after the call. */
   read(bytes: Buffer, position: number): void;
   /** No more bytes. */
@@ -84,6 +87,7 @@ export async function parseFile(path: string, parser: Parser, readBytes: number)
       const token = error.position === undefined ? undefined : await tokenAt(handle, error.position, error.separators);
       throw dataError(name, error.line, error.message, token);
     }
+    if (error instanceof TooManyRows) throw dataError(name, parser.line, error.message);
     throw error instanceof HyperKnowError || !isSystemError(error) ? error : unreadable(name, error);
   } finally {
     await handle.close();

@@ -91,7 +91,7 @@ abstract class IdLines implements Parser {
   /** ids read so far */
   ids = 0;
   protected readonly file: string;
-  protected line = 1;
+  line = 1;
   private inToken = false;
   private afterReturn = false;
   private value = 0;

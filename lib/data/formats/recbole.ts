@@ -144,7 +144,7 @@ class Links {
     const owner = this.taken.get(entity);
     if (owner === undefined) {
       this.entityOf[item] = entity;
-      this.taken.set(entity, { item, line: lines.lineNumber });
+      this.taken.set(entity, { item, line: lines.line });
     } else if (owner.item !== item) ++this.shared;
   }
 
@@ -174,7 +174,7 @@ type Row = (tokens: readonly string[], lines: TokenLines) => void;
 class TokenLines implements Parser {
   private readonly needed: readonly string[];
   private readonly row: Row;
-  private line = 1;
+  line = 1;
   /** the beginning of the current line, where it stands in an earlier piece of the file */
   private carried: Buffer = Buffer.alloc(0);
   /** where the byte after the last piece stands in the file */
@@ -264,10 +264,6 @@ class TokenLines implements Parser {
   /** The refusal of the current row for what it has in the given needed column. */
   refuseToken(role: number, what: string): Refusal {
     return this.refuse(what, this.begins[role]!);
-  }
-
-  get lineNumber(): number {
-    return this.line;
   }
 
   private decode(token: Buffer, position: number): string {

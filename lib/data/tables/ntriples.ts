@@ -28,7 +28,7 @@ const EMPTY = /^[ \t]*(?:#.*)?$/;
 
 class NTriplesLines implements Parser {
   private readonly row: TripleRow;
-  private line = 1;
+  line = 1;
   /** the beginning of the current line, where it stands in an earlier piece */
   private carried: Buffer = Buffer.alloc(0);
   private position = 0;
