@@ -496,6 +496,39 @@ function configuration(changes: Partial<TrainerConfig>): TrainerConfig {
   };
 }
 
+for (const changes of [
+  {},
+  { parameters: 'ball', adam: 'exact', learnCurvature: true, curvatureLearningRate: 0.01 },
+  { averageDecay: 0.8, averageEvery: 2, adam: 'exact' },
+  { parameters: 'ball', averageDecay: 0.8, averageEvery: 2 },
+  { geometry: 'euclidean', adaptive: false, sharedNegatives: 20 },
+] satisfies Partial<TrainerConfig>[])
+  training(`finish gives what read gives, and beta its β: ${JSON.stringify(changes)}`, async () => {
+    const trainer = new native.Trainer(configuration({ ...changes, batchSize: 64 }));
+    await trainer.epoch(0, 1).promise;
+    const read = await trainer.read().promise;
+    assert.equal(await trainer.beta().promise, read.beta);
+    assert.equal(await trainer.finish().promise, read);
+  });
+
+for (const sharedNegatives of [0, 64])
+  training(`what a ranking forgets of the step before, the next has no need of: ${sharedNegatives || 'no'} shared negatives`, async () => {
+    // Blocks from 2 MiB on are forgotten, as the gradients of 800 items are.
+    const { users, items, entities, relations, train: interactions, graph } = world;
+    const tables = { users, items, entities, relations, trainOffsets: interactions.offsets, trainItems: interactions.items };
+    const triples = { graphOffsets: graph.offsets, graphRelations: graph.relations, graphTails: graph.tails };
+    const everyone = Uint32Array.from({ length: users }, (_, user) => user);
+    const trained = async (ranks: boolean) => {
+      const trainer = new native.Trainer(configuration({ ...tables, ...triples, dim: 1024, batchSize: 1024, sharedNegatives }));
+      for (let epoch = 0; epoch < 2; ++epoch) {
+        await trainer.epoch(epoch, 1).promise;
+        if (ranks) await trainer.topK(everyone, 5, null, null).promise;
+      }
+      return await trainer.finish().promise;
+    };
+    assert.equal(await trained(true), await trained(false));
+  });
+
 for (const [parameters, every, decay] of [
   ['tangent', 4, 0.8],
   ['ball', 3, 0.9],

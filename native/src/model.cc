@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "error.h"
 #include "philox.h"
@@ -37,13 +38,9 @@ const Buffer<float>& ParameterTable::result() const {
 }
 
 void ParameterTable::keep_result() {
-  first = {}, second = {}, gap = {}, step = {}, average_gap = {};
-  if (average.size()) {
-    parameters = {}, points = {};
-    if (separate_points_) average = {};
-  } else if (separate_points_) {
-    parameters = {};
-  }
+  if (average.size()) parameters = std::move(average), points = std::move(average_points);
+  first = {}, second = {}, gap = {}, step = {}, average = {}, average_points = {}, average_gap = {};
+  if (separate_points_) parameters = {};
 }
 
 Model::Model(Backend& backend, const ModelShape& s)

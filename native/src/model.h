@@ -32,7 +32,7 @@ class ParameterTable {
   AdamTable average_view();  // parameters, points and gap alone
   // What the table stands for outside of training: the points of its average, where one is kept, else of its parameters.
   const Buffer<float>& result() const;
-  void keep_result();  // frees everything else
+  void keep_result();  // frees everything else; an average takes the place of what it is of
 
   uint32_t rows, dim;
   Buffer<float> parameters, first, second, points;
