@@ -1,5 +1,11 @@
 import type { Schedule } from './schedule.ts';
 
+/** How much of a score neighbours have: w₁ of item-kNN and w₂ of the kNN over attributes, not negative, together below 1. */
+export interface BlendWeights {
+  itemKnn: number;
+  attributeKnn: number;
+}
+
 /** Everything that decides what is learned, but for the data and the seed. `TrainOptions` says what each one means. */
 export interface Hyperparameters {
   dim: number;
@@ -21,6 +27,7 @@ export interface Hyperparameters {
   attentionTemperature: number;
   sharedEntities: false | { mostItems: number; perItem: number };
   sharedUsers: false | { leastUsers: number; perItem: number; shrinkage: number };
+  neighborBlend: false | 'validation' | BlendWeights;
   initScale: number;
   evaluateEvery: number;
   patience: number;
@@ -53,6 +60,28 @@ export const SHARED_USERS: Readonly<{ leastUsers: number; perItem: number; shrin
   shrinkage: 10,
 };
 
+/** Weights of item-kNN and of the kNN over attributes that 'validation' tries; the model alone comes first, so that it stays where nothing is better. */
+export const BLEND_WEIGHTS: readonly Readonly<BlendWeights>[] = [
+  [0, 0],
+  [0.1, 0],
+  [0.2, 0],
+  [0.3, 0],
+  [0.5, 0],
+  [0, 0.1],
+  [0, 0.2],
+  [0, 0.3],
+  [0, 0.5],
+  [0.1, 0.1],
+  [0.2, 0.1],
+  [0.3, 0.1],
+  [0.1, 0.2],
+  [0.2, 0.2],
+  [0.1, 0.3],
+  [0.2, 0.3],
+  [0.1, 0.5],
+  [0.2, 0.5],
+].map(([itemKnn, attributeKnn]) => ({ itemKnn: itemKnn!, attributeKnn: attributeKnn! }));
+
 /** 'tuned': the defaults of this package; 'paper': every choice as the paper has it, c = 1. */
 export type PresetName = 'tuned' | 'paper';
 
@@ -79,6 +108,7 @@ const tuned: Preset = {
   fixedKnowledgeWeight: 0.3,
   sharedEntities: false,
   sharedUsers: false,
+  neighborBlend: false,
   initScale: 0.01,
   patience: 4000,
   euclidean: { learningRate: 0.005 },
@@ -108,6 +138,7 @@ export const PRESETS: Readonly<Record<PresetName, Readonly<Preset>>> = {
     averaging: false,
     sharedEntities: false,
     sharedUsers: false,
+    neighborBlend: false,
     schedule: 'constant',
     learningRate: 0.002,
   },
