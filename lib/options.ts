@@ -103,7 +103,7 @@ export interface TrainOptions {
   /**
    * Lists go by a blend of three scores, each divided by the largest of an item that the user has not in training,
    *
-   *   (1 − w₁ − w₂) · exp(d(u, v₁) − d(u, v)) + w₁ · k₁(u, v) + w₂ · k₂(u, v),
+   *   (1 − w₁ − w₂) · exp((d(u, v₁) − d(u, v))/2) + w₁ · k₁(u, v) + w₂ · k₂(u, v),
    *
    * where v₁ is the nearest of these items, k₁ is the score of `itemKnn` and k₂ that of `attributeKnn`, with their defaults, of training interactions
    * and of the data's own triples. Training and the choice of the epoch are as without: it is a matter of ranking, of `recommend`, `recommendBatch`,

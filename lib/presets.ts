@@ -70,6 +70,7 @@ export const BLEND_WEIGHTS: readonly Readonly<BlendWeights>[] = [
   [0, 0.1],
   [0, 0.2],
   [0, 0.3],
+  [0, 0.4],
   [0, 0.5],
   [0.1, 0.1],
   [0.2, 0.1],
@@ -78,8 +79,9 @@ export const BLEND_WEIGHTS: readonly Readonly<BlendWeights>[] = [
   [0.2, 0.2],
   [0.1, 0.3],
   [0.2, 0.3],
+  [0.1, 0.4],
+  [0.2, 0.4],
   [0.1, 0.5],
-  [0.2, 0.5],
 ].map(([itemKnn, attributeKnn]) => ({ itemKnn: itemKnn!, attributeKnn: attributeKnn! }));
 
 /** 'tuned': the defaults of this package; 'paper': every choice as the paper has it, c = 1. */

@@ -67,7 +67,7 @@ async function scoresOf(
   }
   const rest = 1 - given.itemKnn - given.attributeKnn;
   return distances.map(
-    (distance, v) => rest * Math.exp(nearest - distance) + given.itemKnn * parts[0]![v]! + given.attributeKnn * parts[1]![v]!,
+    (distance, v) => rest * Math.exp((nearest - distance) / 2) + given.itemKnn * parts[0]![v]! + given.attributeKnn * parts[1]![v]!,
   );
 }
 
