@@ -10,7 +10,7 @@ import { duration, Progress } from '../progress.ts';
 
 /** Those of `train` in the library, under the same names; lib/options.ts has the whole of what they mean. */
 const HYPERPARAMETERS = {
-  preset: { type: 'string', words: ['tuned', 'paper'], default: 'tuned', description: 'where unset options come from' },
+  preset: { type: 'string', words: ['tuned', 'softmax', 'paper'], default: 'tuned', description: 'where unset options come from' },
   variant: {
     type: 'string',
     words: ['hyper-know', 'bpr-e', 'bpr-h', 'bpr-att-e', 'bpr-att-h', 'bpr-avg-h'],
