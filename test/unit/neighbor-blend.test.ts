@@ -5,8 +5,11 @@ import * as assert from 'uvu/assert';
 import { attributeKnn, itemKnn, Scores } from '../../lib/controls.ts';
 import { createDataset, type Dataset } from '../../lib/data/dataset.ts';
 import { synthetic } from '../../lib/data/synthetic.ts';
+import { finish } from '../../lib/data/steps.ts';
+import { isBlended } from '../../lib/embedding.ts';
 import { evaluate, evaluatePerUser } from '../../lib/evaluate.ts';
 import { Model } from '../../lib/model.ts';
+import { blendedRanking, trainItems } from '../../lib/neighbor-blend.ts';
 import type { TrainOptions } from '../../lib/options.ts';
 import { BLEND_WEIGHTS } from '../../lib/presets.ts';
 import { readTensors, writeTensors } from '../../lib/safetensors.ts';
@@ -121,6 +124,25 @@ blending('lists are those of a search over all items in float64', async () => {
         ) < 1e-5,
       );
     }
+  }
+});
+
+blending('it does not depend on how many near items a list is begun with', async () => {
+  const model = await modelOf({ neighborBlend: weights });
+  assert.ok(isBlended(model));
+  const ranking = finish(blendedRanking(model));
+  for (let user = 0; user < dataset.users; user += 10) {
+    const point = model.users.subarray(user * model.dim, (user + 1) * model.dim);
+    const seen = new Set(model.seen.items.subarray(model.seen.offsets[user], model.seen.offsets[user + 1]));
+    const expected = model.recommend(user, 30).map(({ item }) => item);
+    for (const depth of [8, 31, 400]) {
+      ranking.begin(model, point, trainItems(model, user), depth);
+      assert.equal([...ranking.top(weights, 30, (item) => seen.has(item)).items], expected);
+    }
+    // Without neighbours all that is not near has to be looked for.
+    const alone = model.recommend(point.slice(), 30).map(({ item }) => item);
+    ranking.begin(model, point, new Uint32Array(0), 8);
+    assert.equal([...ranking.top(weights, 30, () => false).items], alone);
   }
 });
 
