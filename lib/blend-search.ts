@@ -43,6 +43,7 @@ export async function chooseBlend(
       const point = model.users.subarray(user * model.dim, (user + 1) * model.dim);
       const history = trainItems(blended, user);
       const own = new Set(history);
+      yield* ranking.prepare(history);
       ranking.begin(blended, point, history, near.subarray(i * depth, (i + 1) * depth));
       for (const [w, weights] of BLEND_WEIGHTS.entries()) {
         const { items } = ranking.top(weights, CUT_OFF, (item) => own.has(item));

@@ -148,7 +148,9 @@ function* blendedLists(
     const own = exclude.items.subarray(exclude.offsets[i], exclude.offsets[i + 1]);
     for (const item of own) left[item] = 1;
     const point = model.users.subarray(user * model.dim, (user + 1) * model.dim);
-    const given = { point, history: trainItems(model, user), near: near.subarray(i * depth, (i + 1) * depth) };
+    const history = trainItems(model, user);
+    yield* ranking.prepare(history);
+    const given = { point, history, near: near.subarray(i * depth, (i + 1) * depth) };
     ranked.set(blendedList(ranking, model, given, { k, isLeft, candidates: null }).items, i * k);
     for (const item of own) left[item] = 0;
     yield;

@@ -42,6 +42,15 @@ class SimilarItems {
     }
   }
 
+  /** Finds what `add` will ask for: for hundreds of popular items that takes too long at once. */
+  *prepare(history: Uint32Array): Steps<void> {
+    for (const item of history) {
+      if (this.#known.has(item)) continue;
+      this.#of(item);
+      yield;
+    }
+  }
+
   #of(item: number): { items: Uint32Array; values: Float64Array } {
     let row = this.#known.get(item);
     if (row === undefined) {
@@ -116,6 +125,10 @@ export class BlendedRanking {
   #gap = 0;
   #history: Uint32Array = new Uint32Array(0);
   #near: number[] = [];
+  /** Items outside the history with a sum above 0, and their two sums. */
+  #sparse: Uint32Array = new Uint32Array(0);
+  #ones: Float64Array = new Float64Array(0);
+  #others: Float64Array = new Float64Array(0);
   #isAll = false;
   #largest: readonly [number, number] = [0, 0];
   #nearest = 0;
@@ -126,6 +139,11 @@ export class BlendedRanking {
     this.#sums = [new Scores(items), new Scores(items)];
     this.#distances = new Float64Array(items).fill(Number.NaN);
     this.#marks = new Uint8Array(items);
+  }
+
+  /** In short pieces, what `begin` with this history would otherwise do at once. */
+  *prepare(history: Uint32Array): Steps<void> {
+    for (const similar of this.#similar) yield* similar.prepare(history);
   }
 
   /**
@@ -145,6 +163,7 @@ export class BlendedRanking {
     this.#history = history;
     for (const item of history) this.#marks[item] = 2;
     this.#largest = [this.#sum(0), this.#sum(1)];
+    this.#list();
     this.#take(typeof near === 'number' ? this.#find(near) : near);
     this.#nearest = this.#near.reduce((least, item) => Math.min(least, this.distance(item)), Number.POSITIVE_INFINITY);
     if (this.#near.length === 0) this.#nearest = 0;
@@ -173,13 +192,14 @@ export class BlendedRanking {
       for (const item of this.#history) if (!isLeft(item)) best.offer(item, score(item));
       /** What an item can have that is not among the near ones, beside what neighbours give it. */
       const most = this.#isAll ? 0 : own * this.#odds(this.#farthest * (1 - DISTANCE_ERROR));
-      for (const { items } of this.#sums)
-        for (const item of items) {
-          if (this.#marks[item] !== 0 || most + first * one[item]! + second * other[item]! < best.worst || isLeft(item)) continue;
-          this.#marks[item] = 3;
-          best.offer(item, score(item));
-        }
-      for (const { items } of this.#sums) for (const item of items) if (this.#marks[item] === 3) this.#marks[item] = 0;
+      let { worst } = best;
+      for (let i = 0; i < this.#sparse.length; ++i) {
+        if (most + first * this.#ones[i]! + second * this.#others[i]! < worst) continue;
+        const item = this.#sparse[i]!;
+        if (this.#marks[item] !== 0 || isLeft(item)) continue;
+        best.offer(item, score(item));
+        worst = best.worst;
+      }
       if (this.#isAll || best.worst > most) return listOf(best);
       this.#take(this.#find(2 * Math.max(this.#near.length, k)));
     }
@@ -230,6 +250,25 @@ export class BlendedRanking {
     let largest = 0;
     for (const item of scores.items) if (this.#marks[item] !== 2) largest = Math.max(largest, scores.values[item]!);
     return largest;
+  }
+
+  /** Lists the items outside the history with a sum above 0. */
+  #list(): void {
+    const [first, second] = this.#sums;
+    const [ones, others] = [first.items, second.items];
+    const most = ones.length + others.length;
+    const [sparse, a, b] = [new Uint32Array(most), new Float64Array(most), new Float64Array(most)];
+    let count = 0;
+    const add = (item: number) => {
+      sparse[count] = item;
+      a[count] = first.values[item]!;
+      b[count++] = second.values[item]!;
+    };
+    for (let i = 0; i < ones.length; ++i) if (this.#marks[ones[i]!] === 0) add(ones[i]!);
+    for (let i = 0; i < others.length; ++i) if (first.values[others[i]!] === 0 && this.#marks[others[i]!] === 0) add(others[i]!);
+    this.#sparse = sparse.subarray(0, count);
+    this.#ones = a;
+    this.#others = b;
   }
 
   /** Rows nearest to the point outside the history, padded where there are fewer than `depth`. */

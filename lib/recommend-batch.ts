@@ -185,6 +185,7 @@ function* blendedBatch(
     const chunk = points.subarray(begin * dim, end * dim);
     const { items: near } = (yield [chunk, preparedItems(model, total >= MANY), dim, depth, offsets, items, curvature])!;
     for (let i = 0; i < end - begin; ++i) {
+      yield* ranking.prepare(known[i]!) as Generator<undefined, void, unknown>;
       const seen = leaveSeen ? seenItems(model, rows![begin + i]!).filter((item) => leftOut[item] === 0) : [];
       for (const item of seen) leftOut[item] = 1;
       const user = { point: chunk.subarray(i * dim, (i + 1) * dim), history: known[i]!, near: near.subarray(i * depth, (i + 1) * depth) };

@@ -100,6 +100,7 @@ function* sharedWithBlend(model: BlendedEmbedding, encoding: Encoding, k: number
     const length = Math.min(k, itemIds.length - history.length);
     if (length === 0) return 1;
     const own = new Set(history);
+    yield* ranking.prepare(history);
     const best = new Best(length + history.length);
     scan(encoding, user, best);
     yield;
