@@ -1,7 +1,8 @@
 import type { Graph, Id, Interactions } from './data/csr.ts';
 import { IdMap, idProblem } from './data/id-map.ts';
 import { finishInTurns, inPieces, PIECE, type Steps } from './data/steps.ts';
-import type { Embedding, TrainingRecord } from './embedding.ts';
+import { isObject } from './check.ts';
+import type { Embedding, NeighborBlend, TrainingRecord } from './embedding.ts';
 import { ballGap } from './geometry.ts';
 import { type Protocol, protocolProblem } from './protocol.ts';
 import { damaged, jsonObject, readTensors, type Tensor, type TensorFile, writeTensors } from './safetensors.ts';
@@ -27,6 +28,10 @@ export async function saveEmbedding(model: Embedding, path: string): Promise<voi
   add('graph.tails', graph.tails);
   add('seen.offsets', seen.offsets);
   add('seen.items', seen.items);
+  if (model.blend) {
+    add('train.offsets', model.blend.train.offsets);
+    add('train.items', model.blend.train.items);
+  }
   for (const name of ['userIds', 'entityIds', 'relationIds'] as const) if (!isDense(model[name])) addIds(name, model[name]);
   // an item may go by another id among the entities (RecBole's NAME.link)
   if (model.itemIds.some((id, row) => id !== model.entityIds[row])) addIds('itemIds', model.itemIds);
@@ -81,6 +86,8 @@ export async function loadEmbedding(path: string): Promise<Embedding> {
   await finishInTurns(checkBelow(path, 'graph.tails', graph.tails, counts.entities));
   await finishInTurns(checkBelow(path, 'seen.items', seen.items, counts.items));
   const entityIds = takeIds(path, file, 'entityIds', counts.entities);
+  const training = trainingRecord(path, file);
+  const blend = await blendOf(path, file, training, seen);
   return {
     users,
     entities,
@@ -90,13 +97,45 @@ export async function loadEmbedding(path: string): Promise<Embedding> {
     curvature,
     graph,
     seen,
+    ...(blend === undefined ? {} : { blend }),
     userIds: takeIds(path, file, 'userIds', counts.users),
     itemIds: file.tensors.has('itemIds') ? takeIds(path, file, 'itemIds', counts.items) : entityIds.slice(0, counts.items),
     entityIds,
     relationIds: takeIds(path, file, 'relationIds', counts.relations),
-    training: trainingRecord(path, file),
+    training,
     ...(file.metadata.protocol === undefined ? {} : { protocol: protocolOf(path, file) }),
   };
+}
+
+/** What ranking blends by, checked: weights of the training's record, and training interactions, all of which were seen. */
+async function blendOf(
+  path: string,
+  file: TensorFile,
+  { neighborBlend }: TrainingRecord,
+  seen: Interactions,
+): Promise<NeighborBlend | undefined> {
+  if (neighborBlend === undefined && !file.tensors.has('train.offsets')) return undefined;
+  const { itemKnn, attributeKnn } = isObject(neighborBlend) ? neighborBlend : { itemKnn: Number.NaN, attributeKnn: Number.NaN };
+  if (!(itemKnn >= 0 && attributeKnn >= 0 && itemKnn + attributeKnn < 1)) throw damaged(path, 'its weights of neighbours cannot be');
+  if (itemKnn + attributeKnn === 0) return undefined;
+  const train = { offsets: take(path, file, 'train.offsets', Uint32Array), items: take(path, file, 'train.items', Uint32Array) };
+  await finishInTurns(checkOffsets(path, 'train.offsets', train.offsets, seen.offsets.length - 1, train.items.length));
+  await finishInTurns(checkAmong(path, train, seen));
+  return { itemKnn, attributeKnn, train };
+}
+
+/** Both lists of a user ascend. */
+function* checkAmong(path: string, train: Interactions, seen: Interactions): Steps<void> {
+  yield* inPieces(train.offsets.length - 1, (begin, end) => {
+    for (let user = begin; user < end; ++user) {
+      let at = seen.offsets[user]!;
+      const last = seen.offsets[user + 1]!;
+      for (let i = train.offsets[user]!; i < train.offsets[user + 1]!; ++i, ++at) {
+        while (at < last && seen.items[at]! < train.items[i]!) ++at;
+        if (at >= last || seen.items[at] !== train.items[i]) throw damaged(path, `tensor train.items holds what user ${user} has not seen`);
+      }
+    }
+  });
 }
 
 /** Refuses a file that is something else, or of a newer version. */

@@ -1,11 +1,22 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { checkInteger, checkNumber, checkOptions } from './check.ts';
 import { Best } from './data/best.ts';
-import { type Interactions, transposed } from './data/csr.ts';
 import type { Dataset } from './data/dataset.ts';
-import { type Neighbors, nearestRows } from './data/nearest-rows.ts';
+import {
+  ATTRIBUTE_KNN,
+  attributesOfItems,
+  ITEM_KNN,
+  type ItemFeatures,
+  type SimilarityOptions,
+  similarItems,
+  usersOfItems,
+} from './data/item-similarity.ts';
+import { allNearestRows, type Neighbors } from './data/nearest-rows.ts';
+import { Scores } from './data/scores.ts';
 import { finishInTurns, type Steps } from './data/steps.ts';
 import { checkDataset, evaluateRanking, meanMetrics, type Rank } from './evaluate.ts';
+
+export { Scores };
 
 /** A simple method to compare a model with. It scores items: higher is better, 0 is the least and stands for "nothing known". */
 export interface Scorer {
@@ -18,37 +29,6 @@ export interface Scorer {
   order?: Uint32Array;
   /** A faster way to rank by these scores, if there is one; called after `prepare`. */
   rank?: Rank;
-}
-
-/** Non-negative scores of all items, of which few are above 0. */
-export class Scores {
-  /** [items] */
-  readonly values: Float64Array;
-  readonly #touched: Uint32Array;
-  #count = 0;
-
-  constructor(items: number) {
-    this.values = new Float64Array(items);
-    this.#touched = new Uint32Array(items);
-  }
-
-  /** The items with a score above 0, in no order. */
-  get items(): Uint32Array {
-    return this.#touched.subarray(0, this.#count);
-  }
-
-  /** Adds to the score of an item; `score` is not negative. */
-  add(item: number, score: number): void {
-    if (score === 0) return;
-    if (this.values[item] === 0) this.#touched[this.#count++] = item;
-    this.values[item]! += score;
-  }
-
-  /** Back to 0 everywhere, in the time of what is above it. */
-  clear(): void {
-    for (const item of this.items) this.values[item] = 0;
-    this.#count = 0;
-  }
 }
 
 /** Of `itemKnn` and `attributeKnn`. */
@@ -94,10 +74,7 @@ export function popularity(dataset: Dataset): Scorer {
  */
 export function itemKnn(dataset: Dataset, options?: NeighborOptions): Scorer {
   const { train, items } = checkDataset(dataset);
-  const { neighbors, shrinkage } = checkNeighbors(options, { neighbors: 200, shrinkage: 10 });
-  return nearestNeighbors(dataset, function* () {
-    return yield* similarities(yield* transposed(train, items), train, null, neighbors, shrinkage);
-  });
+  return nearestNeighbors(dataset, () => usersOfItems(train, items), checkNeighbors(options, ITEM_KNN));
 }
 
 /**
@@ -110,26 +87,8 @@ export function itemKnn(dataset: Dataset, options?: NeighborOptions): Scorer {
  * const both = blend(itemKnn(dataset), attributeKnn(dataset), 0.3);
  */
 export function attributeKnn(dataset: Dataset, options?: NeighborOptions): Scorer {
-  const { graph, items } = checkDataset(dataset);
-  const { neighbors, shrinkage } = checkNeighbors(options, { neighbors: 200, shrinkage: 0 });
-  return nearestNeighbors(dataset, function* () {
-    const attributes = new Map<number, number>();
-    const ofItem = Uint32Array.from(graph.tails, (tail, i) => {
-      const pair = graph.relations[i]! * dataset.entities + tail;
-      const known = attributes.get(pair);
-      if (known !== undefined) return known;
-      attributes.set(pair, attributes.size);
-      return attributes.size - 1;
-    });
-    yield;
-    const byItem = { offsets: graph.offsets, items: ofItem };
-    const byAttribute = yield* transposed(byItem, attributes.size);
-    const weights = Float64Array.from({ length: attributes.size }, (_, attribute) => {
-      const having = byAttribute.offsets[attribute + 1]! - byAttribute.offsets[attribute]!;
-      return having > items / 2 ? 0 : Math.log(items / having);
-    });
-    return yield* similarities(byItem, byAttribute, weights, neighbors, shrinkage);
-  });
+  const { graph, relations, entities } = checkDataset(dataset);
+  return nearestNeighbors(dataset, () => attributesOfItems(graph, relations, entities), checkNeighbors(options, ATTRIBUTE_KNN));
 }
 
 /**
@@ -264,9 +223,12 @@ function rankAlike(order: Uint32Array): Rank {
   };
 }
 
-function nearestNeighbors(dataset: Dataset, compute: () => Steps<Neighbors>): Scorer {
+function nearestNeighbors(dataset: Dataset, features: () => Steps<ItemFeatures>, options: SimilarityOptions): Scorer {
   const { train, items: itemCount } = dataset;
   let found: Neighbors | undefined;
+  const compute = function* (): Steps<Neighbors> {
+    return yield* allNearestRows(yield* similarItems(yield* features(), options));
+  };
   const prepare = async () => {
     found ??= await finishInTurns(compute());
   };
@@ -278,31 +240,6 @@ function nearestNeighbors(dataset: Dataset, compute: () => Steps<Neighbors>): Sc
     }
   };
   return { items: itemCount, prepare, add };
-}
-
-/**
- * The most similar rows of each row of a sparse matrix by cosine, Σ w² / (‖a‖‖b‖ + shrinkage) over the columns that both have.
- *
- * @param rows the columns of each row
- * @param columns the rows of each column
- * @param weights one per column; null: all 1
- */
-function* similarities(
-  rows: Interactions,
-  columns: Interactions,
-  weights: Float64Array | null,
-  neighbors: number,
-  shrinkage: number,
-): Steps<Neighbors> {
-  const squares = weights?.map((weight) => weight ** 2);
-  const norms = new Float64Array(rows.offsets.length - 1);
-  for (let row = 0; row < norms.length; ++row) {
-    for (let i = rows.offsets[row]!; i < rows.offsets[row + 1]!; ++i) norms[row]! += squares ? squares[rows.items[i]!]! : 1;
-    norms[row] = Math.sqrt(norms[row]!);
-  }
-  yield;
-  const cosine = (overlap: number, row: number, other: number) => overlap / (norms[row]! * norms[other]! + shrinkage);
-  return yield* nearestRows(rows, columns, squares ?? null, neighbors, cosine);
 }
 
 function checkNeighbors(options: NeighborOptions | undefined, defaults: Required<NeighborOptions>): Required<NeighborOptions> {

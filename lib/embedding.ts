@@ -2,7 +2,7 @@ import type { Graph, Id, Interactions } from './data/csr.ts';
 import { IdMap, idProblem } from './data/id-map.ts';
 import { argumentError, HyperKnowError } from './errors.ts';
 import { show } from './check.ts';
-import type { Hyperparameters, PresetName } from './presets.ts';
+import type { BlendWeights, Hyperparameters, PresetName } from './presets.ts';
 import type { Protocol } from './protocol.ts';
 import { VARIANTS, type Variant, type VariantName } from './variants.ts';
 
@@ -17,6 +17,14 @@ export interface TrainingRecord {
   steps: number;
   /** Validation recall@20 of that epoch, where it was selected by it. */
   validationRecall?: number;
+  /** The weights of the option `neighborBlend`, where it was on, and validation recall@20 with them, where they were chosen by it. */
+  neighborBlend?: BlendWeights & { validationRecall?: number };
+}
+
+/** What ranking adds to a model's own scores: `neighborBlend` of `TrainOptions`. */
+export interface NeighborBlend extends Readonly<BlendWeights> {
+  /** Training interactions of each user, which validation interactions are none of. */
+  readonly train: Interactions;
 }
 
 /** What training leaves behind, and all that recommending, explaining and saving need. */
@@ -35,12 +43,25 @@ export interface Embedding {
   readonly graph: Graph;
   /** The training and validation items of each user. */
   readonly seen: Interactions;
+  /** Where ranking blends; absent where it goes by distance alone. */
+  readonly blend?: NeighborBlend;
   readonly userIds: readonly Id[];
   readonly itemIds: readonly Id[];
   readonly entityIds: readonly Id[];
   readonly relationIds: readonly Id[];
   readonly training: TrainingRecord;
   readonly protocol?: Protocol;
+}
+
+export type BlendedEmbedding = Embedding & { readonly blend: NeighborBlend };
+
+export function isBlended(model: Embedding): model is BlendedEmbedding {
+  return model.blend !== undefined;
+}
+
+/** How many relations are the data's own; those that training made come after them. */
+export function dataRelations({ relationIds, training: { options } }: Pick<Embedding, 'relationIds' | 'training'>): number {
+  return relationIds.length - (options.sharedEntities ? 1 : 0) - (options.sharedUsers ? 1 : 0);
 }
 
 export function variantOf({ training }: Embedding): Variant {

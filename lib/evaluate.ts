@@ -3,11 +3,15 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { checkBackend, checkInteger, checkOneOf, checkOptions, show } from './check.ts';
 import { hasInteraction, type Interactions } from './data/csr.ts';
 import type { Dataset } from './data/dataset.ts';
+import { finishInTurns, type Steps } from './data/steps.ts';
+import { type BlendedEmbedding, isBlended } from './embedding.ts';
 import { argumentError } from './errors.ts';
 import { preparedItems } from './item-tables.ts';
 import { METRICS, type MetricName } from './metrics.ts';
 import { checkModel, type Model } from './model.ts';
 import { native, resolveBackend } from './native.ts';
+import { blendedList, type BlendedRanking, blendedRanking, depthOf, trainItems } from './neighbor-blend.ts';
+import { gather, interactionsOf } from './ranking.ts';
 import { mean } from './statistics.ts';
 
 /** What is measured, and where lists are cut. */
@@ -78,7 +82,8 @@ const JUDGED_PER_TURN = 1024;
 
 /**
  * Full ranking: every item that is not in the user's training set — and, for the test split, not in the validation set — is a candidate.
- * Users with an empty split are left out. Exact, ties by smaller item row.
+ * Users with an empty split are left out. Exact, ties by smaller item row. A model that blends neighbours (`neighborBlend` of `train`) is ranked by its
+ * scores, as `recommend` does.
  *
  * @throws {TypeError, RangeError} for bad arguments, or a data set the model was not made for; {HyperKnowError} ERR_HK_BACKEND
  * @example
@@ -111,12 +116,46 @@ export async function evaluatePerUser(model: Model, dataset: Dataset, options?: 
   const name = resolveBackend(checkBackend(backend, ['cpu', 'cuda', 'auto']));
   const count = threads === undefined ? availableParallelism() : checkInteger('threads', threads, 1, 1024);
   const items = preparedItems(model, true);
-  const rank = async (rows: Uint32Array, k: number, exclude: Interactions) => {
-    const points = new Float32Array(rows.length * dim);
-    for (let i = 0; i < rows.length; ++i) points.set(users.subarray(rows[i]! * dim, (rows[i]! + 1) * dim), i * dim);
-    return (await native.topKAsync(name, count, points, items, dim, k, exclude.offsets, exclude.items, curvature).promise).items;
-  };
+  const nearest = async (rows: Uint32Array, k: number, { offsets, items: left }: Interactions) =>
+    (await native.topKAsync(name, count, gather(users, rows, dim), items, dim, k, offsets, left, curvature).promise).items;
+  const rank = isBlended(model) ? await blendedRank(model, nearest) : nearest;
   return evaluateRanking(Object.assign(rank, { usersAtOnce: usersAtOnceOn(name) }), dataset, ranking);
+}
+
+/** Ranks by the scores of a model that blends. */
+async function blendedRank(model: BlendedEmbedding, nearest: Rank): Promise<Rank> {
+  const ranking = await finishInTurns(blendedRanking(model));
+  return async (users, k, exclude) => {
+    const depth = depthOf(k);
+    const near = await nearest(users, depth, interactionsOf(model.blend.train, users));
+    return finishInTurns(blendedLists(ranking, model, users, near, k, exclude));
+  };
+}
+
+function* blendedLists(
+  ranking: BlendedRanking,
+  model: BlendedEmbedding,
+  users: Uint32Array,
+  near: Uint32Array,
+  k: number,
+  exclude: Interactions,
+): Steps<Uint32Array> {
+  const ranked = new Uint32Array(users.length * k).fill(NONE);
+  const left = new Uint8Array(model.itemIds.length);
+  const depth = near.length / users.length;
+  const isLeft = (item: number) => left[item] === 1;
+  for (const [i, user] of users.entries()) {
+    const own = exclude.items.subarray(exclude.offsets[i], exclude.offsets[i + 1]);
+    for (const item of own) left[item] = 1;
+    const point = model.users.subarray(user * model.dim, (user + 1) * model.dim);
+    const history = trainItems(model, user);
+    yield* ranking.prepare(history);
+    const given = { point, history, near: near.subarray(i * depth, (i + 1) * depth) };
+    ranked.set(blendedList(ranking, model, given, { k, isLeft, candidates: null }).items, i * k);
+    for (const item of own) left[item] = 0;
+    yield;
+  }
+  return ranked;
 }
 
 /**

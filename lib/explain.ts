@@ -1,13 +1,17 @@
 import type { Graph, Id } from './data/csr.ts';
-import { type Embedding, knowledgeWeight, rowOf } from './embedding.ts';
+import { finish } from './data/steps.ts';
+import { type BlendedEmbedding, dataRelations, type Embedding, isBlended, knowledgeWeight, rowOf } from './embedding.ts';
 import { intoBall, mobiusAdd } from './geometry.ts';
 import { distanceOf, neighborhoodOf } from './neighborhood.ts';
+import { type BlendedRanking, blendedRanking, depthOf, type ScoreParts, trainItems } from './neighbor-blend.ts';
 import { seenItems } from './ranking.ts';
 
 /** Why an item stands where it does for a user. */
 export interface Explanation {
   /** d(u, v). */
   distance: number;
+  /** Where the model blends neighbours (`neighborBlend` of `train`): what the list goes by, and the parts that it is the sum of. */
+  score?: { total: number } & ScoreParts;
   /** The item's place, from 1, among all items that the user has not seen; of an item they have seen, the place it would have among these. */
   rank: number;
   /** Weight of L_K of this item, σ(β_v) where it is learned: how much its neighbourhood had to say. 0 in the variants without knowledge. */
@@ -36,7 +40,7 @@ export interface Neighbor {
  * and v is carried along with its neighbourhood, from n_v to n′_v, by the translation x ↦ n′_v ⊕ (⊖n_v ⊕ x) of the ball; everything else
  * stays. The item's rank there says how much of its place for this user hangs on that triple.
  *
- * It takes for granted that the item follows its neighbourhood all the way. Recommending itself looks at d(u, v) alone: triples have their
+ * Where the model blends neighbours, what these give the item stays as it is. It takes for granted that the item follows its neighbourhood all the way. Recommending itself looks at d(u, v) alone: triples have their
  * say in training, where they pull v towards n_v with weight σ(β_v) — where that is small, an item retrained without the triple moves less.
  */
 export interface Deletion {
@@ -58,11 +62,11 @@ export function explain(model: Embedding, user: Id, item: Id): Explanation {
   const [begin, end] = [graph.offsets[v]!, graph.offsets[v + 1]!];
   const relations = graph.relations.subarray(begin, end);
   const tails = graph.tails.subarray(begin, end);
-  const { sharedEntities: shared, sharedUsers } = model.training.options;
-  const sharing = shared ? model.relationIds.length - (sharedUsers ? 2 : 1) : undefined; // they come last, in this order
+  const sharing = model.training.options.sharedEntities ? dataRelations(model) : undefined; // the first after the data's own
   const { midpoint, attention } = neighborhoodOf(model, point, relations, tails);
   const via = itemsVia(model, u, v, tails);
-  const rankAt = rankFor(model, u, v, place);
+  const ranking = isBlended(model) ? rankingOf(model, u, place) : undefined;
+  const rankAt = ranking ? blendedRankFor(model as BlendedEmbedding, ranking, u, v) : rankFor(model, u, v, place);
   const rank = rankAt(point);
   const neighbors = Array.from(attention, (weight, i) => {
     const relation = relations[i]!;
@@ -75,6 +79,7 @@ export function explain(model: Embedding, user: Id, item: Id): Explanation {
   });
   return {
     distance: distanceOf(model, place, point),
+    ...(ranking ? { score: scoreOf(model as BlendedEmbedding, ranking, v) } : {}),
     rank,
     knowledgeWeight: knowledgeWeight(model, v),
     neighborhoodDistance: distanceOf(model, point, midpoint),
@@ -131,6 +136,37 @@ function rankFor(model: Embedding, user: number, item: number, place: Float32Arr
     const key = keyOf(point, 0);
     let rank = 1;
     for (let row = 0; row < keys.length; ++row) if (keys[row]! < key || (keys[row] === key && row < item)) ++rank;
+    return rank;
+  };
+}
+
+/** The ranking of the user's training items, which no other user may take over until the explanation is done. */
+function rankingOf(model: BlendedEmbedding, user: number, place: Float32Array): BlendedRanking {
+  const ranking = finish(blendedRanking(model));
+  ranking.begin(model, place, trainItems(model, user), depthOf(1));
+  return ranking;
+}
+
+function scoreOf(model: BlendedEmbedding, ranking: BlendedRanking, item: number): { total: number } & ScoreParts {
+  const parts = ranking.parts(model.blend, item);
+  return { total: parts.model + parts.itemKnn + parts.attributeKnn, ...parts };
+}
+
+/** `rankFor` by scores: an item that moves keeps what neighbours give it. */
+function blendedRankFor(
+  model: BlendedEmbedding,
+  ranking: BlendedRanking,
+  user: number,
+  item: number,
+): (point: ArrayLike<number>) => number {
+  const scores = Float64Array.from(model.itemIds, (_, row) => scoreOf(model, ranking, row).total);
+  for (const row of seenItems(model, user)) scores[row] = Number.NEGATIVE_INFINITY;
+  scores[item] = Number.NEGATIVE_INFINITY;
+  return (point) => {
+    const parts = ranking.parts(model.blend, item, ranking.distanceTo(point, 0));
+    const score = parts.model + parts.itemKnn + parts.attributeKnn;
+    let rank = 1;
+    for (let row = 0; row < scores.length; ++row) if (scores[row]! > score || (scores[row] === score && row < item)) ++rank;
     return rank;
   };
 }

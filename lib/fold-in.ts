@@ -4,6 +4,7 @@ import { Adam } from './adam.ts';
 import { type Embedding, rowsOf } from './embedding.ts';
 import { argumentError } from './errors.ts';
 import { ballGap, einsteinMidpoint, expMapOrigin, expMapOriginGradient, logMapOrigin } from './geometry.ts';
+import { rememberHistory } from './neighbor-blend.ts';
 import { gather, itemTable } from './ranking.ts';
 
 const STEPS = 40;
@@ -30,13 +31,15 @@ const NEGATIVE_STREAM = 11;
  * measures it): their items have not moved for them, and the nearest negatives, which count most in this loss, are what stands before them.
  * λ follows from the mean of ‖w‖² over the trained users. The same items always give the same point.
  *
+ * The array that is returned is known to be made of these items where a list of it blends neighbours (`neighborBlend` of `train`); a copy of it is not.
+ *
  * @param items ids of the user's items, at least one
  * @returns dim coordinates, for `recommend`
  */
 export function foldInUser(model: Embedding, items: Iterable<Id>): Float32Array {
   const own = rowsOf('items', model.itemIds, items);
   if (own.length === 0) throw argumentError('range', 'items', 'must hold at least one item');
-  return userPoint(model, own);
+  return rememberHistory(userPoint(model, own), own);
 }
 
 /**

@@ -37,7 +37,7 @@ export type {
 } from './data/import/import-tables.ts';
 export { type Shape, type SyntheticOptions, synthetic } from './data/synthetic.ts';
 export type { Diagnostics, RadiusSummary } from './diagnostics.ts';
-export type { TrainingRecord } from './embedding.ts';
+export type { NeighborBlend, TrainingRecord } from './embedding.ts';
 export { type ErrorCode, HyperKnowError } from './errors.ts';
 export {
   type EvaluateOptions,
@@ -61,10 +61,11 @@ export type { Certificate, EncodingName, ExportOptions, ExportReport, ExportTarg
 export { exportModel } from './export-model.ts';
 export { type BackendInfo, backends } from './native.ts';
 export type { EpochEvent, TrainOptions } from './options.ts';
-export { type Hyperparameters, PRESETS, type Preset, type PresetName } from './presets.ts';
+export { BLEND_WEIGHTS, type BlendWeights, type Hyperparameters, PRESETS, type Preset, type PresetName } from './presets.ts';
 export type { Protocol, RowCounts, WarmStartRecord } from './protocol.ts';
+export type { ScoreParts } from './neighbor-blend.ts';
 export type { FilterOptions } from './ranking.ts';
-export type { Recommendation, RecommendOptions } from './recommend.ts';
+export type { Recommendation, RecommendOneOptions, RecommendOptions } from './recommend.ts';
 export type { RecommendationBatch, RecommendBatchOptions, RecommendBatchSyncOptions } from './recommend-batch.ts';
 export type { SimilarUser } from './similar.ts';
 export { type PairedTTest, pairedTTest } from './statistics.ts';

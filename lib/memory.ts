@@ -1,4 +1,5 @@
 import type { Dataset } from './data/dataset.ts';
+import { ATTRIBUTE_KNN, ITEM_KNN } from './data/item-similarity.ts';
 import { finish } from './data/steps.ts';
 import { backends, native } from './native.ts';
 import { resolveOptions, type TrainOptions } from './options.ts';
@@ -41,8 +42,15 @@ export function estimateMemory(dataset: Dataset, options?: TrainOptions): Memory
     (triples.heads.length * 3 + trained.graph.tails.length * 2 + pairs * 2) * 4 +
     table * (earlyStopping ? 2 : 1) +
     (checkpoint ? 2 * table * 3 : 0) + // the state, and the one that is being written
+    (hyperparameters.neighborBlend ? neighborTables(items, pairs, trained.graph.tails.length) : 0) +
     (users + entities) * 8;
   return { parameters, batch: steps, graph, host, total: parameters + steps + graph + host };
+}
+
+/** What the two kNN tables of `neighborBlend` are made of, and hold once all of their rows were asked for. */
+function neighborTables(items: number, interactions: number, triples: number): number {
+  const rows = ITEM_KNN.neighbors + ATTRIBUTE_KNN.neighbors;
+  return items * Math.min(rows, 2 * items) * 12 + (2 * interactions + 3 * triples) * 4;
 }
 
 /** The backend that is asked for, where it can run here: they need a little more or less of this and that. */

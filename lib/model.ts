@@ -4,7 +4,7 @@ import { show } from './check.ts';
 import type { Graph, Id, Interactions } from './data/csr.ts';
 import { finishInTurns } from './data/steps.ts';
 import { type Diagnostics, radiusDiagnostics } from './diagnostics.ts';
-import { type Embedding, hasId, type TrainingRecord } from './embedding.ts';
+import { type Embedding, hasId, type NeighborBlend, type TrainingRecord } from './embedding.ts';
 import { argumentError, HyperKnowError } from './errors.ts';
 import { type Explanation, explain } from './explain.ts';
 import { foldInUser } from './fold-in.ts';
@@ -14,7 +14,7 @@ import { releaseItems } from './item-tables.ts';
 import { type LorentzPoints, toLorentz } from './lorentz.ts';
 import type { Protocol } from './protocol.ts';
 import type { FilterOptions } from './ranking.ts';
-import { type Recommendation, type RecommendOptions, recommend } from './recommend.ts';
+import { type Recommendation, type RecommendOneOptions, recommend } from './recommend.ts';
 import {
   type RecommendationBatch,
   type RecommendBatchOptions,
@@ -50,6 +50,8 @@ export class Model implements Embedding {
   readonly graph: Graph;
   /** The training and validation items of each user. */
   readonly seen: Interactions;
+  /** Weights and interactions that ranking blends neighbours by; absent where it goes by distance alone. */
+  readonly blend?: NeighborBlend;
   /** The caller's ids by row of `users`. */
   readonly userIds: readonly Id[];
   /** The caller's ids of the items, the first rows of `entities`. */
@@ -73,6 +75,7 @@ export class Model implements Embedding {
     this.curvature = embedding.curvature;
     this.graph = embedding.graph;
     this.seen = embedding.seen;
+    if (embedding.blend !== undefined) this.blend = embedding.blend;
     this.userIds = embedding.userIds;
     this.itemIds = embedding.itemIds;
     this.entityIds = embedding.entityIds;
@@ -105,7 +108,7 @@ export class Model implements Embedding {
    * const list = model.recommend('ann', 10, { filter: (item) => item !== 'rug' }); // [{ item, distance }, …] without what ann has
    * const sale = model.recommend('ann', 2, { exclude: 'none', candidates: ['lamp', 'desk', 'chair'] });
    */
-  recommend(user: Id | Float32Array, k: number = 20, options?: RecommendOptions): Recommendation[] {
+  recommend(user: Id | Float32Array, k: number = 20, options?: RecommendOneOptions): Recommendation[] {
     return recommend(this.#open(), user, k, options);
   }
 
@@ -298,7 +301,7 @@ export class Model implements Embedding {
       ...{ users: new Float32Array(0), entities: new Float32Array(0), relations: new Float32Array(0), beta: new Float32Array(0) },
       ...{ graph: none, seen: none, userIds: [], itemIds: [], entityIds: [], relationIds: [] },
     };
-    Object.assign(this, empty);
+    Object.assign(this, empty, this.blend ? { blend: { ...this.blend, train: none } } : {});
   }
 
   [Symbol.dispose](): void {
@@ -313,6 +316,11 @@ export class Model implements Embedding {
   async #inTurns<T>(work: (model: Embedding) => Generator<undefined, T, undefined>): Promise<T> {
     return finishInTurns(work(this.#open()));
   }
+}
+
+/** The same model with lists by distance alone. */
+export function byDistance({ blend: _blend, ...rest }: Model): Model {
+  return new Model(rest);
 }
 
 /**

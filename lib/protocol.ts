@@ -1,6 +1,6 @@
 import { isObject } from './check.ts';
 import type { Dataset, DatasetReport } from './data/dataset.ts';
-import type { Hyperparameters, PresetName } from './presets.ts';
+import type { BlendWeights, Hyperparameters, PresetName } from './presets.ts';
 import type { VariantName } from './variants.ts';
 
 /** Rows of the four tables of a model. */
@@ -31,7 +31,13 @@ export interface Protocol {
   /** Where validation and test interactions come from, and the options of the data set that decided it. */
   split: { validation: DatasetReport['validationSplit']; test: DatasetReport['testSplit']; options: DatasetReport['options'] };
   /** The epoch, counted from 1, whose parameters the model has, of how many that were trained, and what it was taken by. */
-  selection: { epoch: number; epochs: number; by: 'validation recall@20' | 'last epoch' };
+  selection: {
+    epoch: number;
+    epochs: number;
+    by: 'validation recall@20' | 'last epoch';
+    /** The weights that ranking blends neighbours with, where `neighborBlend` was on, and validation recall@20 with them where it chose them. */
+    neighborBlend?: BlendWeights & { validationRecall?: number };
+  };
   backend: string;
   /** Processor or card. */
   device: string;

@@ -1,5 +1,5 @@
 import { checkFloat32Array, show } from './check.ts';
-import type { Id } from './data/csr.ts';
+import type { Id, Interactions } from './data/csr.ts';
 import { type Embedding, rowsOf } from './embedding.ts';
 import { argumentError } from './errors.ts';
 import { ballGap } from './geometry.ts';
@@ -66,6 +66,15 @@ export function gather(table: Float32Array, rows: ArrayLike<number>, dim: number
   const gathered = new Float32Array(rows.length * dim);
   for (let i = 0; i < rows.length; ++i) gathered.set(table.subarray(rows[i]! * dim, (rows[i]! + 1) * dim), i * dim);
   return gathered;
+}
+
+/** Of some users, in their order. */
+export function interactionsOf({ offsets, items }: Interactions, users: Uint32Array): Interactions {
+  const chosen = new Uint32Array(users.length + 1);
+  for (const [i, user] of users.entries()) chosen[i + 1] = chosen[i]! + offsets[user + 1]! - offsets[user]!;
+  const rows = new Uint32Array(chosen[users.length]!);
+  for (const [i, user] of users.entries()) rows.set(items.subarray(offsets[user], offsets[user + 1]), chosen[i]);
+  return { offsets: chosen, items: rows };
 }
 
 /** The user's training and validation items, ascending. */

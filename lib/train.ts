@@ -4,7 +4,7 @@ import type { Dataset } from './data/dataset.ts';
 import { splitDigest } from './data/digest.ts';
 import { release } from './data/release.ts';
 import { finishInTurns, inPieces, PIECE, type Steps } from './data/steps.ts';
-import { sigmoid } from './embedding.ts';
+import { type Embedding, sigmoid, type TrainingRecord } from './embedding.ts';
 import { HyperKnowError } from './errors.ts';
 import { checkDataset, evaluateRanking, type Metrics, meanMetrics, usersAtOnceOn } from './evaluate.ts';
 import { Model } from './model.ts';
@@ -18,6 +18,7 @@ import {
   type TrainedParameters,
 } from './native.ts';
 import { type EpochEvent, LEAST_CURVATURE, MOST_CURVATURE, type ResolvedOptions, resolveOptions, type TrainOptions } from './options.ts';
+import type { BlendWeights } from './presets.ts';
 import { dataProtocol, type Protocol, type WarmStartRecord } from './protocol.ts';
 import { learningRateFactor } from './schedule.ts';
 import { quantiles } from './statistics.ts';
@@ -279,7 +280,7 @@ class Training {
     const { epoch, bestEpoch, bestRecall, bestStep } = this.#progress;
     const selected = earlyStopping && bestEpoch > 0;
     const options = { ...hyperparameters, beta: adaptive ? 'adaptive' : hyperparameters.knowledgeWeight } as const;
-    return new Model({
+    const embedding: Embedding = {
       users,
       entities,
       relations,
@@ -304,7 +305,27 @@ class Training {
         { epoch: selected ? bestEpoch : epoch, by: selected ? 'validation recall@20' : 'last epoch' },
         options,
       ),
-    });
+    };
+    return new Model(hyperparameters.neighborBlend ? await this.#blended(embedding, hyperparameters.neighborBlend) : embedding);
+  }
+
+  /** With the weights of neighbours, where these are to be chosen by validation and there is any; by 0 and 0 ranking stays with distance. */
+  async #blended(embedding: Embedding, given: 'validation' | BlendWeights): Promise<Embedding> {
+    const { threads, signal } = this.#options;
+    const train = { offsets: this.#dataset.train.offsets.slice(), items: this.#dataset.train.items.slice() };
+    let chosen: TrainingRecord['neighborBlend'] = given === 'validation' ? { itemKnn: 0, attributeKnn: 0 } : given;
+    if (given === 'validation' && this.#dataset.validation.items.length > 0) {
+      const { chooseBlend } = await import('./blend-search.ts');
+      chosen = await chooseBlend(embedding, this.#dataset, train, { backend: this.#backend, threads, signal });
+    }
+    const { itemKnn, attributeKnn } = chosen;
+    const { training, protocol } = embedding;
+    return {
+      ...embedding,
+      training: { ...training, neighborBlend: chosen },
+      protocol: { ...protocol!, selection: { ...protocol!.selection, neighborBlend: chosen } },
+      ...(itemKnn + attributeKnn > 0 ? { blend: { itemKnn, attributeKnn, train } } : {}),
+    };
   }
 
   async #protocol(selection: Omit<Protocol['selection'], 'epochs'>, options: Protocol['options']): Promise<Protocol> {

@@ -35,7 +35,10 @@ const MODULES = [
 const TOPICS: readonly (readonly [title: string, files: RegExp])[] = [
   ['Data', /^lib\/(data\/|import-tables\.ts)/],
   ['Training', /^lib\/(train|options|presets|schedule|variants|memory|embedding|protocol)\.ts/],
-  ['The model', /^lib\/(model|recommend|recommend-batch|similar|explain|fold-in|fold-in-item|influence|diagnostics|lorentz|ranking)\.ts/],
+  [
+    'The model',
+    /^lib\/(model|recommend|recommend-batch|similar|explain|fold-in|fold-in-item|influence|diagnostics|lorentz|ranking|neighbor-blend)\.ts/,
+  ],
   ['Evaluation', /^lib\/(evaluate|statistics)\.ts/],
   ['Controls', /^lib\/(controls|linear-controls|bpr-mf)\.ts/],
   ['Export', /^lib\/export(-model\.ts$|\/)/],

@@ -1,7 +1,7 @@
 // The six variants of the paper's Table 3 and seven controls, on one data set, over several seeds; the paper's tables; or what each extension is worth.
 //
 //   npm run reproduce                                  the synthetic world, 3 seeds: under 2 minutes on 2 cores
-//   npm run reproduce -- --data FOLDER [--tables 2,3,4] [--preset tuned|paper|both] [--variants hyper-know,bpr-h] [--seeds 5] [--epochs 60]
+//   npm run reproduce -- --data FOLDER [--tables 2,3,4] [--preset tuned|softmax|paper|both] [--variants hyper-know,bpr-h] [--seeds 5] [--epochs 60]
 //                       [--batch-size 4096] [--options '{"loss":"sampled-softmax"}'] [--backend auto|cpu|cuda] [--threads N] [--out runs]
 //                       [--no-controls] [--no-models] [--shard i/n] [--from OUT]… [--dry-run]
 //   npm run reproduce -- --dataset amazon-book|last-fm|yelp2018 [--accept-terms]   the published files, fetched into data/ and verified

@@ -40,6 +40,7 @@ const KINDS: Readonly<Record<string, TrainOptions>> = {
   'exact Adam': { adam: 'exact', batchSize: 512 },
   'shared entities': { sharedEntities: true },
   'shared users': { sharedUsers: true },
+  'weights of neighbours being chosen': { neighborBlend: true, epochs: 1, evaluateEvery: 1, batchSize: 1 << 16 },
   'going on': { resume: checkpoint },
   'beginning with a model': { warmStart: model },
   'validation after every epoch': { evaluateEvery: 1, batchSize: 1 << 16 },

@@ -169,6 +169,7 @@ const OPTIONS: Record<keyof TrainOptions, Accepts> = {
   attentionTemperature: isNumber((x) => x >= 1e-6 && x <= 1e6),
   sharedEntities: or(isBoolean, isEmptyBag),
   sharedUsers: or(isBoolean, isEmptyBag),
+  neighborBlend: or(isBoolean, isEmptyBag),
   initScale: isNumber((x) => x >= 0 && x <= 1),
   parameters: optional,
   seed: isInteger(0),
@@ -203,6 +204,11 @@ args('every option of train', async () => {
     targets.push({ name: `sharedEntities.${name}`, accepts, call: (value) => trained({ sharedEntities: { [name]: value } }) });
   for (const [name, accepts] of Object.entries({ leastUsers: isInteger(1, 1e9), perItem: isInteger(1, 1000), shrinkage: rate }))
     targets.push({ name: `sharedUsers.${name}`, accepts, call: (value) => trained({ sharedUsers: { [name]: value } }) });
+  for (const name of ['itemKnn', 'attributeKnn'])
+    targets.push({
+      ...{ name: `neighborBlend.${name}`, names: ['neighborBlend'] },
+      ...{ accepts: isNumber((x) => x >= 0 && x < 1), call: (value) => trained({ neighborBlend: { [name]: value } }) },
+    });
   targets.push({ name: 'earlyStopping.patience', accepts: isInteger(1), call: (value) => trained({ earlyStopping: { patience: value } }) });
   targets.push({ name: 'checkpoint.every', accepts: isInteger(1), call: (value) => trained({ checkpoint: { path: 'x', every: value } }) });
   const isPath: Accepts = (value) => value === '5';
@@ -243,10 +249,12 @@ args('every argument of a model’s methods', async () => {
       accepts: or(optional, lists, isFunction),
       call: (value) => model.recommend(user, 5, { filter: value as [] }),
     },
+    { name: 'history', ...ids, accepts: or(optional, lists), call: (value) => model.recommend(user, 5, { history: value as [] }) },
     { name: 'candidates', ...ids, accepts: or(optional, lists), call: (value) => model.recommend(user, 5, { candidates: value as [] }) },
     { name: 'users', ...ids, accepts: or(lists, isNone), call: (value) => model.recommendBatchSync(value as []) },
     { name: 'users', ...ids, accepts: or(lists, isNone), call: (value) => model.recommendBatch(value as []) },
     { name: 'k', accepts: isInteger(1, 1 << 24), call: (value) => model.recommendBatchSync([user], { k: value as number }) },
+    { name: 'histories', ...ids, accepts: optional, call: (value) => model.recommendBatchSync([user], { histories: value as [] }) },
     { name: 'threads', accepts: isInteger(1, 1024), call: (value) => model.recommendBatch([user], { threads: value as number }) },
     { name: 'backend', accepts: optional, call: (value) => model.recommendBatch([user], { backend: value as 'cpu' }) },
     { name: 'item', ...ids, call: (value) => model.similarItems(point(value)) },

@@ -169,7 +169,7 @@ tables('what --tables and --preset make', () => {
   assert.equal(of('--tables', '3', '--variants', 'bpr-h'), [['bpr-h', 'hyper-know'], false, ['tuned'], [3]]);
   assert.equal(of('--preset', 'paper'), [all, true, ['paper'], []]);
   assert.throws(() => parseCommand(['--tables', '2,5']), /^--tables: "5" is not one of 2, 3, 4$/);
-  assert.throws(() => parseCommand(['--preset', 'best']), /^--preset: "best" is not one of tuned, paper, both$/);
+  assert.throws(() => parseCommand(['--preset', 'best']), /^--preset: "best" is not one of tuned, softmax, paper, both$/);
   assert.throws(() => parseCommand(['--ablate', '--tables', '2']), /^--ablate: goes with one preset/);
   for (const shard of ['0/2', '3/2', '1', 'a/b']) assert.throws(() => parseCommand(['--shard', shard]), /^--shard: must be i\/n/);
   assert.equal(parseCommand(['--shard', '2/3']).shard, { index: 2, count: 3 });

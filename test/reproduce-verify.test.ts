@@ -469,6 +469,34 @@ verify('a control is recomputed from its setting; planted: another setting', asy
   assert.equal([found!.what, found!.status], [blend, 'different']);
 });
 
+verify('lists with neighbours: epochs are verified without them, metrics with them, and weights that were changed are found', async () => {
+  const out = temporaryFolder();
+  const small = SMALL.map((text) => text.replace('{"dim"', '{"neighborBlend":{"itemKnn":0.4,"attributeKnn":0.2},"dim"'));
+  const command = ['--data', data, '--variants', 'hyper-know', '--seeds', '1', '--epochs', '4', ...small, '--out', out];
+  assert.is((await script('reproduce', command)).status, 0);
+  assert.equal(await faults(out), []);
+  const [name] = readdirSync(join(out, 'runs'));
+  const { history, bestEpoch, metrics }: RunRecord = JSON.parse(readFileSync(runFile(out, name!), 'utf8'));
+  assert.is.not(history![bestEpoch! - 1]!.test!['recall@20'], metrics['recall@20']);
+
+  const path = join(out, 'runs', name!, 'model.safetensors');
+  const model = await Model.load(path);
+  await new Model({
+    ...model,
+    training: { ...model.training, neighborBlend: { itemKnn: 0, attributeKnn: 0.2, validationRecall: 0.9 } },
+    blend: { ...model.blend!, itemKnn: 0 },
+  }).save(path);
+  const sha256 = await sha256OfFile(path);
+  change(runFile(out, name!), (run: RunRecord) => {
+    run.model!.sha256 = sha256;
+  });
+  rmSync(join(out, 'results.json'));
+  const [found] = await faults(out);
+  assert.match(found!.remarks.join('\n'), /^recall@20: .*, recomputed/m);
+  assert.match(found!.remarks.join('\n'), /^neighborBlend: validation recall@20 of 0\.9, recomputed/m);
+  assert.not.match(found!.remarks.join('\n'), /^history: /m);
+});
+
 verify('what keeps no model is not called ok; who wants models makes them', async () => {
   const out = temporaryFolder();
   const command = ['--data', data, '--variants', 'bpr-h', '--seeds', '1', '--epochs', '2', ...SMALL, '--out', out];

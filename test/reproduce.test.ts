@@ -46,6 +46,7 @@ reproduce('every change of the ablation changes one thing, whatever is on', () =
     averaging: true,
     sharedEntities: true,
     sharedUsers: true,
+    neighborBlend: true,
     adam: 'exact',
     schedule: 'constant',
     curvature: 'learned',

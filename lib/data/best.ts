@@ -13,6 +13,11 @@ export class Best {
     return this.#size === this.#items.length;
   }
 
+  /** The score of the worst that is kept; −∞ as long as there is room. */
+  get worst(): number {
+    return this.isFull ? this.#scores[0]! : Number.NEGATIVE_INFINITY;
+  }
+
   offer(item: number, score: number): void {
     if (this.#size < this.#items.length) {
       let place = this.#size++;

@@ -1,5 +1,5 @@
 import { type Graph, type Id, type Interactions, transposed } from './csr.ts';
-import { nearestRows } from './nearest-rows.ts';
+import { allNearestRows, NearestRows } from './nearest-rows.ts';
 import type { Steps } from './steps.ts';
 
 /** Which entities two items can share, and how many neighbours an item gets by them. */
@@ -99,5 +99,5 @@ function* sharedBy(byItem: Interactions, entities: number, { mostItems, perItem 
     return having > 1 && having <= mostItems ? Math.log(items / having) : 0;
   });
   yield;
-  return yield* nearestRows(byItem, byEntity, weights, perItem, (overlap) => overlap);
+  return yield* allNearestRows(new NearestRows(byItem, byEntity, weights, perItem, (overlap) => overlap));
 }

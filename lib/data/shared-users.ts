@@ -1,5 +1,5 @@
 import { type Graph, type Interactions, transposed } from './csr.ts';
-import { nearestRows } from './nearest-rows.ts';
+import { allNearestRows, NearestRows } from './nearest-rows.ts';
 import { withRelation } from './shared-entities.ts';
 import type { Steps } from './steps.ts';
 
@@ -46,5 +46,6 @@ export function* withSharedUsers(
   yield;
   const cosine = (common: number, item: number, other: number) =>
     common < leastUsers ? 0 : common / (norms[item]! * norms[other]! + shrinkage);
-  return yield* withRelation(graph, relation, yield* nearestRows(byItem, train, null, perItem, cosine));
+  const nearest = new NearestRows(byItem, train, null, perItem, cosine);
+  return yield* withRelation(graph, relation, yield* allNearestRows(nearest));
 }

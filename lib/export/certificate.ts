@@ -1,9 +1,10 @@
 import { Best } from '../data/best.ts';
 import type { Steps } from '../data/steps.ts';
 import { SAFE_RADIUS } from '../diagnostics.ts';
-import type { Embedding } from '../embedding.ts';
+import { type BlendedEmbedding, type Embedding, isBlended } from '../embedding.ts';
 import { ballGap } from '../geometry.ts';
 import { native } from '../native.ts';
+import { blendedList, blendedRanking, depthOf, trainItems } from '../neighbor-blend.ts';
 import { itemTable } from '../ranking.ts';
 import type { Encoding, EncodingName } from './encoding.ts';
 
@@ -21,7 +22,12 @@ export interface Certificate {
    * The scan is done here with float32 sums, one after the other, as the plainest engine would. An item as near as the k-th counts as found.
    */
   recall: number;
-  /** The share of the user for whom it is least. */
+  /**
+   * Where the model blends neighbours into its lists, which vectors cannot hold: the mean share of the first k items of these lists that the scan
+   * finds, nothing left out of either but what the user has in training. Absent where lists go by distance.
+   */
+  blendedRecall?: number;
+  /** The share of the user for whom `recall` is least. */
   worstUser: number;
   /** Largest relative error of a distance in these lists, where it is calculated from what the engine returns. */
   distanceError: number;
@@ -39,6 +45,8 @@ export function* certify(model: Embedding, encoding: Encoding, k: number, wanted
   const users = Math.min(wanted, all);
   const length = Math.min(k, itemIds.length);
   const best = new Best(length);
+  const blendedBest = isBlended(model) ? yield* sharedWithBlend(model, encoding, k) : undefined;
+  let shared = 0;
   let found = 0;
   let worstUser = 1;
   let distanceError = 0;
@@ -58,6 +66,7 @@ export function* certify(model: Embedding, encoding: Encoding, k: number, wanted
       if (distance > 0)
         distanceError = Math.max(distanceError, Math.abs(distanceFrom(encoding, user, score, model.curvature) / distance - 1));
     });
+    if (blendedBest) shared += yield* blendedBest(user);
     found += right / length;
     worstUser = Math.min(worstUser, right / length);
     yield;
@@ -71,9 +80,37 @@ export function* certify(model: Embedding, encoding: Encoding, k: number, wanted
     );
   if (recall < 0.9999)
     warnings.push(`a full scan of the vectors as written finds ${recall.toFixed(4)} of the nearest ${length} items, not all`);
+  const blended = blendedBest ? { blendedRecall: shared / users } : {};
+  if (blendedBest)
+    warnings.push(
+      `the model blends neighbours into its lists and vectors hold distances alone: a full scan has ${(shared / users).toFixed(4)} of the first ${length} of these lists`,
+    );
   return {
     ...{ encoding: encoding.name, columns: encoding.columns, metric: encoding.metric, k: length, users },
-    ...{ recall, worstUser, distanceError, largestRadius, warnings },
+    ...{ recall, ...blended, worstUser, distanceError, largestRadius, warnings },
+  };
+}
+
+/** What share of a user's blended list a scan finds, both without the user's training items. */
+function* sharedWithBlend(model: BlendedEmbedding, encoding: Encoding, k: number): Steps<(user: number) => Steps<number>> {
+  const ranking = yield* blendedRanking(model);
+  const { dim, itemIds } = model;
+  return function* (user) {
+    const history = trainItems(model, user);
+    const length = Math.min(k, itemIds.length - history.length);
+    if (length === 0) return 1;
+    const own = new Set(history);
+    yield* ranking.prepare(history);
+    const best = new Best(length + history.length);
+    scan(encoding, user, best);
+    yield;
+    const scanned: number[] = [];
+    best.drain((item) => void (own.has(item) || scanned.push(item)));
+    const point = model.users.subarray(user * dim, (user + 1) * dim);
+    const isLeft = (item: number) => own.has(item);
+    const { items } = blendedList(ranking, model, { point, history, near: depthOf(length) }, { k: length, isLeft, candidates: null });
+    const first = new Set(scanned.slice(0, length));
+    return items.reduce((count, item) => count + Number(first.has(item)), 0) / length;
   };
 }
 

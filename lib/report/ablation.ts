@@ -18,7 +18,14 @@ export interface AblationRow {
   bestEpoch?: number;
 }
 
-type Judged = Pick<RunRecord, 'metrics' | 'perUser' | 'validationRecall' | 'epochSeconds' | 'bestEpoch'>;
+type Judged = Pick<RunRecord, 'metrics' | 'perUser' | 'validationRecall' | 'epochSeconds' | 'bestEpoch'> &
+  Partial<Pick<RunRecord, 'protocol' | 'validation'>>;
+
+/** Of the lists that the test metrics are of: where neighbours are blended into them, not what the epoch was selected by. */
+function validationRecallOf({ protocol, validation, validationRecall }: Judged): number | undefined {
+  const { neighborBlend } = (protocol?.selection ?? {}) as { neighborBlend?: object };
+  return neighborBlend && validation ? validation['recall@20'] : validationRecall;
+}
 
 export function ablationRows(
   methods: readonly { name: string; label: string }[],
@@ -31,7 +38,7 @@ export function ablationRows(
     const runs = results.get(name)!;
     const row: AblationRow = {
       ...{ method: name, label, runs: runs.length },
-      validationRecall: over(runs, (run) => run.validationRecall),
+      validationRecall: over(runs, validationRecallOf),
       recall: over(runs, (run) => run.metrics['recall@20']),
       ndcg: over(runs, (run) => run.metrics['ndcg@20']),
     };

@@ -3,7 +3,7 @@ import { isObject } from '../check.ts';
 import type { Dataset } from '../data/dataset.ts';
 import { sigmoid } from '../embedding.ts';
 import { HyperKnowError } from '../errors.ts';
-import { Model } from '../model.ts';
+import { byDistance, Model } from '../model.ts';
 import { quantile, quantiles } from '../statistics.ts';
 import { type Checks, type Verdict, verdictOfError, verdictOn } from './checks.ts';
 import { controlScorer } from './control-scorers.ts';
@@ -66,12 +66,25 @@ export async function verifyRun(
   }
 
   const now = await judge(judged, dataset, split, threads);
-  wrong.push(...judgedDifferences(record, now, check), ...selectedDifferences(record, split, now.metrics, check));
-  if (split === 'test' && record.validation && dataset.validation.items.length > 0) {
-    const { metrics } = await judge(judged, dataset, 'validation', threads);
-    wrong.push(...check.numbers('validation ', record.validation, metrics), ...selectedDifferences(record, 'validation', metrics, check));
+  // Epochs are judged without neighbours, which are blended in once training has ended.
+  const alone = judged instanceof Model && judged.blend ? byDistance(judged) : undefined;
+  const ofEpoch = async (which: JudgedSplit, metrics: Record<string, number>) =>
+    selectedDifferences(record, which, alone ? (await judge(alone, dataset, which, threads)).metrics : metrics, check);
+  wrong.push(...judgedDifferences(record, now, check), ...(await ofEpoch(split, now.metrics)));
+  if (record.validation && dataset.validation.items.length > 0) {
+    const { metrics } = split === 'validation' ? now : await judge(judged, dataset, 'validation', threads);
+    if (split === 'test')
+      wrong.push(...check.numbers('validation ', record.validation, metrics), ...(await ofEpoch('validation', metrics)));
+    if (judged instanceof Model) wrong.push(...blendDifferences(judged, metrics, check));
   }
   return verdictOn(what, wrong);
+}
+
+/** Validation recall@20 with the weights of neighbours that it chose. */
+function blendDifferences({ training: { neighborBlend } }: Model, validation: Record<string, number>, check: Checks): string[] {
+  const told = neighborBlend?.validationRecall;
+  if (told === undefined || check.upTo(OF_ANOTHER_BACKEND).same(told, validation['recall@20'])) return [];
+  return [`neighborBlend: validation recall@20 of ${told}, recomputed ${validation['recall@20']}`];
 }
 
 function listedDifferences(file: string, listed: Json, record: RunRecord, check: Checks): string[] {

@@ -31,10 +31,18 @@ export interface Change {
 /** The base and what is changed about it, one at a time: what the preset and `options` have on is turned off, what they have off is turned on. */
 export function changesOf(options: TrainOptions): Change[] {
   const preset = PRESETS[options.preset ?? 'tuned'];
-  const { loss, averaging, sharedEntities, sharedUsers, adam, schedule, curvature, attentionTemperature } = { ...preset, ...options };
+  const { loss, averaging, sharedEntities, sharedUsers, neighborBlend, adam, schedule, curvature, attentionTemperature } = {
+    ...preset,
+    ...options,
+  };
   const { beta = 'adaptive' } = options;
   const fixed = preset.fixedKnowledgeWeight;
-  const turned = (name: 'averaging' | 'sharedEntities' | 'sharedUsers', isOn: boolean, what: string, knowledge: boolean): Change => ({
+  const turned = (
+    name: 'averaging' | 'sharedEntities' | 'sharedUsers' | 'neighborBlend',
+    isOn: boolean,
+    what: string,
+    knowledge: boolean,
+  ): Change => ({
     ...{ name, knowledge, label: isOn ? `without ${what}` : `with ${what}` },
     options: { [name]: !isOn },
   });
@@ -46,6 +54,7 @@ export function changesOf(options: TrainOptions): Change[] {
     turned('averaging', Boolean(averaging), 'averaging', false),
     turned('sharedEntities', Boolean(sharedEntities), 'shared entities', true),
     turned('sharedUsers', Boolean(sharedUsers), 'shared users', false),
+    turned('neighborBlend', Boolean(neighborBlend), 'neighbours blended into lists', false),
     adam === 'touched'
       ? { name: 'adam', label: 'exact Adam, not on touched rows', options: { adam: 'exact' }, knowledge: false }
       : { name: 'adam', label: `Adam on touched rows, not ${adam}`, options: { adam: 'touched' }, knowledge: false },

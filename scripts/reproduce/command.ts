@@ -60,7 +60,7 @@ function tablesOf(text: string): TableNumber[] {
 function presetsOf(text: string | undefined): PresetName[] {
   if (text === 'both') return ['tuned', 'paper'];
   if (text !== undefined && !Object.hasOwn(PRESETS, text))
-    throw new UsageError(`--preset: ${JSON.stringify(text)} is not one of tuned, paper, both`);
+    throw new UsageError(`--preset: ${JSON.stringify(text)} is not one of ${Object.keys(PRESETS).join(', ')}, both`);
   return [(text ?? 'tuned') as PresetName];
 }
 

@@ -71,6 +71,7 @@ export function ledgerOf(h: Hyperparameters & { beta: 'adaptive' | number }, pre
     ),
     entry('shared entities as neighbours', 'none', h.sharedEntities),
     entry('items of the same users as neighbours', 'none', h.sharedUsers),
+    entry('blending neighbours into lists', 'none', h.neighborBlend),
     entry('averaging of parameters', 'none told', h.averaging),
     entry('start', 'not told', `uniform in ±${h.initScale}`),
     entry('epochs', 'until convergence', `at most ${h.epochs}, validated every ${h.evaluateEvery}`),

@@ -1,5 +1,6 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { resolveOptions } from '../../lib/options.ts';
 import { PRESETS } from '../../lib/presets.ts';
 import { VARIANTS } from '../../lib/variants.ts';
 
@@ -26,6 +27,20 @@ variants('Table 3: six rows in its order, whose labels say what they are', () =>
 variants('the paper’s preset has what the paper states', () => {
   const { curvature, dim, batchSize, adam } = PRESETS.paper;
   assert.equal({ curvature, dim, batchSize, adam }, { curvature: 1, dim: 64, batchSize: 4096, adam: 'exact' });
+});
+
+variants('the preset softmax: its learning rate follows from the interactions, the epochs from the learning rate that is in force', () => {
+  const { rate, work } = PRESETS.softmax.pace!;
+  const of = (interactions: number, options = {}) => resolveOptions({ preset: 'softmax', ...options }, interactions, true).hyperparameters;
+  const { learningRate, epochs } = of(40_000);
+  assert.is(learningRate, rate * 200);
+  assert.is(epochs, Math.ceil(work / learningRate));
+  assert.ok(of(160_000).learningRate === 2 * learningRate && of(160_000).epochs < epochs);
+  assert.equal([of(0).learningRate, of(1e9).learningRate], [1e-4, 0.003]);
+  assert.equal([of(40_000, { learningRate: 0.02 }).epochs, of(40_000, { epochs: 3 }).learningRate], [4, learningRate]);
+  assert.is(of(40_000, { learningRate: 1e-300 }).epochs, 1e5);
+  const { learningRate: fixed, epochs: planned } = resolveOptions({}, 40_000, true).hyperparameters;
+  assert.equal([fixed, planned], [PRESETS.tuned.learningRate, Math.ceil(PRESETS.tuned.steps / 10)]);
 });
 
 variants.run();

@@ -25,9 +25,15 @@ export const explain: Command = defineCommand({
     const model = await openModel(path!);
     const [u, v] = [idOf(model, 'user', user!, { what: 'USER' }), idOf(model, 'item', item!, { what: 'ITEM' })];
     const explanation = model.explain(u, v);
-    const { distance, rank, knowledgeWeight, neighborhoodDistance, neighbors, deletion } = explanation;
+    const { distance, score, rank, knowledgeWeight, neighborhoodDistance, neighbors, deletion } = explanation;
     output.table([
       ['distance to the user', decimal(distance)],
+      ...(score
+        ? [
+            ['score', decimal(score.total)],
+            ['  of it the model, item-kNN, attribute-kNN', [score.model, score.itemKnn, score.attributeKnn].map(decimal).join(', ')],
+          ]
+        : []),
       ['rank among unseen items', count(rank)],
       ['weight of the graph, σ(β)', decimal(knowledgeWeight)],
       ['distance to its neighbourhood', decimal(neighborhoodDistance)],

@@ -45,10 +45,11 @@ export const exportCommand: Command = defineCommand({
     const { exportModel } = await import('../../export/index.ts');
     const model = await openModel(path!);
     const report = await exportModel(model, { to, out, index, schema, checkUsers, overwrite: force ?? false });
-    const { encoding, columns, metric, k, users, recall, worstUser, distanceError, largestRadius, warnings, files } = report;
+    const { encoding, columns, metric, k, users, recall, blendedRecall, worstUser, distanceError, largestRadius, warnings, files } = report;
     output.table([
       ['encoding', `${encoding}, ${columns} columns, ordered by ${metric}`],
       [`recall@${k}`, `${recall.toFixed(4)} of the model's own order, ${count(users)} users; the worst ${worstUser.toFixed(4)}`],
+      ...(blendedRecall === undefined ? [] : [['of blended lists', `${blendedRecall.toFixed(4)}: neighbours are not in the vectors`]]),
       ['distance error', distanceError.toExponential(1)],
       ['largest radius', largestRadius.toFixed(6)],
     ]);

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Diagnostics } from '../../diagnostics.ts';
+import type { TrainingRecord } from '../../embedding.ts';
 import type { Protocol, RowCounts } from '../../protocol.ts';
 import type { Tensor } from '../../safetensors.ts';
 import { type Command, defineCommand } from '../command.ts';
@@ -40,13 +41,14 @@ export const inspect: Command = defineCommand({
     const influence = values.influence || counts.triples <= CHEAP_TRIPLES ? await model.graphInfluence() : null;
     const metadata = Object.fromEntries(Object.entries(others).map(([name, text]) => [name, jsonOr(text)]));
 
-    const { variant, preset, options, epoch, steps, validationRecall } = training;
+    const { variant, preset, options, epoch, steps, validationRecall, neighborBlend: blended } = training;
     output.table([
       ['format', `${format}, version ${version}`],
       ['tensors', `${tensors.length}, ${bytes(size)}, each as its sha-256 says`],
       ['variant', `${variant}, preset ${preset}`],
       ['trained', `${count(epoch)} epochs, ${count(steps)} steps`],
       ...(validationRecall === undefined ? [] : [['validation recall@20', decimal(validationRecall)]]),
+      ...(blended ? [['lists blend', blendText(blended)]] : []),
       ...Object.entries(counts).map(([name, value]) => [name === 'seen' ? 'seen interactions' : name, count(value)]),
       ['dim', String(dim)],
       ['curvature', curvature === 0 ? '0 (Euclidean)' : String(curvature)],
@@ -89,6 +91,11 @@ export const inspect: Command = defineCommand({
     });
   },
 });
+
+function blendText({ itemKnn, attributeKnn, validationRecall }: NonNullable<TrainingRecord['neighborBlend']>): string {
+  const chosen = validationRecall === undefined ? '' : `, by validation recall@20 ${decimal(validationRecall)}`;
+  return itemKnn + attributeKnn === 0 ? `nothing${chosen}` : `${itemKnn} of item-kNN, ${attributeKnn} of attribute-kNN${chosen}`;
+}
 
 function describe([name, { shape, data }]: [string, Tensor]): { name: string; shape: readonly number[]; bytes: number; sha256: string } {
   const { buffer, byteOffset, byteLength } = data;

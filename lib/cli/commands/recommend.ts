@@ -1,5 +1,6 @@
 import type { Id } from '../../data/csr.ts';
 import type { Model } from '../../model.ts';
+import type { Recommendation } from '../../recommend.ts';
 import type { RecommendBatchOptions, RecommendationBatch } from '../../recommend-batch.ts';
 import { type Command, type Context, defineCommand, type OptionTable, type Values } from '../command.ts';
 import { count } from '../data.ts';
@@ -28,7 +29,7 @@ const OPTIONS = {
     type: 'string',
     short: 'o',
     placeholder: 'FILE.csv',
-    description: 'write user, rank, item and distance there, and print how many',
+    description: 'write user, rank, item and distance there, with the score where the model blends neighbours, and print how many',
   },
   backend: { type: 'string', words: ['auto', 'cpu', 'cuda'], default: 'cpu', description: 'where to compute' },
   threads: { type: 'integer', min: 1, max: 1024, defaultText: 'as many as the machine runs at once', description: 'threads of the CPU' },
@@ -70,8 +71,13 @@ export const recommend: Command = defineCommand({
     const batch = await model.recommendBatch(users, options);
     const lists = users.map((user, i) => ({ user, items: batch.list(i) }));
     output.table(
-      lists.flatMap(({ user, items }) => items.map(({ item, distance }, i) => [cell(user), i + 1, cell(item), decimal(distance)])),
-      ['user', 'rank', 'item', 'distance'],
+      lists.flatMap(({ user, items }) =>
+        items.map(({ item, distance, score }, i) => [
+          ...[cell(user), i + 1, cell(item), decimal(distance)],
+          ...(score === undefined ? [] : [decimal(score)]),
+        ]),
+      ),
+      ['user', 'rank', 'item', 'distance', ...(model.blend ? ['score'] : [])],
     );
     for (const { user, items } of lists)
       if (items.length < Math.min(values.k, model.itemIds.length)) output.note(`${user}: only ${items.length} items are left to recommend`);
@@ -109,13 +115,14 @@ async function writeLists(
   const signal = context.interruptible();
   const progress = new Progress(context.output, 'users', users.length);
   let rows = 0;
+  const scored = ({ score }: Recommendation): string => (score === undefined ? '' : `,${score}`);
   const linesOf = (batch: RecommendationBatch, begin: number): string => {
     let text = '';
     for (let i = 0; i < batch.length; ++i) {
       const user = csvText(users[begin + i]!);
       const list = batch.list(i);
       for (let place = 0; place < list.length; ++place)
-        text += `${user},${place + 1},${csvText(list[place]!.item)},${list[place]!.distance}\r\n`;
+        text += `${user},${place + 1},${csvText(list[place]!.item)},${list[place]!.distance}${scored(list[place]!)}\r\n`;
       rows += list.length;
     }
     return text;
@@ -124,7 +131,7 @@ async function writeLists(
     await writeWholeFile(
       path,
       (async function* () {
-        yield 'user,rank,item,distance\r\n';
+        yield `user,rank,item,distance${model.blend ? ',score' : ''}\r\n`;
         for (let begin = 0; begin < users.length; begin += chunk) {
           signal.throwIfAborted();
           const batch = await model.recommendBatch(users.slice(begin, begin + chunk), options);

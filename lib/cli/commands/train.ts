@@ -10,7 +10,7 @@ import { duration, Progress } from '../progress.ts';
 
 /** Those of `train` in the library, under the same names; lib/options.ts has the whole of what they mean. */
 const HYPERPARAMETERS = {
-  preset: { type: 'string', words: ['tuned', 'paper'], default: 'tuned', description: 'where unset options come from' },
+  preset: { type: 'string', words: ['tuned', 'softmax', 'paper'], default: 'tuned', description: 'where unset options come from' },
   variant: {
     type: 'string',
     words: ['hyper-know', 'bpr-e', 'bpr-h', 'bpr-att-e', 'bpr-att-h', 'bpr-avg-h'],
@@ -65,6 +65,12 @@ const HYPERPARAMETERS = {
   attentionTemperature: { type: 'number', min: 0, defaultText: '1', description: 'T of the attention exp(−d/T); larger: more alike' },
   sharedEntities: { type: 'boolean', description: 'make items neighbours that share rare entities' },
   sharedUsers: { type: 'boolean', description: 'make items neighbours that the same users have in training' },
+  neighborBlend: {
+    type: 'string',
+    words: ['validation', 'none'],
+    defaultText: "the preset's",
+    description: 'let lists blend distance with item-kNN and a kNN over attributes, with weights by validation recall@20',
+  },
   seed: { type: 'integer', min: 0, default: 1, description: 'seed of parameters, order and negatives' },
   backend: { type: 'string', words: ['auto', 'cpu', 'cuda'], default: 'auto', description: 'where to compute' },
   threads: {
@@ -160,13 +166,21 @@ export const trainCommand: Command = defineCommand({
       const model = await run;
       await model.save(values.out);
       if (values.checkpoint === undefined) await unlink(checkpoint).catch(() => {});
-      const { epoch, steps, validationRecall } = model.training;
+      const { epoch, steps, validationRecall, neighborBlend } = model.training;
       const warm = model.protocol?.warmStart;
       const seconds = (performance.now() - began) / 1000;
       output.table([
         ['model', values.out],
         ['epoch', `${epoch} of ${last?.epoch ?? epoch} (${count(steps)} steps)`],
         ...(validationRecall === undefined ? [] : [['validation recall@20', validationRecall.toFixed(4)]]),
+        ...(neighborBlend?.validationRecall === undefined
+          ? []
+          : [
+              [
+                'with neighbours',
+                `${neighborBlend.validationRecall.toFixed(4)} (item-kNN ${neighborBlend.itemKnn}, attribute-kNN ${neighborBlend.attributeKnn})`,
+              ],
+            ]),
         ...(warm
           ? [['began with', `${count(warm.matched.users)} users and ${count(warm.matched.items)} items of ${values.warmStart}`]]
           : []),
@@ -179,6 +193,7 @@ export const trainCommand: Command = defineCommand({
         epochs: last?.epoch ?? epoch,
         steps,
         validationRecall,
+        neighborBlend,
         warmStart: warm,
         seconds,
         options: model.training.options,
@@ -207,6 +222,7 @@ function trainOptions(values: TrainValues): TrainOptions {
   const options: Record<string, unknown> = {};
   for (const key of Object.keys(HYPERPARAMETERS) as (keyof typeof HYPERPARAMETERS)[])
     if (key !== 'patience' && values[key] !== undefined) options[key] = values[key];
+  if (values.neighborBlend === 'none') options.neighborBlend = false;
   if (values.patience !== undefined) {
     if (!values.earlyStopping) throw new UsageError('--patience: has no meaning with --no-early-stopping');
     options.earlyStopping = { patience: values.patience };

@@ -1,0 +1,68 @@
+import type { Dataset } from './data/dataset.ts';
+import { hasInteraction, type Interactions } from './data/csr.ts';
+import { finishInTurns, type Steps } from './data/steps.ts';
+import type { BlendedEmbedding, Embedding } from './embedding.ts';
+import { blendedRanking, depthOf, trainItems } from './neighbor-blend.ts';
+import { native } from './native.ts';
+import { BLEND_WEIGHTS, type BlendWeights } from './presets.ts';
+import { gather, interactionsOf, itemTable } from './ranking.ts';
+import { mean } from './statistics.ts';
+
+/** Users whose nearest items are found by one call. */
+const CHUNK = 8192;
+
+/** Where validation recall is measured. */
+const CUT_OFF = 20;
+
+/** The weights, and validation recall@20 with them. */
+export interface ChosenBlend extends BlendWeights {
+  validationRecall: number;
+}
+
+/**
+ * Of `BLEND_WEIGHTS` those with the best validation recall@20, the first where several are alike: what `evaluate` finds of a model with them. The test
+ * split plays no part.
+ *
+ * @param train the training interactions, as the model is to keep them
+ */
+export async function chooseBlend(
+  model: Embedding,
+  dataset: Dataset,
+  train: Interactions,
+  { backend, threads, signal }: { backend: string; threads: number; signal: AbortSignal | undefined },
+): Promise<ChosenBlend> {
+  const blended: BlendedEmbedding = { ...model, blend: { itemKnn: 0, attributeKnn: 0, train } };
+  const { offsets } = dataset.validation;
+  const users = Uint32Array.from({ length: dataset.users }, (_, user) => user).filter((user) => offsets[user + 1]! > offsets[user]!);
+  const recalls = BLEND_WEIGHTS.map(() => new Float64Array(users.length));
+  const ranking = await finishInTurns(blendedRanking(blended), signal);
+  const depth = depthOf(CUT_OFF);
+  const judge = function* (begin: number, near: Uint32Array): Steps<void> {
+    for (let i = 0; i * depth < near.length; ++i) {
+      const user = users[begin + i]!;
+      const point = model.users.subarray(user * model.dim, (user + 1) * model.dim);
+      const history = trainItems(blended, user);
+      const own = new Set(history);
+      yield* ranking.prepare(history);
+      ranking.begin(blended, point, history, near.subarray(i * depth, (i + 1) * depth));
+      for (const [w, weights] of BLEND_WEIGHTS.entries()) {
+        const { items } = ranking.top(weights, CUT_OFF, (item) => own.has(item));
+        let hits = 0;
+        for (const item of items) if (hasInteraction(dataset.validation, user, item)) ++hits;
+        recalls[w]![begin + i] = hits / (offsets[user + 1]! - offsets[user]!);
+      }
+      yield;
+    }
+  };
+  for (let begin = 0; begin < users.length; begin += CHUNK) {
+    const chunk = users.subarray(begin, begin + CHUNK);
+    const [points, items] = [gather(model.users, chunk, model.dim), itemTable(model)];
+    const known = interactionsOf(train, chunk);
+    const near = native.topKAsync(backend, threads, points, items, model.dim, depth, known.offsets, known.items, model.curvature);
+    await finishInTurns(judge(begin, (await near.promise).items), signal);
+  }
+  let best = 0;
+  const means = recalls.map(mean);
+  for (const [w, recall] of means.entries()) if (recall > means[best]!) best = w;
+  return { ...BLEND_WEIGHTS[best]!, validationRecall: means[best]! };
+}
