@@ -7,9 +7,9 @@ import { evaluatePerUser, evaluateRanking, meanMetrics, type Rank } from '../../
 import { userPoint } from '../../lib/fold-in.ts';
 import { itemPoint } from '../../lib/fold-in-item.ts';
 import { einsteinMidpoint } from '../../lib/geometry.ts';
-import { Model } from '../../lib/model.ts';
+import type { Model } from '../../lib/model.ts';
 import { native } from '../../lib/native.ts';
-import { gather, itemTable } from '../../lib/ranking.ts';
+import { gather, itemTable, NONE } from '../../lib/ranking.ts';
 import { filtered } from './hold-out.ts';
 
 /** NDCG@20 over the new users with an item in the split. */
@@ -32,31 +32,44 @@ const itemsOf = ({ offsets, items }: Interactions, user: number) => items.subarr
 export async function judgeUsers(dataset: Dataset, full: Model, without: Model, newUsers: Uint32Array): Promise<UserRow[]> {
   const judged = new Set(newUsers);
   const { dim, curvature } = without;
-  const withPoints = (point: (own: Uint32Array) => ArrayLike<number>): Model => {
-    const users = without.users.slice();
-    for (const user of newUsers) users.set(point(itemsOf(dataset.train, user)), user * dim);
-    return new Model({ ...without, users });
-  };
+  const pointsOf = (point: (own: Uint32Array) => ArrayLike<number>): ReadonlyMap<number, Float32Array> =>
+    new Map(Array.from(newUsers, (user) => [user, Float32Array.from(point(itemsOf(dataset.train, user)))]));
   const began = performance.now();
-  const folded = withPoints((own) => userPoint(without, own));
+  const folded = pointsOf((own) => userPoint(without, own));
   const milliseconds = (performance.now() - began) / newUsers.length;
-  const midpoints = withPoints((own) => einsteinMidpoint(gather(itemTable(without), own, dim), null, dim, curvature));
+  const midpoints = pointsOf((own) => einsteinMidpoint(gather(itemTable(without), own, dim), null, dim, curvature));
   const rows: UserRow[] = [];
   for (const split of ['validation', 'test'] as const) {
     const part = { ...dataset, [split]: filtered(dataset[split], (user) => judged.has(user)) };
-    const ndcg = async (model: Model) => meanMetrics(await evaluatePerUser(model, part, { split })).ndcg[20]!;
-    const most = meanMetrics(await evaluateRanking(rankBy(popularity(dataset), part), part, { split }));
+    const ranked = async (rank: Rank) => meanMetrics(await evaluateRanking(rank, part, { split }));
+    const most = await ranked(rankBy(popularity(dataset), part));
     rows.push({
       split,
       users: most.users,
-      trained: await ndcg(full),
-      folded: await ndcg(folded),
-      midpoint: await ndcg(midpoints),
+      trained: meanMetrics(await evaluatePerUser(full, part, { split })).ndcg[20]!,
+      folded: (await ranked(rankPoints(dataset, without, folded))).ndcg[20]!,
+      midpoint: (await ranked(rankPoints(dataset, without, midpoints))).ndcg[20]!,
       popularity: most.ndcg[20]!,
       milliseconds,
     });
   }
   return rows;
+}
+
+/** What the model recommends to users whom it does not know, by their points and their training items. */
+function rankPoints(dataset: Dataset, model: Model, points: ReadonlyMap<number, Float32Array>): Rank {
+  const { itemIds } = model;
+  const rowOf = new Map(itemIds.map((id, row) => [id, row]));
+  const idsOf = (rows: Uint32Array) => Array.from(rows, (row) => itemIds[row]!);
+  return async (users, k, { offsets, items }) => {
+    const lists = new Uint32Array(users.length * k).fill(NONE);
+    for (const [i, user] of users.entries()) {
+      const exclude = idsOf(items.subarray(offsets[i], offsets[i + 1]));
+      const list = model.recommend(points.get(user)!, k, { history: idsOf(itemsOf(dataset.train, user)), exclude });
+      for (const [at, { item }] of list.entries()) lists[i * k + at] = rowOf.get(item)!;
+    }
+    return lists;
+  };
 }
 
 /** Over the users with a new item among their test items, ranking the new items alone. */
