@@ -81,12 +81,6 @@ HK_INLINE void pack_head_rows(const EntityGradient& a, float* rows, float* weigh
   }
 }
 
-HK_INLINE void prefetch_head(const EntityGradient& a, const TameHeads& heads, uint32_t slot) {
-  if (heads.rows != nullptr) return prefetch_row(heads.rows + size_t{slot} * 2 * a.dim, 2 * a.dim * sizeof(float));
-  prefetch_row(a.tape.midpoint_gradient + size_t{slot} * a.dim, a.dim * sizeof(double));
-  prefetch_row(a.entities + size_t{a.heads[slot]} * a.dim, a.dim * sizeof(float));
-}
-
 // Whether the triples at [begin, end) are of tame heads only.
 HK_INLINE bool are_tame(const EntityGradient& a, const TameHeads& heads, uint32_t begin, uint32_t end) {
   if (heads.all || heads.rows == nullptr) return heads.all;
@@ -102,19 +96,24 @@ HK_INLINE bool ends_run(const EntityGradient& a, uint32_t place, uint32_t end) {
 
 // The terms of Σ weight·(on_midpoint·g_M + on_head·v + on_relation·r + on_tail·t) over the triples at [begin, end) of any heads; a run of one
 // relation is one term, and the tail itself one.
-HK_INLINE void collect(const EntityGradient& a, const TameHeads& heads, uint32_t begin, uint32_t end, uint32_t entity, Piece& piece) {
+HK_INLINE void collect(const EntityGradient& a, uint32_t begin, uint32_t end, uint32_t entity, Piece& piece) {
+  const auto midpoint_gradient = [&](uint32_t slot) { return a.tape.midpoint_gradient + size_t{slot} * a.dim; };
+  const auto head = [&](uint32_t slot) { return a.entities + size_t{a.heads[slot]} * a.dim; };
   const uint32_t most = a.order.offsets[a.entity_count];
   double on_tail = 0, on_relation = 0;
   piece.floats.count = piece.doubles.count = 0;
   for (uint32_t place = begin; place < end; ++place) {
-    if (place + kAhead < most) prefetch_head(a, heads, a.order.entries[place + kAhead].slot);
+    if (place + kAhead < most) {
+      const uint32_t later = a.order.entries[place + kAhead].slot;
+      prefetch_row(midpoint_gradient(later), a.dim * sizeof(double)), prefetch_floats(head(later), a.dim);
+    }
     const auto [slot, relation] = a.order.entries[place];
     const double weight = a.weight[slot];
     const TripleGradient triple = triple_gradient(a.tape, slot, place);
     on_tail += weight * triple.on_tail, on_relation += weight * triple.on_relation;
-    piece.doubles.add(weight * triple.on_midpoint, a.tape.midpoint_gradient + size_t{slot} * a.dim);
+    piece.doubles.add(weight * triple.on_midpoint, midpoint_gradient(slot));
     if (!a.relations) continue;
-    piece.floats.add(weight * triple.on_head, a.entities + size_t{a.heads[slot]} * a.dim);
+    piece.floats.add(weight * triple.on_head, head(slot));
     if (!ends_run(a, place, end)) continue;
     piece.floats.add(on_relation, a.relations + size_t{relation} * a.dim);
     on_relation = 0;
@@ -132,7 +131,7 @@ HK_INLINE void add_tame_at(const EntityGradient& a, const TameHeads& heads, uint
   Value sum[kCount] = {};
   float on_tail = 0, on_relation = 0;
   for (uint32_t place = begin; place < end; ++place) {
-    if (first == 0 && place + kAhead < most) prefetch_head(a, heads, a.order.entries[place + kAhead].slot);
+    if (first == 0 && place + kAhead < most) prefetch_floats(heads.rows + size_t{a.order.entries[place + kAhead].slot} * 2 * dim, 2 * dim);
     const auto [slot, relation] = a.order.entries[place];
     const SingleTripleGradient triple = a.tape.singles[place];
     const float weight = heads.weights[slot];
@@ -190,7 +189,7 @@ HK_INLINE void gather(const EntityGradient& a, const TameHeads& heads, uint32_t 
     if (are_tame(a, heads, begin, until))
       add_tame<S>(a, heads, begin, until, entity, sum);
     else
-      collect(a, heads, begin, until, entity, piece), add_piece<S>(sum, piece, dim);
+      collect(a, begin, until, entity, piece), add_piece<S>(sum, piece, dim);
     begin = until;
   }
   if (head != kNone) add_row<S>(sum, a.weight[head], a.tape.head_gradient + size_t{head} * dim, dim);
