@@ -5,7 +5,7 @@ import type { BlendedEmbedding, Embedding } from './embedding.ts';
 import { blendedRanking, depthOf, trainItems } from './neighbor-blend.ts';
 import { native } from './native.ts';
 import { BLEND_WEIGHTS, type BlendWeights } from './presets.ts';
-import { gather, interactionsOf, itemTable } from './ranking.ts';
+import { gather, interactionsOfUsers, itemTable } from './ranking.ts';
 import { mean } from './statistics.ts';
 
 /** Users whose nearest items are found by one call. */
@@ -57,7 +57,7 @@ export async function chooseBlend(
   for (let begin = 0; begin < users.length; begin += CHUNK) {
     const chunk = users.subarray(begin, begin + CHUNK);
     const [points, items] = [gather(model.users, chunk, model.dim), itemTable(model)];
-    const known = interactionsOf(train, chunk);
+    const known = interactionsOfUsers(train, chunk);
     const near = native.topKAsync(backend, threads, points, items, model.dim, depth, known.offsets, known.items, model.curvature);
     await finishInTurns(judge(begin, (await near.promise).items), signal);
   }

@@ -11,7 +11,7 @@ import { METRICS, type MetricName } from './metrics.ts';
 import { checkModel, type Model } from './model.ts';
 import { native, resolveBackend } from './native.ts';
 import { blendedList, type BlendedRanking, blendedRanking, depthOf, trainItems } from './neighbor-blend.ts';
-import { gather, interactionsOf } from './ranking.ts';
+import { gather, interactionsOfUsers } from './ranking.ts';
 import { mean } from './statistics.ts';
 
 /** What is measured, and where lists are cut. */
@@ -127,7 +127,7 @@ async function blendedRank(model: BlendedEmbedding, nearest: Rank): Promise<Rank
   const ranking = await finishInTurns(blendedRanking(model));
   return async (users, k, exclude) => {
     const depth = depthOf(k);
-    const near = await nearest(users, depth, interactionsOf(model.blend.train, users));
+    const near = await nearest(users, depth, interactionsOfUsers(model.blend.train, users));
     return finishInTurns(blendedLists(ranking, model, users, near, k, exclude));
   };
 }

@@ -68,13 +68,18 @@ export function gather(table: Float32Array, rows: ArrayLike<number>, dim: number
   return gathered;
 }
 
-/** Of some users, in their order. */
-export function interactionsOf({ offsets, items }: Interactions, users: Uint32Array): Interactions {
-  const chosen = new Uint32Array(users.length + 1);
-  for (const [i, user] of users.entries()) chosen[i + 1] = chosen[i]! + offsets[user + 1]! - offsets[user]!;
-  const rows = new Uint32Array(chosen[users.length]!);
-  for (const [i, user] of users.entries()) rows.set(items.subarray(offsets[user], offsets[user + 1]), chosen[i]);
-  return { offsets: chosen, items: rows };
+/** CSR of these lists, in their order. */
+export function joined(lists: readonly Uint32Array[]): Interactions {
+  const offsets = new Uint32Array(lists.length + 1);
+  for (const [i, list] of lists.entries()) offsets[i + 1] = offsets[i]! + list.length;
+  const items = new Uint32Array(offsets[lists.length]!);
+  for (const [i, list] of lists.entries()) items.set(list, offsets[i]!);
+  return { offsets, items };
+}
+
+/** The interactions of some users, in their order. */
+export function interactionsOfUsers({ offsets, items }: Interactions, users: Uint32Array): Interactions {
+  return joined(Array.from(users, (user) => items.subarray(offsets[user], offsets[user + 1])));
 }
 
 /** The user's training and validation items, ascending. */

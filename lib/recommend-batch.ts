@@ -7,7 +7,7 @@ import { argumentError } from './errors.ts';
 import { itemTable, preparedItems } from './item-tables.ts';
 import { type NativeTopK, native, resolveBackend } from './native.ts';
 import { type BlendedRanking, blendedList, blendedRanking, depthOf, trainItems } from './neighbor-blend.ts';
-import { excludedRows, type FilterOptions, gather, NONE, selectionOf, seenItems, union, without } from './ranking.ts';
+import { excludedRows, type FilterOptions, gather, joined, NONE, selectionOf, seenItems, union, without } from './ranking.ts';
 import type { Recommendation, RecommendOptions } from './recommend.ts';
 
 /** Of `Model.recommendBatchSync`. */
@@ -197,14 +197,6 @@ function* blendedBatch(
       yield;
     }
   }
-}
-
-function joined(lists: readonly Uint32Array[]): Interactions {
-  const offsets = new Uint32Array(lists.length + 1);
-  for (const [i, list] of lists.entries()) offsets[i + 1] = offsets[i]! + list.length;
-  const items = new Uint32Array(offsets[lists.length]!);
-  for (const [i, list] of lists.entries()) items.set(list, offsets[i]!);
-  return { offsets, items };
 }
 
 function historiesOf(model: Embedding, given: unknown, users: number): Uint32Array[] {
