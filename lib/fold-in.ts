@@ -5,15 +5,21 @@ import { type Embedding, rowsOf } from './embedding.ts';
 import { argumentError } from './errors.ts';
 import { ballGap, einsteinMidpoint, expMapOrigin, expMapOriginGradient, logMapOrigin } from './geometry.ts';
 import { rememberHistory } from './neighbor-blend.ts';
-import { gather, itemTable } from './ranking.ts';
+import { gather, itemTable, nearestRows, union } from './ranking.ts';
 
 const STEPS = 40;
 
-/** Items that the user has not, all of them or drawn once. */
-const NEGATIVES = 500;
+/** Items that the user has not and that are nearest to where the steps begin: what is to stay behind the user's own. */
+const NEAREST = 200;
+
+/** Of the other items so many, drawn once, stand for all. */
+const OTHERS = 300;
+
+/** τ: how much more the nearest of the others count. */
+const SHARPNESS = 1.5;
 
 /** λσ², with σ² the mean of ‖w‖² over the trained users: how strongly a new user is expected to be one like them. */
-const PRIOR = 0.36;
+const PRIOR = 0.5;
 
 /** Adam's rate, in σ; it falls to 0 over the second half of the steps. */
 const LEARNING_RATE = 0.125;
@@ -22,13 +28,14 @@ const LEARNING_RATE = 0.125;
 const NEGATIVE_STREAM = 11;
 
 /**
- * A point for a user who was not there at training: the items' Einstein midpoint, moved by 40 steps of Adam over all of the user's items P and
- * up to 500 others N at once, while all items stay where they are, on
+ * A point for a user who was not there at training: the items' Einstein midpoint, moved by 40 steps of Adam over all of the user's items P
+ * at once, while all items stay where they are, on
  *
- *   (1/|P|) Σ_{v ∈ P} ln(1 + Σ_{v′ ∈ N} exp(d(u, v) − d(u, v′))) + λ‖w‖²,   u = exp_0(w).
+ *   (1/|P|) Σ_{v ∈ P} ln(1 + Σ_{v′ ∉ P} exp(τ(d(u, v) − d(u, v′)))) + λ‖w‖²,   u = exp_0(w), τ = 1.5.
  *
- * That is sampled softmax, also where training minimises BPR. Users who were not there at training keep more of their NDCG with it (`scripts/fold-in.ts`
- * measures it): their items have not moved for them, and the nearest negatives, which count most in this loss, are what stands before them.
+ * The inner sum has the 200 items nearest to the midpoint and an estimate of the rest: 300 of them, drawn once, each for as many as they stand for.
+ * That is a softmax over all items, also where training minimises BPR. Users who were not there at training keep more of their NDCG with it, and with
+ * nearest items that count for more (`scripts/fold-in.ts` measures it): their items have not moved for them, and these are what stands before them.
  * λ follows from the mean of ‖w‖² over the trained users. The same items always give the same point.
  *
  * The array that is returned is known to be made of these items where a list of it blends neighbours (`neighborBlend` of `train`); a copy of it is not.
@@ -51,11 +58,11 @@ export function userPoint(model: Embedding, own: Uint32Array): Float32Array {
   const { dim, curvature } = model;
   const items = itemTable(model);
   const rows = gather(items, own, dim);
-  const midpoint = einsteinMidpoint(rows, null, dim, curvature);
-  const negatives = drawNegatives(own, model.itemIds.length);
+  const midpoint = Float32Array.from(einsteinMidpoint(rows, null, dim, curvature));
+  const negatives = negativesAt(model, midpoint, own);
   const spread = meanSquare(model);
-  if (negatives.length === 0 || spread === 0) return Float32Array.from(midpoint);
-  const loss = new UserLoss(rows, gather(items, negatives, dim), dim, curvature);
+  if (negatives.rows.length === 0 || spread === 0) return midpoint;
+  const loss = new UserLoss(rows, gather(items, negatives.rows, dim), negatives.counts, dim, curvature);
   const tangent = logMapOrigin(midpoint, curvature);
   const adam = new Adam(dim);
   for (let step = 0; step < STEPS; ++step) {
@@ -73,10 +80,12 @@ class UserLoss {
   readonly #squares: Float64Array;
   readonly #weights: Float64Array;
   readonly #positives: number;
+  readonly #counts: Float64Array;
   readonly #dim: number;
   readonly #curvature: number;
 
-  constructor(positives: Float32Array, negatives: Float32Array, dim: number, curvature: number) {
+  /** counts: how many items each of the negatives stands for. */
+  constructor(positives: Float32Array, negatives: Float32Array, counts: Float64Array, dim: number, curvature: number) {
     this.#rows = new Float64Array(positives.length + negatives.length);
     this.#rows.set(positives);
     this.#rows.set(negatives, positives.length);
@@ -85,6 +94,7 @@ class UserLoss {
     this.#squares = new Float64Array(count);
     this.#weights = new Float64Array(count);
     this.#positives = positives.length / dim;
+    this.#counts = counts;
     this.#dim = dim;
     this.#curvature = curvature;
   }
@@ -114,31 +124,38 @@ class UserLoss {
     return gradient;
   }
 
-  /** Puts the loss's derivative by each distance in the distance's place; all of them from the one sum of exp(m − d) over the negatives. */
+  /** Puts the loss's derivative by each distance in the distance's place; all of them from the one sum of exp(τ(m − d)) over the negatives. */
   #slopes(): void {
-    const [weights, positives] = [this.#weights, this.#positives];
+    const [weights, counts, positives] = [this.#weights, this.#counts, this.#positives];
     let nearest = Number.POSITIVE_INFINITY;
     for (let row = positives; row < weights.length; ++row) nearest = Math.min(nearest, weights[row]!);
     let sum = 0;
-    for (let row = positives; row < weights.length; ++row) sum += weights[row] = Math.exp(nearest - weights[row]!);
+    for (let row = positives; row < weights.length; ++row)
+      sum += weights[row] = counts[row - positives]! * Math.exp(SHARPNESS * (nearest - weights[row]!));
     let total = 0;
     for (let row = 0; row < positives; ++row) {
-      // The share of the negatives: S exp(d − m) / (1 + S exp(d − m)).
-      const share = 1 / (1 + Math.exp(nearest - weights[row]!) / sum) / positives;
-      weights[row] = share;
-      total += share;
+      // τ times the share of the negatives: S exp(τ(d − m)) / (1 + S exp(τ(d − m))).
+      const slope = SHARPNESS / (1 + Math.exp(SHARPNESS * (nearest - weights[row]!)) / sum) / positives;
+      weights[row] = slope;
+      total += slope;
     }
     for (let row = positives; row < weights.length; ++row) weights[row] = (-total * weights[row]!) / sum;
   }
 }
 
-/** All items but `own`, or NEGATIVES of them, drawn with replacement. */
-function drawNegatives(own: Uint32Array, items: number): Uint32Array {
-  const taken = { offsets: Uint32Array.of(0, own.length), items: own };
-  const others = items - own.length;
-  if (others <= NEGATIVES) return Uint32Array.from({ length: others }, (_, rank) => unseenItem(taken, 0, rank));
+/** All items but `own`, the nearest to the point first; of what is left after these OTHERS at most, drawn with replacement. */
+function negativesAt(model: Embedding, point: Float32Array, own: Uint32Array): { rows: Uint32Array; counts: Float64Array } {
+  const near = nearestRows(model, 'items', point, NEAREST, { left: own, candidates: null, keep: null }).rows;
+  const items = union(own, near.slice().sort());
+  const taken = { offsets: Uint32Array.of(0, items.length), items };
+  const left = model.itemIds.length - items.length;
   const random = new Random(0, NEGATIVE_STREAM);
-  return Uint32Array.from({ length: NEGATIVES }, () => unseenItem(taken, 0, random.below(others)));
+  const others =
+    left <= OTHERS
+      ? Uint32Array.from({ length: left }, (_, rank) => unseenItem(taken, 0, rank))
+      : Uint32Array.from({ length: OTHERS }, () => unseenItem(taken, 0, random.below(left)));
+  const rows = Uint32Array.of(...near, ...others);
+  return { rows, counts: Float64Array.from(rows, (_, i) => (i < near.length ? 1 : left / others.length)) };
 }
 
 const meanSquares: WeakMap<Float32Array, number> = new WeakMap();

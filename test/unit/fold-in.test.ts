@@ -25,7 +25,7 @@ foldIn.before(async () => {
 });
 
 for (const variant of ['hyper-know', 'bpr-e'] as const)
-  foldIn(`a user's point is where sampled softmax and λ‖w‖² are least, ${variant}`, async () => {
+  foldIn(`a user's point is where the softmax over all items and λ‖w‖² are least, ${variant}`, async () => {
     const small = synthetic({ users: 60, items: 90, interactionsPerUser: [6, 10], seed: 5 }); // few enough for all to be negatives
     const model = await train(small, { ...options, variant, dim: 6, epochs: 20, batchSize: 128 });
     const { dim, curvature } = model;
@@ -40,8 +40,9 @@ for (const variant of ['hyper-know', 'bpr-e'] as const)
         const point = Float32Array.from(expMapOrigin(w, curvature));
         const d = Array.from({ length: small.items }, (_, item) => distance(point, row(model.entities, item, dim), curvature));
         const others = d.filter((_, item) => !own.includes(item));
-        const mean = own.reduce((sum, v) => sum + Math.log(1 + others.reduce((all, x) => all + Math.exp(d[v]! - x), 0)), 0) / own.length;
-        return mean + (0.36 / spread) * square(w);
+        const mean =
+          own.reduce((sum, v) => sum + Math.log(1 + others.reduce((all, x) => all + Math.exp(1.5 * (d[v]! - x)), 0)), 0) / own.length;
+        return mean + (0.5 / spread) * square(w);
       };
       const found = logMapOrigin(Float64Array.from(userPoint(model, own)), curvature);
       const items = Float32Array.from([...own].flatMap((item) => [...row(model.entities, item, dim)]));
