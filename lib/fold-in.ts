@@ -58,10 +58,10 @@ export function userPoint(model: Embedding, own: Uint32Array): Float32Array {
   const { dim, curvature } = model;
   const items = itemTable(model);
   const rows = gather(items, own, dim);
-  const midpoint = Float32Array.from(einsteinMidpoint(rows, null, dim, curvature));
-  const negatives = negativesAt(model, midpoint, own);
+  const midpoint = einsteinMidpoint(rows, null, dim, curvature);
+  const negatives = negativesAt(model, Float32Array.from(midpoint), own);
   const spread = meanSquare(model);
-  if (negatives.rows.length === 0 || spread === 0) return midpoint;
+  if (negatives.rows.length === 0 || spread === 0) return Float32Array.from(midpoint);
   const loss = new UserLoss(rows, gather(items, negatives.rows, dim), negatives.counts, dim, curvature);
   const tangent = logMapOrigin(midpoint, curvature);
   const adam = new Adam(dim);
