@@ -125,11 +125,11 @@ function attempt(writer: string, whole: Buffer, call: Call, at: number, { what, 
 }
 
 /** Refuses each call of a writer in turn, until there are no more. */
-function everyCall(writer: string, kinds: number): { met: number; of: Set<Call>; problems: string[] } {
+function everyCall(writer: string, kinds: number, calls: readonly Call[] = CALLS): { met: number; of: Set<Call>; problems: string[] } {
   const reference = run(writer);
   assert.is(reference.error.message, undefined);
   const found = { met: 0, of: new Set<Call>(), problems: [] as string[] };
-  for (const call of CALLS) {
+  for (const call of calls) {
     const refusals = REFUSALS.filter(({ of = call }) => of === call);
     for (let at = 1, isMore = true; isMore; ++at) {
       const chosen = Array.from({ length: Math.min(kinds, refusals.length) }, (_, i) => refusals[(at + i) % refusals.length]!);
@@ -154,31 +154,51 @@ for (const [label, writer] of Object.entries(WRITERS))
     console.log(`${label}: ${met} calls refused or interrupted by the kernel`);
   });
 
-/** A writer of a file in pieces; `finish` is what it does when it is written, `fail` when something failed. */
-const planted = (to: string, finish = '', fail = '') => `
-    const { open, rename, rm } = await import('node:fs/promises');
-    const { dirname, basename } = await import('node:path');
-    const temporary = dirname(path) + '/.target.000000000000.tmp';
-    await settle(async () => {
-      const file = await open(${to}, 'w');
-      try {
-        await file.write('some');
-        await file.write('thing');
-        await file.sync();
-      } finally {
-        await file.close();
+/** Writers that a test has to find out: `write` is called with nothing and is to write 'something' at `path`. */
+const planted = (write: string): string => `
+  const { open, rename, rm } = await import('node:fs/promises');
+  const temporary = path.replace(/target$/, '.target.000000000000.tmp');
+  const writeTo = async (to, isHeeded) => {
+    const file = await open(to, 'w');
+    try {
+      for (const piece of ['some', 'th', 'ing']) {
+        const { bytesWritten } = await file.write(piece);
+        if (isHeeded && bytesWritten < piece.length) throw new Error('it was not taken');
       }
-      ${finish}
-    }${fail});`;
-const named = `).catch((error) => console.log(JSON.stringify({ code: 'ERR_HK_IO', file: 'target', message: 'target: ' + error.message }))`;
+    } finally {
+      await file.close();
+    }
+  };
+  const moved = async (isHeeded) => {
+    await writeTo(temporary, isHeeded);
+    await rename(temporary, path);
+  };
+  const cleared = async (error) => {
+    await rm(temporary, { force: true });
+    throw error;
+  };
+  const named = ({ message }) => {
+    throw Object.assign(new Error('target: ' + message), { code: 'ERR_HK_IO', file: 'target' });
+  };
+  await settle(${write});`;
 
-for (const [what, writer, expected] of [
-  ['writes in place', planted('path'), /write 1, .*: 4 bytes|bytes are not the old file/],
-  ['leaves its temporary', planted('temporary', 'await rename(temporary, path);'), /\.tmp is left/],
-  ['throws another error', planted('temporary', 'await rename(temporary, path);'), /is no ERR_HK_IO/],
+for (const [what, write, expected] of [
+  ['writes in place', '() => writeTo(path, true).catch(named)', /write 2, EDQUOT: 4 bytes are not the old file/],
+  ['leaves its temporary', '() => moved(true).catch(named)', /\.tmp is left/],
+  ['keeps silent', '() => moved(true).catch(cleared).catch(() => {})', /write 1, EIO: nothing was thrown/],
+  ['throws what Node throws', '() => moved(true).catch(cleared)', /write 1, EIO: EIO .* is no ERR_HK_IO/],
+  [
+    'does not look how much was written',
+    '() => moved(false).catch(cleared).catch(named)',
+    /^write 3, nothing is taken: nothing was thrown\nwrite 3, nothing is taken: 6 bytes are not the old file$/,
+  ],
 ] as const)
   injected(`planted: a writer that ${what} is reported`, () => {
-    assert.match(everyCall(writer, 1).problems.join('\n'), expected);
+    assert.match(everyCall(planted(write), 1, ['write']).problems.join('\n'), expected);
   });
+
+injected('planted: one that is as it should be is not', () => {
+  assert.equal(everyCall(planted('() => moved(true).catch(cleared).catch(named)'), 4, ['write', 'close', 'rename']).problems, []);
+});
 
 system.run();
