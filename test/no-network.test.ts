@@ -1,5 +1,5 @@
-// Importing, loading, training, recommending, saving: no network, no other program, no code out of strings. strace (Linux; a package of that
-// name) sees what the process asks of the kernel; a scan of lib/ sees what no run comes by.
+// Importing, loading, training, recommending, saving: no network, no other program, no code out of strings. strace
+// sees what the process asks of the kernel; a scan of lib/ sees what no run comes by.
 import { spawnSync } from 'node:child_process';
 import { closeSync, existsSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
@@ -7,6 +7,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { fixture, temporaryFolder } from './helpers.ts';
+import { straceObstacle } from './strace.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const silent = suite('no network, no programs');
@@ -61,17 +62,8 @@ function traced(program: string): Seen {
   };
 }
 
-/** Whether processes can be watched here; where not, why not. */
-const obstacle = ((): string | undefined => {
-  if (process.platform !== 'linux') return `there is no strace on ${process.platform}`;
-  const { error, status, stderr } = spawnSync('strace', ['-f', '-qq', '-e', 'trace=execve', '-o', '/dev/null', 'true'], {
-    encoding: 'utf8',
-  });
-  if (error) return 'strace is not installed';
-  return status === 0 ? undefined : `strace may not watch processes (${stderr.trim().split('\n')[0]})`;
-})();
-if (obstacle !== undefined) console.log(`skipped: ${obstacle}; what the package asks of the kernel is not looked at`);
-const watched = obstacle === undefined ? silent : silent.skip;
+if (straceObstacle !== undefined) console.log(`skipped: ${straceObstacle}; what the package asks of the kernel is not looked at`);
+const watched = straceObstacle === undefined ? silent : silent.skip;
 
 watched('import, load, train, evaluate, save, load, recommend, explain: 0 connections, 0 programs', () => {
   const { status, output, network, programs } = traced(ordinary);

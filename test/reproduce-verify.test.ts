@@ -77,8 +77,8 @@ verify('what was not touched is ok, wherever it is asked for, and the command sa
     [[names[0], 'ok']],
   );
   assert.equal((await verdicts(runFile(original, names[1]!))).length, 1);
-  const { status, stdout } = await hyperKnow(['verify', join(original, 'results.json')]);
-  assert.is(status, 0);
+  const { status, stdout, stderr } = await hyperKnow(['verify', join(original, 'results.json')]);
+  assert.is(status, 0, stderr);
   assert.match(stdout, /\n5 ok, 0 different, 0 missing, 0 unchecked\n$/);
 });
 
@@ -405,8 +405,8 @@ verify('planted: another data set, a missing model, a missing run; the status is
   const out = copy();
   rmSync(join(out, 'runs', names[0]!, 'model.safetensors'));
   rmSync(join(out, 'runs', names[1]!), { recursive: true });
-  const { status, stdout } = await hyperKnow(['verify', out]);
-  assert.is(status, 5);
+  const { status, stdout, stderr } = await hyperKnow(['verify', out]);
+  assert.is(status, 5, stderr);
   assert.match(stdout, new RegExp(`missing +${names[0]}: model\\.safetensors is not there`));
   assert.match(stdout, new RegExp(`missing +${names[1]}: run\\.json is not there`));
   assert.match(stdout, /rows of results\.json: .* is not there\n2 ok, 0 different, 3 missing, 0 unchecked\n$/);
@@ -501,8 +501,8 @@ verify('what keeps no model is not called ok; who wants models makes them', asyn
   const out = temporaryFolder();
   const command = ['--data', data, '--variants', 'bpr-h', '--seeds', '1', '--epochs', '2', ...SMALL, '--out', out];
   assert.is((await script('reproduce', [...command, '--no-models'])).status, 0);
-  const { status, stdout } = await script('reproduce', ['--verify', '--out', out]);
-  assert.is(status, 0);
+  const { status, stdout, stderr } = await script('reproduce', ['--verify', '--out', out]);
+  assert.is(status, 0, stderr);
   assert.match(stdout, /^unchecked +bpr-h-seed1-\w+: no model was kept/);
   assert.match((await script('reproduce', [...command, '--no-models'])).stderr, /finished before/);
   const again = await script('reproduce', command);

@@ -26,7 +26,8 @@ export interface Ended {
 /** `scripts/NAME.ts …args`; `watch` is given the process when it has started. */
 export function script(name: string, args: readonly string[], watch?: (child: ChildProcess) => void): Promise<Ended> {
   const path = fileURLToPath(new URL(`../scripts/${name}.ts`, import.meta.url));
-  const child = spawn(process.execPath, ['--import', 'tsx', path, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const { HYPER_KNOW_DATA: _, ...env } = process.env; // to the command it is the option --data
+  const child = spawn(process.execPath, ['--import', 'tsx', path, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
   const ended: Ended = { status: null, signal: null, stdout: '', stderr: '' };
   for (const stream of ['stdout', 'stderr'] as const)
     child[stream].setEncoding('utf8').on('data', (text: string) => {

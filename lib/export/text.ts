@@ -1,4 +1,5 @@
 import type { Id } from '../data/csr.ts';
+import { IdMap } from '../data/id-map.ts';
 import { argumentError } from '../errors.ts';
 
 /** The shortest text that is the same float32 again, or nearly: nine digits always are enough. */
@@ -34,10 +35,9 @@ export interface IdColumn {
 export function idColumn(what: string, ids: readonly Id[]): IdColumn {
   if (ids.every((id) => typeof id === 'number')) return { isInteger: true, values: ids };
   const values = ids.map(String);
-  if (new Set(values).size < values.length) {
-    const seen = new Set<string>();
-    const twice = values.find((id) => seen.size === seen.add(id).size);
+  const distinct = new IdMap();
+  const twice = values.find((id, row) => distinct.add(id) < row);
+  if (twice !== undefined)
     throw argumentError('range', 'model', `has ${what} of ids that are one text, ${JSON.stringify(twice)} and the number`);
-  }
   return { isInteger: false, values };
 }

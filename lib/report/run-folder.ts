@@ -1,7 +1,6 @@
 // One run = one method with one seed on one data set. A finished run is a folder named by the digest of everything that decides its result, so
 // that the same command continues where it stopped, other options never meet old results, and folders of several machines can be put together.
 import { createHash } from 'node:crypto';
-import { copyFile } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { isObject } from '../check.ts';
 import { HyperKnowError } from '../errors.ts';
@@ -108,17 +107,30 @@ export const sha256OfHistory = (history: readonly RunEpoch[]): string =>
 
 export async function sha256OfFile(path: string): Promise<string> {
   const hash = createHash('sha256');
+  for await (const piece of piecesOf(path)) hash.update(piece);
+  return hash.digest('hex');
+}
+
+/** A file's content; each piece lasts until the next is asked for. */
+async function* piecesOf(path: string): AsyncGenerator<Uint8Array> {
   const file = await files.open(path, 'r');
   try {
     const piece = Buffer.alloc(1 << 21);
     for (;;) {
       const { bytesRead } = await file.read(piece, 0, piece.length, null);
-      if (bytesRead === 0) return hash.digest('hex');
-      hash.update(piece.subarray(0, bytesRead));
+      if (bytesRead === 0) return;
+      yield piece.subarray(0, bytesRead);
     }
   } finally {
     await file.close();
   }
+}
+
+/** Unlike that of Node it flushes what it has written. */
+async function copyFile(from: string, to: string): Promise<void> {
+  await writeWholeFile(to, async (file) => {
+    for await (const piece of piecesOf(from)) await writeAll(file, piece);
+  });
 }
 
 /** Writes the folder of a run under `runs` whole or not at all; one that is there, damaged or the same, is replaced. */

@@ -14,7 +14,7 @@ export interface Outcome {
 
 export interface SpawnOptions {
   cwd?: string;
-  /** Beside the environment of the tests, without what would decide colours there. */
+  /** Beside the environment of the tests, without what would decide colours there, and where data are that only tests read. */
   env?: Record<string, string>;
   /** Sees the process and everything it has written to standard error so far, at every piece of it. */
   watch?: (child: ChildProcess, stderr: string) => void;
@@ -22,7 +22,7 @@ export interface SpawnOptions {
 
 /** `hyper-know …args`. Never rejects: a test looks at the status. */
 export function hyperKnow(args: readonly string[], { cwd, env = {}, watch }: SpawnOptions = {}): Promise<Outcome> {
-  const { NO_COLOR: _, FORCE_COLOR: __, CI: ___, ...inherited } = process.env;
+  const { NO_COLOR: _, FORCE_COLOR: __, CI: ___, HYPER_KNOW_DATA: ____, ...inherited } = process.env;
   const child = spawn(process.execPath, ['--import', tsx, main, ...args], {
     cwd,
     env: { ...inherited, ...env },

@@ -1,21 +1,16 @@
-// Model files through time and accidents: old ones load for ever, what is saved again is the same to the byte, and a loss of power leaves the old
-// file or the new one.
+// Model files through time: old ones load for ever, and what is saved again is the same to the byte.
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { saveCheckpoint } from '../../lib/checkpoint.ts';
-import { writeWholeFile } from '../../lib/cli/whole-file.ts';
 import type { Id } from '../../lib/data/csr.ts';
 import { synthetic } from '../../lib/data/synthetic.ts';
 import type { Embedding } from '../../lib/embedding.ts';
-import { files } from '../../lib/files.ts';
 import { Model } from '../../lib/model.ts';
 import { readTensors, writeTensors } from '../../lib/safetensors.ts';
 import { train } from '../../lib/train.ts';
 import { fixture, seededRandom, temporaryFolder } from '../helpers.ts';
-import { type Disk, diskOf, disksAfter, recorded } from '../recorded-files.ts';
 
 const modelFiles = suite('model files');
 
@@ -180,87 +175,6 @@ modelFiles('planted: a byte, an id or a sign that is lost is seen', async () => 
   const renamed = new Model({ ...model, userIds: model.userIds.map((id) => `${id} `) } as unknown as Embedding);
   await renamed.save(file);
   assert.not.ok(readFileSync(file).equals(bytes));
-});
-
-// ── power ──
-
-const state = (seed: number) => ({
-  progress: { epoch: seed, bestRecall: -1, bestEpoch: 0, bestStep: 0 },
-  state: { steps: seed, tensors: { users: Float32Array.of(seed, 2), m: Float32Array.of(0, seed) } },
-  best: null,
-  configuration: { seed: 1 },
-});
-const WRITERS: Readonly<Record<string, (path: string, version: number) => Promise<unknown>>> = {
-  'a model': async (path, version) => new Model({ ...trained, beta: trained.beta.map(() => version) } as unknown as Embedding).save(path),
-  'a checkpoint': (path, version) => saveCheckpoint(path, state(version)),
-  'a file of the command line': (path, version) => writeWholeFile(path, [`a,${version}\n`, 'b\n', 'c\n']),
-};
-
-interface Replay {
-  states: number;
-  problems: string[];
-}
-
-/** Writes over an old file, or where there was none, and looks at what every loss of power leaves of it. */
-async function replay(write: (path: string, version: number) => Promise<unknown>, isOver: boolean): Promise<Replay> {
-  const folder = temporaryFolder();
-  const path = join(folder, 'target');
-  if (isOver) await write(path, 1);
-  const before: Disk = diskOf(folder);
-  const events = await recorded(folder, () => write(path, 2));
-  const old = before.get('target');
-  const written = readFileSync(path);
-  assert.not.ok(old?.equals(written));
-  const found: Replay = { states: 0, problems: [] };
-  for (let count = 0; count <= events.length; ++count)
-    for (const disk of disksAfter(before, events, count)) {
-      ++found.states;
-      const now = disk.get('target');
-      const isOld = now === undefined ? old === undefined : old !== undefined && now.equals(old);
-      const isNew = now?.equals(written) ?? false;
-      if (!isOld && !isNew) found.problems.push(`after ${count} calls it has ${now?.length ?? 'no'} bytes`);
-      else if (count === events.length && !isNew) found.problems.push('it was said to be saved, and is not');
-    }
-  return found;
-}
-
-for (const [label, write] of Object.entries(WRITERS))
-  modelFiles(`a loss of power leaves the old file or the new one: ${label}`, async () => {
-    let states = 0;
-    for (const isOver of [true, false]) {
-      const found = await replay(write, isOver);
-      assert.equal(found.problems, []);
-      states += found.states;
-    }
-    console.log(`${label}: ${states} states of the disk, each with the old file or the new one`);
-    assert.ok(states > 30, `${states} states`);
-  });
-
-modelFiles('planted: a file or a folder that is not flushed, and writing in place, are reported', async () => {
-  const inPlace = async (path: string, version: number) => {
-    const file = await files.open(path, 'w');
-    await file.write(Buffer.from(`${version}`.repeat(100)));
-    await file.sync();
-    await file.close();
-  };
-  assert.ok((await replay(inPlace, true)).problems.length > 0, 'in place');
-  const sloppy =
-    (flushes: { file: boolean; folder: boolean }) =>
-    async (path: string, version: number): Promise<void> => {
-      const file = await files.open(`${path}.tmp`, 'wx');
-      await file.write(Buffer.from(`${version}`.repeat(50)));
-      await file.write(Buffer.from(`${version}`.repeat(50)));
-      if (flushes.file) await file.sync();
-      await file.close();
-      await files.rename(`${path}.tmp`, path);
-      if (!flushes.folder) return;
-      const folder = await files.open(join(path, '..'), 'r');
-      await folder.sync();
-      await folder.close();
-    };
-  assert.equal((await replay(sloppy({ file: true, folder: true }), true)).problems, []);
-  assert.ok((await replay(sloppy({ file: false, folder: true }), true)).problems.length > 0, 'no flush of the file');
-  assert.match((await replay(sloppy({ file: true, folder: false }), true)).problems.join(), /it was said to be saved, and is not/);
 });
 
 modelFiles.run();

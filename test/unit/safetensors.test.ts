@@ -149,7 +149,8 @@ format('refused: headers that are no headers', async () => {
     ['{"__metadata__":{"a":1}}', undefined, /not a map of strings/],
     ['{"x":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}', undefined, /not a map of strings/],
     ['{"__metadata__":{"__proto__":"x"}}', undefined, /does not fit its digest/],
-    [`{"__metadata__":${'{"a":'.repeat(20_000)}1${'}'.repeat(20_000)}}`, undefined, /not JSON in the form/],
+    // Node 26 reads JSON of any depth.
+    [`{"__metadata__":${'{"a":'.repeat(20_000)}1${'}'.repeat(20_000)}}`, undefined, /not JSON in the form|not a map of strings/],
   ];
   for (const [text, claimed, pattern] of cases) assert.match((await refusal(write(text, claimed))).message, pattern);
   assert.equal(Object.keys(Object.prototype), []);

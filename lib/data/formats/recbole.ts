@@ -122,7 +122,9 @@ class Links {
   private readonly file: string;
   /** by item: the id of its entity */
   private readonly entityOf: (string | undefined)[];
-  private readonly taken = new Map<string, { item: number; line: number }>();
+  private readonly taken = new IdMap();
+  /** by entity that is taken */
+  private readonly owners: { item: number; line: number }[] = [];
   private shared = 0;
   private unused = 0;
 
@@ -141,10 +143,10 @@ class Links {
     const before = this.entityOf[item];
     if (before === entity) return;
     if (before !== undefined) throw lines.refuseToken(1, 'the item is linked to another entity already');
-    const owner = this.taken.get(entity);
+    const owner = this.owners[this.taken.add(entity)];
     if (owner === undefined) {
       this.entityOf[item] = entity;
-      this.taken.set(entity, { item, line: lines.line });
+      this.owners.push({ item, line: lines.line });
     } else if (owner.item !== item) ++this.shared;
   }
 
@@ -152,8 +154,9 @@ class Links {
   entities(notes: string[]): IdMap {
     const entities = new IdMap();
     this.items.ids.forEach((id: Id, item) => {
-      const owner = this.entityOf[item] === undefined ? this.taken.get(id as string) : undefined;
-      if (owner) throw dataError(this.file, owner.line, 'the entity has the id of an item that is not linked to it', id as string);
+      const owner = this.entityOf[item] === undefined ? this.taken.get(id) : undefined;
+      if (owner !== undefined)
+        throw dataError(this.file, this.owners[owner]!.line, 'the entity has the id of an item that is not linked to it', id as string);
       entities.add(this.entityOf[item] ?? id);
     });
     if (this.shared > 0)

@@ -49,6 +49,13 @@ export interface Knowledge {
 /** A relation of which one value covers so many of its items says next to nothing. */
 const NOISE_SHARE = 0.8;
 
+/** By what ids items go in the graph. */
+interface Aliases {
+  ids: IdMap;
+  /** by id */
+  items: number[];
+}
+
 /** Reads catalogue and graph for these items. */
 export async function readKnowledge({ items: catalogue, triples }: ResolvedImport, items: readonly string[]): Promise<Knowledge> {
   const entities = new IdMap();
@@ -70,8 +77,7 @@ export async function readKnowledge({ items: catalogue, triples }: ResolvedImpor
       literals: 0,
     },
   };
-  /** The item that goes by this id in the graph. */
-  const aliases = new Map<string, number>();
+  const aliases: Aliases = { ids: new IdMap(), items: [] };
   if (catalogue) await readCatalogue(catalogue, items.length, knowledge, aliases);
   if (triples) await readGraph(triples, items.length, knowledge, aliases);
   return knowledge;
@@ -81,7 +87,7 @@ async function readCatalogue(
   catalogue: NonNullable<ResolvedImport['items']>,
   itemCount: number,
   knowledge: Knowledge,
-  aliases: Map<string, number>,
+  aliases: Aliases,
 ): Promise<void> {
   const { entities, report } = knowledge;
   const name = basename(catalogue.path);
@@ -100,7 +106,8 @@ async function readCatalogue(
     relations.forEach((relation, i) => {
       relation.add(item, cells[i + 1]!, line);
     });
-    if (catalogue.entity !== undefined && cells.at(-1) !== '') aliases.set(idOf(cells.at(-1)!, name, line, catalogue.entity), item);
+    if (catalogue.entity !== undefined && cells.at(-1) !== '')
+      aliases.items[aliases.ids.add(idOf(cells.at(-1)!, name, line, catalogue.entity))] = item;
   };
   report.files.push(
     await readTable(catalogue.path, columns, row, catalogue.delimiter === undefined ? {} : { delimiter: catalogue.delimiter }),
@@ -222,11 +229,13 @@ async function readGraph(
   graph: NonNullable<ResolvedImport['triples']>,
   itemCount: number,
   { entities, relations, heads, kinds, tails, report }: Knowledge,
-  aliases: Map<string, number>,
+  aliases: Aliases,
 ): Promise<void> {
-  const counts = new Map<string, { triples: number; items: Set<number>; values: Map<number, number> }>();
+  /** by relation */
+  const counts = new Map<number, { triples: number; items: Set<number>; values: Map<number, number> }>();
   const itemOf = (id: string) => {
-    const row = aliases.get(id) ?? entities.get(id);
+    const alias = aliases.ids.get(id);
+    const row = alias === undefined ? entities.get(id) : aliases.items[alias];
     return row !== undefined && row < itemCount ? row : undefined;
   };
   const add = (head: string, relation: string, tail: string, isLiteral: boolean) => {
@@ -242,10 +251,11 @@ async function readGraph(
     const headRow = from ?? entities.add(head);
     const tailRow = to ?? entities.add(isLiteral ? `"${tail}"` : tail);
     heads.push(headRow);
-    kinds.push(relations.add(relation));
+    const kind = relations.add(relation);
+    kinds.push(kind);
     tails.push(tailRow);
-    const count = counts.get(relation) ?? { triples: 0, items: new Set<number>(), values: new Map<number, number>() };
-    counts.set(relation, count);
+    const count = counts.get(kind) ?? { triples: 0, items: new Set<number>(), values: new Map<number, number>() };
+    counts.set(kind, count);
     ++count.triples;
     if (from !== undefined) {
       count.items.add(from);
@@ -267,11 +277,11 @@ async function readGraph(
       add(idOf(cells[0]!, name, line, head), idOf(cells[1]!, name, line, relation), idOf(cells[2]!, name, line, tail), false);
     report.files.push(await readTable(graph.path, [head, relation, tail], row, delimiter === undefined ? {} : { delimiter }));
   }
-  for (const [relation, { triples, items, values }] of counts) {
+  for (const [kind, { triples, items, values }] of counts) {
     const [entity, most] = [...values].reduce((best, next) => (next[1] > best[1] ? next : best), [-1, 0]);
     const share = items.size === 0 ? 0 : most / items.size;
     report.relations.push({
-      name: relation,
+      name: relations.ids[kind] as string,
       triples,
       items: items.size,
       values: values.size,

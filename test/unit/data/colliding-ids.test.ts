@@ -1,4 +1,4 @@
-// Ids chosen to meet in one chain of a hash table cost no more than others: a million numbers, a million strings.
+// Ids chosen to meet in one chain of a hash table cost no more than others: a million numbers, a million strings, strings of digits.
 import { spawnSync } from 'node:child_process';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -26,7 +26,7 @@ const addAll = (ids: readonly (number | string)[]) => () => {
   assert.is(map.size, ids.length);
 };
 
-/** The hash that V8 11.3 (Node 20) gives an integer below 2^30 as a key of a Map; the same in every process. */
+/** The hash that V8 gives an integer below 2^30 as a key of a Map, in Node 20, 22, 24 and 26; the same in every process. */
 function hashOfNumber(key: number): number {
   let h = ~key + (key << 15);
   h ^= h >>> 12;
@@ -43,10 +43,13 @@ function collidingNumbers(count: number, bits: number): number[] {
   return found;
 }
 
-const IS_KNOWN = process.versions.v8.startsWith('11.3.');
+const [NODE, MINOR] = process.versions.node.split('.').map(Number) as [number, number];
+const NUMBERS_ARE_KNOWN = [20, 22, 24, 26].includes(NODE);
+/** That of Node 26 is another one. */
+const STRINGS_ARE_KNOWN = [20, 22, 24].includes(NODE);
 
 /** Distinct integers below 2^30, as many as `chosen`. */
-function otherNumbers(chosen: readonly number[]): number[] {
+function otherNumbers(chosen: readonly unknown[]): number[] {
   const random = seededRandom(1);
   const found = new Set<number>();
   while (found.size < chosen.length) found.add(Math.floor(random() * 2 ** 30));
@@ -60,16 +63,31 @@ colliding('a million numbers: at most 3 times as long as random ones', () => {
   assert.ok(found <= 3, `${found} times`);
 });
 
+const fillMap = (ids: readonly (number | string)[]) => () => new Map(ids.map((id, row) => [id, row]));
+
 colliding('planted: a Map takes far longer, for 60,000 already', () => {
-  if (!IS_KNOWN) return;
-  const fillMap = (ids: number[]) => () => new Map(ids.map((id, row) => [id, row]));
+  if (!NUMBERS_ARE_KNOWN) return;
   const chosen = collidingNumbers(60_000, 10);
   const ofMap = ratio(fillMap(chosen), fillMap(otherNumbers(chosen)));
   console.log(`60,000 of them in a Map: ${ofMap.toFixed(1)} times as long`);
   assert.ok(ofMap > 10, `${ofMap} times as long`);
 });
 
-/** The hash of strings of V8 11.3 before its end: one character more. */
+/** Strings of ten digits that are chosen for one chain where nothing is seeded, as in Node 20.19: what V8 takes of them are the lowest 24 bits. */
+const collidingDigits = Array.from({ length: 40_000 }, (_, i) => String(1_000_013_568 + 65_536 * i));
+
+colliding('strings of digits: at most 3 times as long as random ones', () => {
+  const others = otherNumbers(collidingDigits).map((number) => String(10 ** 9 + number));
+  const found = ratio(addAll(collidingDigits), addAll(others));
+  console.log(`${collidingDigits.length} colliding strings of digits: ${found.toFixed(1)} times as long as others`);
+  assert.ok(found <= 3, `${found} times`);
+  if (NODE !== 20 || MINOR > 19) return;
+  const ofMap = ratio(fillMap(collidingDigits), fillMap(others));
+  console.log(`in a Map: ${ofMap.toFixed(1)} times as long`);
+  assert.ok(ofMap > 10, `planted: in a Map ${ofMap} times as long`);
+});
+
+/** The hash of strings of V8 11.3 to 13.6, in Node 20 to 24, before its end: one character more. */
 function hashed(state: number, character: number): number {
   const h = (state + character) | 0;
   const mixed = (h + (h << 10)) | 0;
@@ -112,7 +130,7 @@ colliding('strings: the seed differs in every process, so that those chosen for 
   const found = ratio(addAll(chosen), addAll(others));
   console.log(`${chosen.length} strings that collide under another seed: ${found.toFixed(1)} times as long as others`);
   assert.ok(found <= 3, `${found} times`);
-  if (!IS_KNOWN) return;
+  if (!STRINGS_ARE_KNOWN) return;
   const few = (ids: string[]) => JSON.stringify(ids.slice(0, 2000));
   const code = `
     const time = (ids) => { const began = performance.now(); const map = new Map(); for (const id of ids) map.set(id, 0); return performance.now() - began; };
