@@ -3,8 +3,8 @@ import type { Id } from './csr.ts';
 /**
  * Gives the caller's ids dense ids 0, 1, 2, … in the order of their first appearance. Numbers and strings never coincide.
  *
- * V8 seeds the hash of strings, but not that of numbers, nor, before Node 20.20.2, 22.22.2 and 24.14.1, that of strings which are the digits of one:
- * these can be chosen so that all meet in one chain of a Map; here they cannot.
+ * V8 seeds the hash of strings, but not that of numbers, nor, as in Node 20.19.0, always that of strings which are the digits of one: these can be
+ * chosen so that all meet in one chain of a Map; here they cannot.
  */
 export class IdMap {
   /** The caller's ids by dense id. */
