@@ -18,6 +18,12 @@ import type { OpenDatasets } from './work.ts';
  */
 const SAMPLES_PER_SECOND = { cpu: 115_000, cuda: 20_000_000 } as const;
 
+/**
+ * Coordinates × steps a second of one core: what exact Adam has to catch up on, all rows at all steps. From 1.8 s of an epoch of last-fm-resplit in 298
+ * steps (bench/README.md). On a GPU it is lost in the rest.
+ */
+const REPLAYED_PER_SECOND = 7e8;
+
 /** Users × items × (dim + 1) a second, likewise: 1.53 s for all of Last-FM on two cores, .043 s for all of Amazon-book on a GPU (bench/README.md). */
 const RANKED_PER_SECOND = { cpu: 24e9, cuda: 2.6e12 } as const;
 
@@ -97,18 +103,21 @@ async function needOf(
 }
 
 /** Of all its epochs and evaluations; one that stops early takes less. */
-function secondsOf({ method, key }: PlannedRun, { items, train, validation, test }: Dataset): number {
+function secondsOf({ method, key }: PlannedRun, dataset: Dataset): number {
   if (method.kind === 'control') return Number.NaN;
+  const { users, items, entities, train, validation, test } = dataset;
   const cores = availableParallelism();
   const { threads = cores } = method.options;
   const resolved = resolveOptions(method.options, train.items.length, validation.items.length > 0);
-  const { epochs, evaluateEvery, dim, loss, negatives } = resolved.hyperparameters;
+  const { epochs, evaluateEvery, batchSize, dim, loss, negatives, adam } = resolved.hyperparameters;
   const onGpu = key.options.backend === 'cuda';
   const samples = (train.items.length * Math.max(dim, 8) * (loss === 'bpr' ? 1 : 1 + negatives / 300)) / 64;
+  const replayed = adam === 'touched' || onGpu ? 0 : Math.ceil(train.items.length / batchSize) * (users + entities) * dim;
   const ranked = (usersIn(validation) + (key.judged === undefined ? usersIn(test) : 0)) * items * (dim + 1);
   const own = Math.min(threads, cores);
   return (
     (epochs * samples) / (onGpu ? SAMPLES_PER_SECOND.cuda : SAMPLES_PER_SECOND.cpu * own) +
+    (epochs * replayed) / (REPLAYED_PER_SECOND * own) +
     (Math.ceil(epochs / evaluateEvery) * ranked) / (onGpu ? RANKED_PER_SECOND.cuda : RANKED_PER_SECOND.cpu * own) +
     ranked / (RANKED_PER_SECOND.cpu * own) // what the run itself is judged by, on the CPU always
   );
