@@ -30,6 +30,7 @@ const metrics = (recall: number) => ({
 
 const measured = (changes: Partial<Measured> = {}): Measured => ({
   ...{ name: 'my_data', users: 3, items: 4, report: { source: 'recbole' } as Measured['report'] },
+  interactions: { train: 5, validation: 1, test: 2 },
   rows: [
     { method: 'bpr-h', label: '(2) BPR+H', preset: 'tuned', seeds: 2, metrics: metrics(0.2), runs: ['h1'] },
     { method: 'hyper-know', label: '(6) Hyper-Know', preset: 'tuned', seeds: 2, metrics: metrics(0.3), runs: ['a', 'b', 'c'] },
@@ -74,7 +75,8 @@ tables('Table 2: quoted rows are marked, ours and the controls once; other data 
 });
 
 tables('the data set of the paper is quoted alone', () => {
-  const last = measured({ name: 'folder', users: 23_566, items: 48_123, report: { source: 'kgat' } as Measured['report'] });
+  const sizes = { name: 'folder', users: 23_566, items: 48_123, report: { source: 'kgat' } as Measured['report'] };
+  const last = measured({ ...sizes, interactions: { train: 1_160_103, validation: 128_900, test: 423_635 } });
   const [two, three, four] = paperTables([2, 3, 4], last);
   const quoted = (table: typeof two) => table!.rows.filter((row) => row.quoted);
   assert.equal(
@@ -91,6 +93,17 @@ tables('the data set of the paper is quoted alone', () => {
   );
   assert.not.match(two!.notes.join('\n'), /none of the paper's data sets/);
   assert.is(two!.rows.at(-1)!.cells.data, 'Last-FM');
+
+  const [split] = paperTables([3], measured({ ...sizes, interactions: { train: 304_445, validation: 33_827, test: 85_363 } }));
+  assert.equal(
+    [...new Set(split!.rows.map(({ quoted: marked, cells }) => `${marked} ${String(cells.data)}`))],
+    ['true Last-FM', 'false folder'],
+  );
+  assert.match(split!.title, /^Ablation on folder:/);
+  assert.match(
+    split!.notes[0]!,
+    /^folder has the users and items of Last-FM, but 338,272 for training and validation and 85,363 for testing, not 1,289,003 and 423,635 interactions: its quoted numbers are of other data and not to be compared/,
+  );
 });
 
 tables('Table 4: seconds of different backends are not mixed', () => {

@@ -27,7 +27,8 @@ export function measuredIn({ protocol, rows, runs, elsewhere = {} }: ResultsDocu
   const { users, items, report } = protocol.dataset;
   const { name } = runs[0]!.data as { name: string };
   const others = Object.entries(elsewhere).map(([who, folders]) => [who, folders.map((folder) => records.get(folder)!)] as const);
-  return { name, report, users, items, rows, records, elsewhere: new Map(others) };
+  const { interactions } = [...records.values()][0]!.protocol.data as { interactions: Measured['interactions'] };
+  return { name, report, users, items, interactions, rows, records, elsewhere: new Map(others) };
 }
 
 /** tableN.json as it is read back: numbers that are none are null. */
@@ -40,6 +41,8 @@ export interface Measured {
   report: Dataset['report'];
   users: number;
   items: number;
+  /** Distinct ones of each split. */
+  interactions: { train: number; validation: number; test: number };
   rows: readonly (Row & { preset: string; runs: readonly string[] })[];
   /** Name of the folder → run. */
   records: ReadonlyMap<string, RunRecord>;
@@ -52,27 +55,43 @@ export function paperTables(numbers: readonly TableNumber[], measured: Measured)
   return numbers.map((number) => make[number](measured));
 }
 
-/** The published data set that these are, going by its counts; the paper's numbers of others are of other data. */
-function publishedName({ report, users, items }: Measured): DataSetName | undefined {
+/** The published data set with these users and items, and whether the interactions are those that it is split into, too. */
+function publishedLike({ report, users, items, interactions }: Measured): { name: DataSetName; title: string; same: boolean } | undefined {
   const found = report.source === 'kgat' ? PUBLISHED.find((one) => one.users === users && one.items === items) : undefined;
-  return DATA_SETS.find(({ name }) => name === found?.name)?.name;
+  const set = DATA_SETS.find(({ name }) => name === found?.name);
+  if (!set) return undefined;
+  const { train, validation, test } = interactions;
+  return { ...set, same: train + validation === found!.train && test === found!.test };
 }
 
-/** Which of the paper's data sets to quote: the one at hand, else all. */
-const quotedSets = (own: DataSetName | undefined) =>
-  DATA_SETS.map((set, i) => ({ ...set, i })).filter(({ name }) => own === undefined || name === own);
+/** Which of the paper's data sets to quote: the one at hand or of the same users and items, else all. */
+const quotedSets = (measured: Measured) => {
+  const like = publishedLike(measured);
+  return DATA_SETS.map((set, i) => ({ ...set, i })).filter(({ name }) => like === undefined || name === like.name);
+};
 
 const ours = (row: Row & { preset: string }): string =>
   row.method.startsWith('control:') ? 'control, here' : `here, ${row.preset} preset`;
 
 const NDCG_NOTE = "The paper does not define NDCG; its numbers fit KGAT's definition and stand in that column. Both are computed here.";
 
-const otherData = ({ name }: Measured, own: DataSetName | undefined): string[] =>
-  own === undefined
-    ? [`${name} is none of the paper's data sets: its quoted numbers are of other data and not to be compared with ours.`]
-    : [];
+/** Where ours and the quoted numbers are of different data. */
+function otherData(measured: Measured): string[] {
+  const like = publishedLike(measured);
+  if (like?.same) return [];
+  const { name, interactions } = measured;
+  const apart = 'its quoted numbers are of other data and not to be compared with ours';
+  if (like === undefined) return [`${name} is none of the paper's data sets: ${apart}.`];
+  const { train, test } = PUBLISHED.find((one) => one.name === like.name)!;
+  const count = (n: number) => n.toLocaleString('en-US');
+  const own = `${count(interactions.train + interactions.validation)} for training and validation and ${count(interactions.test)} for testing`;
+  return [`${name} has the users and items of ${like.title}, but ${own}, not ${count(train)} and ${count(test)} interactions: ${apart}.`];
+}
 
-const dataTitle = ({ name }: Measured, own: DataSetName | undefined): string => DATA_SETS.find((set) => set.name === own)?.title ?? name;
+const dataTitle = (measured: Measured): string => {
+  const like = publishedLike(measured);
+  return like?.same ? like.title : measured.name;
+};
 
 const over = (runs: readonly RunRecord[], of: (run: RunRecord) => number | undefined): Cell => {
   const values = runs.flatMap((run) => of(run) ?? []);
@@ -130,18 +149,17 @@ const once = (rows: Measured['rows']): Measured['rows'] =>
 
 /** A table of metrics: what the paper prints, then what was made here. */
 function comparison(number: 2 | 3, title: string, measured: Measured, quoted: readonly TableRow[], made: Measured['rows']): PaperTable {
-  const own = publishedName(measured);
-  const data = dataTitle(measured, own);
+  const data = dataTitle(measured);
   return {
     number,
     title,
     columns: [...WHO, ...COMPARED],
     rows: [...quoted, ...made.map((row) => ({ quoted: false, cells: cellsOf(measured, row, data) }))],
     notes: [
+      ...otherData(measured),
       `Quoted rows are numbers that ${SOURCE} prints; nothing of them was run here.`,
       NDCG_NOTE,
       ...SELECTION_NOTES,
-      ...otherData(measured, own),
     ],
   };
 }
@@ -153,9 +171,8 @@ const quotedRow = (table: number, data: string, method: string, cells: TableRow[
 });
 
 function table2(measured: Measured): PaperTable {
-  const own = publishedName(measured);
-  const data = dataTitle(measured, own);
-  const quoted: TableRow[] = quotedSets(own).flatMap(({ title, i }) =>
+  const data = dataTitle(measured);
+  const quoted: TableRow[] = quotedSets(measured).flatMap(({ title, i }) =>
     TABLE_2.map(({ method, values }) =>
       quotedRow(2, title, method, { seeds: 5, 'recall@20': values[i]![0], 'ndcgKgat@20': values[i]![1] }),
     ),
@@ -171,10 +188,9 @@ function table2(measured: Measured): PaperTable {
 }
 
 function table3(measured: Measured): PaperTable {
-  const own = publishedName(measured);
-  const data = dataTitle(measured, own);
+  const data = dataTitle(measured);
   const labels = new Map<string, string>(VARIANTS.map(({ name, label }) => [name, label]));
-  const quoted: TableRow[] = quotedSets(own)
+  const quoted: TableRow[] = quotedSets(measured)
     .filter(({ i }) => i < 2)
     .flatMap(({ title, i }) =>
       TABLE_3.map(({ variant, values }) =>
@@ -186,9 +202,8 @@ function table3(measured: Measured): PaperTable {
 }
 
 function table4(measured: Measured): PaperTable {
-  const own = publishedName(measured);
-  const data = dataTitle(measured, own);
-  const quoted: TableRow[] = quotedSets(own).flatMap(({ title, i }) =>
+  const data = dataTitle(measured);
+  const quoted: TableRow[] = quotedSets(measured).flatMap(({ title, i }) =>
     TABLE_4.map(({ method, seconds }) =>
       quotedRow(4, title, method, { backend: '', hardware: 'NVIDIA Tesla V100', mean: seconds[i]!, epochs: 20 }),
     ),
@@ -223,7 +238,7 @@ function table4(measured: Measured): PaperTable {
     notes: [
       'Seconds of training alone: validation, checkpoints and saving are not in them, nor is the first set-up. Over all epochs of all seeds.',
       'Rows of different hardware say nothing about the methods; the first epochs of a process are slower than the others.',
-      ...otherData(measured, own),
+      ...otherData(measured),
     ],
   };
 }
