@@ -22,10 +22,8 @@ const PROBLEMS: Readonly<Record<string, string>> = {
 /** Zero bytes among so many first ones: no text. */
 const TEXT_CHECK = 1024;
 
-const FIRST_LINE = /[^\r\n][\r\n]/;
-
 /** The header of RecBole's atomic files, in which nothing is quoted and names go without their types here. */
-const ATOMIC_HEADER = /^\ufeff?[^\t:]+:(token|token_seq|float|float_seq)(\t[^\t:]+:(token|token_seq|float|float_seq))*$/;
+const ATOMIC_HEADER = /^[^\t:]+:(token|token_seq|float|float_seq)(\t[^\t:]+:(token|token_seq|float|float_seq))*$/;
 
 /**
  * CSV and the like, by RFC 4180 with any delimiter of one character; RecBole's atomic files. Lines end with CR LF, LF or CR, also by turns; empty
@@ -102,19 +100,25 @@ async function firstLine(
     const { value, done } = await source.next();
     if (done) break;
     head = head.length === 0 ? value : Buffer.concat([head, value]);
-    if (head.length >= TEXT_CHECK && FIRST_LINE.test(head.toString('latin1'))) break;
+    if (head.length >= TEXT_CHECK && firstLineIn(head).ends) break;
   }
   if (head.length >= 2 && (head.readUInt16BE() === 0xfffe || head.readUInt16BE() === 0xfeff))
     throw dataError(name, 1, 'the file is UTF-16; save it as UTF-8');
   if (head.subarray(0, TEXT_CHECK).includes(0)) throw dataError(name, 1, 'the file holds zero bytes: it is no text');
-  const first = /[^\r\n]+/.exec(head.toString('utf8'))?.[0] ?? '';
   return {
-    first,
+    first: firstLineIn(head).line,
     rest: (async function* () {
       if (head.length > 0) yield head;
       yield* source;
     })(),
   };
+}
+
+/** That of these bytes, without a byte order mark, and whether its end is among them. */
+function firstLineIn(head: Buffer): { line: string; ends: boolean } {
+  const text = head.toString('utf8').replace(/^\ufeff/, '');
+  const line = /[^\r\n]+/.exec(text);
+  return line ? { line: line[0], ends: line.index + line[0].length < text.length } : { line: '', ends: false };
 }
 
 /** The delimiter that stands most often in the line outside of quotes. */

@@ -97,7 +97,13 @@ tables('line ends by turns are line ends, whichever the header has', async () =>
 });
 
 tables('the delimiter is found in the first line that is not empty', async () => {
-  assert.equal((await read('\n\nuser;item\nann;A\n', ['item'])).rows, [['A']]);
+  const long = 'x'.repeat(2000);
+  for (const mark of ['', '\ufeff'])
+    for (const before of ['', '\n', '\r', '\r\n\r\n', '\n'.repeat(2000)]) {
+      assert.equal((await read(`${mark}${before}user;item\nann;A\n`, ['item'])).rows, [['A']]);
+      assert.equal((await read(`${mark}${before}${long};item\nann;A\n`, ['item'])).rows, [['A']]);
+      assert.equal((await read(`${mark}${before}item:token\tx:token\n"\t1\n`, ['item'])).rows, [['"']]);
+    }
 });
 
 for (const [label, content, line, expected] of [
