@@ -1,7 +1,7 @@
 import { countsOf, type Interactions } from './csr.ts';
 import type { Dataset } from './dataset.ts';
 import type { SourceFile } from './raw-dataset.ts';
-import { PUBLISHED } from './published.ts';
+import { publishedWith } from './published.ts';
 import { finishInTurns, inPieces, type Steps } from './steps.ts';
 
 /** One thing that `diagnose` looked at. */
@@ -168,7 +168,7 @@ function* smallestDegree(parts: readonly Interactions[], users: number, items: n
 
 /** Of the published data sets that which has the same users and items; what else agrees and what does not. Only counts of files that are there. */
 function publishedLike({ report }: Dataset, counts: Diagnosis['counts']): Diagnosis['published'] {
-  const found = PUBLISHED.find(({ users, items }) => users === counts.users && items === counts.items);
+  const found = publishedWith(counts.users, counts.items);
   if (report.source !== 'kgat' || !found) return null;
   const ours: Record<string, number> = { ...counts, train: counts.train + (report.validationSplit === 'random' ? counts.validation : 0) };
   const there = (file: string) => report.files.some(({ name }) => name.startsWith(file));

@@ -40,3 +40,7 @@ export const PUBLISHED: readonly Readonly<Published>[] = [
     ...{ entities: 136_499, relations: 42, triples: 1_853_704 },
   },
 ];
+
+/** The published data set with as many users and items, whatever else differs. */
+export const publishedWith = (users: number, items: number): Readonly<Published> | undefined =>
+  PUBLISHED.find((one) => one.users === users && one.items === items);

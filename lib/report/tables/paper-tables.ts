@@ -1,6 +1,6 @@
 // Tables 2, 3 and 4 of the paper, with what was measured here.
 import type { Dataset } from '../../data/dataset.ts';
-import { PUBLISHED } from '../../data/published.ts';
+import { type Published, publishedWith } from '../../data/published.ts';
 import type { Row } from '../comparison.ts';
 import type { RunRecord } from '../run-folder.ts';
 import { mean, meanAndDeviation, quantile } from '../../statistics.ts';
@@ -55,13 +55,21 @@ export function paperTables(numbers: readonly TableNumber[], measured: Measured)
   return numbers.map((number) => make[number](measured));
 }
 
-/** The published data set with these users and items, and whether the interactions are those that it is split into, too. */
-function publishedLike({ report, users, items, interactions }: Measured): { name: DataSetName; title: string; same: boolean } | undefined {
-  const found = report.source === 'kgat' ? PUBLISHED.find((one) => one.users === users && one.items === items) : undefined;
-  const set = DATA_SETS.find(({ name }) => name === found?.name);
-  if (!set) return undefined;
-  const { train, validation, test } = interactions;
-  return { ...set, same: train + validation === found!.train && test === found!.test };
+/** A data set of the paper with as many users and items as the one at hand. */
+interface Like {
+  name: DataSetName;
+  title: string;
+  published: Readonly<Published>;
+  /** Whether the interactions are split into the same training and test sets, too, as far as counts tell. */
+  same: boolean;
+}
+
+function publishedLike({ report, users, items, interactions: { train, validation, test } }: Measured): Like | undefined {
+  const published = report.source === 'kgat' ? publishedWith(users, items) : undefined;
+  const set = DATA_SETS.find(({ name }) => name === published?.name);
+  if (!published || !set) return undefined;
+  const training = train + (report.validationSplit === 'random' ? validation : 0);
+  return { ...set, published, same: training === published.train && test === published.test };
 }
 
 /** Which of the paper's data sets to quote: the one at hand or of the same users and items, else all. */
@@ -82,7 +90,7 @@ function otherData(measured: Measured): string[] {
   const { name, interactions } = measured;
   const apart = 'its quoted numbers are of other data and not to be compared with ours';
   if (like === undefined) return [`${name} is none of the paper's data sets: ${apart}.`];
-  const { train, test } = PUBLISHED.find((one) => one.name === like.name)!;
+  const { train, test } = like.published;
   const count = (n: number) => n.toLocaleString('en-US');
   const own = `${count(interactions.train + interactions.validation)} for training and validation and ${count(interactions.test)} for testing`;
   return [`${name} has the users and items of ${like.title}, but ${own}, not ${count(train)} and ${count(test)} interactions: ${apart}.`];
