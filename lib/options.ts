@@ -135,8 +135,11 @@ export interface TrainOptions {
    * false: all epochs are trained and the last is kept. Without a validation split it is always false.
    */
   earlyStopping?: boolean | { patience: number };
-  /** Writes everything that continuing needs to `path`, whole or not at all, every `every` epochs (default 1) and on abort. */
-  checkpoint?: { path: string; every?: number };
+  /**
+   * Writes everything that continuing needs to `path`, whole or not at all, every `every` epochs (default 1) and on abort. One that comes less than `minSeconds`
+   * (default 0) after the one before, or after the beginning, is left out: of a large model it takes longer than some epochs.
+   */
+  checkpoint?: { path: string; every?: number; minSeconds?: number };
   /** Continues from a checkpoint; the data and all other options must be the same. The model comes out the same bit for bit. */
   resume?: string;
   /**
@@ -167,7 +170,7 @@ export interface ResolvedOptions {
   seed: number;
   backend: string;
   threads: number;
-  checkpoint?: { path: string; every: number };
+  checkpoint?: { path: string; every: number; minSeconds: number };
   resume?: string;
   warmStart?: Model | string;
   signal?: AbortSignal;
@@ -307,8 +310,12 @@ export function resolveOptions(options: TrainOptions | undefined, interactions: 
     itemWeights: checkBoolean('itemWeights', given.itemWeights ?? false),
   };
   if (given.checkpoint !== undefined) {
-    const { path, every = 1 } = checkOptions('checkpoint', given.checkpoint, ['path', 'every']);
-    resolved.checkpoint = { path: checkPath('checkpoint.path', path), every: checkInteger('checkpoint.every', every, 1) };
+    const { path, every = 1, minSeconds = 0 } = checkOptions('checkpoint', given.checkpoint, ['path', 'every', 'minSeconds']);
+    resolved.checkpoint = {
+      path: checkPath('checkpoint.path', path),
+      every: checkInteger('checkpoint.every', every, 1),
+      minSeconds: checkNumber('checkpoint.minSeconds', minSeconds, 0),
+    };
   }
   if (given.resume !== undefined) resolved.resume = checkPath('resume', given.resume);
   if (given.warmStart !== undefined) {

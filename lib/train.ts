@@ -120,6 +120,8 @@ class Training {
   #steps = 0;
   /** Where an abort within an epoch leaves the run: the end of the epoch before. */
   #boundary: Checkpoint | null = null;
+  /** When the last checkpoint was written, or the run began. */
+  #savedAt = performance.now();
   /** What a checkpoint has to agree on. */
   #fingerprint: Record<string, unknown> = {};
 
@@ -183,14 +185,20 @@ class Training {
       this.#steps += result.steps;
       const event = this.#eventOf(epoch, result);
       if (epoch % h.evaluateEvery === 0 || epoch === h.epochs) await this.#validate(event);
-      if (checkpoint && (epoch % checkpoint.every === 0 || epoch === h.epochs)) {
+      if (checkpoint && this.#isCheckpointDue(checkpoint)) {
         this.#boundary = null;
         await (await checkpoints()).saveCheckpoint(checkpoint.path, await this.#snapshot());
+        this.#savedAt = performance.now();
       } else if (checkpoint && signal) this.#boundary = await this.#snapshot();
       this.#emit(event);
       await onEpoch?.(event);
       signal?.throwIfAborted();
     }
+  }
+
+  #isCheckpointDue({ every, minSeconds }: NonNullable<ResolvedOptions['checkpoint']>): boolean {
+    const { epoch } = this.#progress;
+    return (epoch % every === 0 || epoch === this.#options.hyperparameters.epochs) && performance.now() - this.#savedAt >= minSeconds * 1000;
   }
 
   /** Whether the best epoch is so many steps ago. */

@@ -211,6 +211,10 @@ args('every option of train', async () => {
     });
   targets.push({ name: 'earlyStopping.patience', accepts: isInteger(1), call: (value) => trained({ earlyStopping: { patience: value } }) });
   targets.push({ name: 'checkpoint.every', accepts: isInteger(1), call: (value) => trained({ checkpoint: { path: 'x', every: value } }) });
+  targets.push({
+    ...{ name: 'checkpoint.minSeconds', accepts: isNumber((x) => x >= 0) },
+    call: (value) => trained({ checkpoint: { path: 'x', minSeconds: value } }),
+  });
   const isPath: Accepts = (value) => value === '5';
   targets.push({ name: 'checkpoint.path', accepts: isPath, call: (value) => trained({ checkpoint: { path: value } }) });
   targets.push({ name: 'dataset', accepts: never, call: (value) => train(value as typeof dataset, { signal: stopped }) });

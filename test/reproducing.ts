@@ -4,6 +4,9 @@ import { fileURLToPath } from 'node:url';
 import { synthetic } from '../lib/data/synthetic.ts';
 import { folderWith } from './helpers.ts';
 
+/** So that trainings of a second have checkpoints: of this process and of those that it starts. */
+process.env.HYPER_KNOW_CHECKPOINT_SECONDS = '0';
+
 /** A synthetic world in the KGAT form. */
 export function worldFolder({ users = 80, items = 60, seed = 3 } = {}): string {
   const { train, test, triples } = synthetic({ users, items, interactionsPerUser: [6, 10], validationFraction: 0, seed });

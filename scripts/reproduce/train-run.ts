@@ -1,4 +1,4 @@
-// Trains the model of a run so that it can be killed at any moment: a checkpoint at every validation, and what the epochs told beside it.
+// Trains the model of a run so that it can be killed at any moment: a checkpoint at a validation every few seconds, and what the epochs told beside it.
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Dataset } from '../../lib/data/dataset.ts';
@@ -25,6 +25,9 @@ interface Kept {
 
 const CHECKPOINT = 'checkpoint.safetensors';
 const HISTORY = 'history.json';
+
+/** Seconds between two checkpoints, at least: on a GPU a large model is written in longer than it is trained from one validation to the next. */
+const leastSeconds = () => Number(process.env.HYPER_KNOW_CHECKPOINT_SECONDS ?? 10);
 
 /**
  * `train(dataset, options)`, with what it has to leave in `folder`, and continuing what is left there. The model comes out the same bit for bit, however often
@@ -75,7 +78,7 @@ async function attempt(
   const run = train(dataset, {
     ...options,
     itemWeights: true,
-    checkpoint: { path: next, every: evaluateEvery },
+    checkpoint: { path: next, every: evaluateEvery, minSeconds: leastSeconds() },
     ...(kept ? { resume: checkpoint } : {}),
     onEpoch: async (event) => {
       state.history = [...state.history.filter(({ epoch }) => epoch < event.epoch), recordOf(event, groups)];
