@@ -1,6 +1,6 @@
 // adam, adam_replay and map_parameters on the GPU: several rows share a warp, a few lanes each (row_parts.cuh). All go through one row step
 // written in single-rounding intrinsics, so that a replayed step has the same bits as a dense one whatever the compiler does around it.
-//   launch   blocks of (32, 8), grid-stride; a warp works out the rates of the step while its first rows arrive, a replaying warp those of
+//   launch   blocks of (32, 4), grid-stride; a warp works out the rates of the step while its first rows arrive, a replaying warp those of
 //            each row's next steps, one per lane
 //   traffic  28·dim bytes per row of adam (parameters and moments in and out, gradient in), 4·dim more for points; a replayed step whose
 //            average is taken 8·dim more

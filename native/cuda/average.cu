@@ -1,5 +1,5 @@
 // average on the GPU: one thread per number, whatever its row; of listed rows one warp per row, lanes stride dim.
-//   launch   blocks of (32, 8), grid-stride; one thread per block works out the weight
+//   launch   blocks of (32, 4), grid-stride; one thread per block works out the weight
 //   traffic  12 bytes per number in the steps that are averaged, none in the others
 //   sync     a block barrier for the weight, which is the same for all: a block leaves whole
 #include "cuda_backend.h"

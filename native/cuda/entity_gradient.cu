@@ -1,7 +1,7 @@
 // entity_gradient on the GPU: an entity-major gather. Several touched rows share a warp, a few lanes each (row_parts.cuh). A row's lanes test
 // as many incidences at a time as they are; those whose item is a head of the batch are added one by one, columns in registers. Beside that,
 // the hubs: first the chunks of their incidences, then the sums of these.
-//   launch   three kernels, grid-stride: `capacity` rows, blocks of (32, 8); a warp per chunk, blocks of (32, 8), and a block of (32, 16) per hub
+//   launch   three kernels, grid-stride: `capacity` rows, blocks of (32, 4); a warp per chunk, blocks of (32, 4), and a block of (32, 16) per hub
 //   traffic  8 bytes per incidence of a touched row; 48 bytes and two or three rows per triple of the batch; one row out per row
 //   sync     the rows of a warp go round together, as often as the longest needs, so all 32 lanes reach the exchanges
 //   order    incidences as listed, then the entity's own terms; chunks in a fixed tree

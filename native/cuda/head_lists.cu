@@ -1,6 +1,6 @@
 // head_lists on the GPU: one block runs through the heads a tile at a time (a batch has a few thousand), then a warp per head marks
 // its tails, and another lists its windows.
-//   launch   1 block of (32, 16); blocks of (32, 8), grid-stride, twice
+//   launch   1 block of (32, 16); blocks of (32, 4), grid-stride, twice
 //   traffic  about 24 bytes per head; 5 per triple, scattered
 //   sync     block barriers of the running sum; every mark is the same byte 1, so that their order does not show
 #include "cuda_backend.h"

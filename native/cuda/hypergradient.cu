@@ -1,7 +1,7 @@
 // hypergradient on the GPU: a warp per window of triples. Its lanes test the tails; those that are items of the outer batch are shared out among the
 // parts of the warp (row_parts.cuh), which add their terms of the dot product. It is linear in them: one sum over the lanes at the end serves
 // all. Then the windows of a head are added.
-//   launch   two kernels, blocks of (32, 8), grid-stride: for the windows; a thread per head
+//   launch   two kernels, blocks of (32, 4), grid-stride: for the windows; a thread per head
 //   traffic  two rows per head, 12 bytes per triple, four rows per tail in the outer batch
 //   sync     a warp takes and leaves a window whole, so all 32 lanes reach the sum
 //   order    fixed by the places of the triples, then a fixed tree, then windows by number

@@ -21,7 +21,7 @@ constexpr uint32_t kAllLanes = 0xffffffffu;
 #if defined(HK_CUDA_ON_HOST)
 constexpr uint32_t kMostBlocks = 8;
 #else
-constexpr uint32_t kMostBlocks = 2048;  // more than the largest GPU has resident; beyond it blocks loop, which costs less than starting them
+constexpr uint32_t kMostBlocks = 4096;  // more than the largest GPU has resident; beyond it blocks loop, which costs less than starting them
 #endif
 
 // Blocks for `work` pieces, `per_block` at a time.

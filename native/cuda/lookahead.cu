@@ -1,5 +1,5 @@
 // lookahead and lookahead_gradient on the GPU: float64, several rows share a warp (row_parts.cuh).
-//   launch   blocks of (32, 8) for `capacity` rows, grid-stride
+//   launch   blocks of (32, 4) for `capacity` rows, grid-stride
 //   traffic  24·dim bytes per row; the gradient 28·dim
 //   sync     the rows of a warp go together, so all 32 lanes reach the sums; a lane writes and reads back the same columns
 #include "../src/ball.h"

@@ -8,7 +8,7 @@
 //   finish    a head's parts added
 // Passes over the rows of tails have a quarter of the warp on each row, or half of it, or all (row_parts.cuh), so that a sum over the columns
 // takes three exchanges for four triples; passes over their scalars have one lane on each triple.
-//   launch   six kernels, blocks of (32, 8), grid-stride: for the windows, heads twice for the heads
+//   launch   six kernels, blocks of (32, 4), grid-stride: for the windows, heads twice for the heads
 //   traffic  4·dim + 16 bytes per triple and pass, of four passes; 8·dim per window written and read twice; the tape's rows out
 //   sync     between the kernels by the stream; a warp takes and leaves a window or head whole
 //   order    a window's triples as listed, then a head's windows by number: fixed by the head's degree and dim
@@ -42,13 +42,19 @@ struct HeadFrame {
   uint32_t origin;  // that tail
 };
 
+// What the gradient of v ⊕ r is made of beside that.
+struct TripleDots {
+  double v, r, sum_sqnorm;  // t·v, t·r, ‖v + r‖²
+};
+
 // Where windows and heads leave things to each other.
 struct Scratch {
   TripleWindow* windows;  // where the caller has none
   Nearest* nearest;    // [windows]
   HeadFrame* frames;   // [heads]
-  double* sums;        // [windows, pitch]: a row of dim numbers, four scalars, and one or two more rows
+  double* sums;        // [windows, pitch]: a row of dim numbers, four scalars, and one more row
   TripleScore* scores;  // [triples]
+  TripleDots* dots;     // [triples] with attention and a tape
   uint32_t pitch;  // of `sums`
 };
 constexpr uint32_t kScalars = 4;
@@ -154,21 +160,24 @@ __global__ void __launch_bounds__(kWarps* kWarp) scores_kernel(Neighborhood a, S
     const MobiusSum x = w.add_relation(sqnorm, w.relation);
 
     double sqdist = 0;
+    TripleDots dots{0, 0, sqnorm};
     w.rounds([&](uint32_t round, uint32_t j) {
       const float* const t_row = w.entity(__shfl_sync(kAllLanes, w.tail, j));
       const float* const r_row = w.relation_row(__shfl_sync(kAllLanes, w.relation, j));
       const double on_v = __shfl_sync(kAllLanes, x.on_v, j), on_r = __shfl_sync(kAllLanes, x.on_r, j);
-      double sum = 0;
+      double sum = 0, dot_v = 0, dot_r = 0;
       part.turns([&](uint32_t base) {
         float r[P::kColumns], t[P::kColumns];
         part.load(t, t_row, base), part.load(r, r_row, base), v.turn(part, base);
         part.columns(base, [&](uint32_t i, uint32_t) {
-          const double difference = std::fma(on_v, static_cast<double>(v.x[i]), on_r * r[i]) - t[i];
-          sum = std::fma(difference, difference, sum);
+          const double v_i = v.x[i], r_i = r[i], t_i = t[i], difference = std::fma(on_v, v_i, on_r * r_i) - t_i;
+          sum = std::fma(difference, difference, sum), dot_v = std::fma(t_i, v_i, dot_v), dot_r = std::fma(t_i, r_i, dot_r);
         });
       });
       w.keep(sqdist, part.sum(sum), round);
+      if (s.dots) w.keep(dots.v, part.sum(dot_v), round), w.keep(dots.r, part.sum(dot_r), round);
     });
+    if (s.dots && w.here) s.dots[w.triple()] = dots;
     const double distance = w.here ? attention_distance(sqdist, x.gap, w.gap, a.curvature) : kInfinity;
     if (w.here) s.scores[w.triple()] = {sqdist, distance, 0, x.gap};
     const double nearest = warp_min(distance);
@@ -426,15 +435,19 @@ __global__ void __launch_bounds__(kWarps* kWarp) tails_kernel(Neighborhood a, Sc
     double* const scalars = s.sums + size_t{number} * s.pitch + part.dim;
     if (lane_id() == 0) scalars[0] = on_scale;
     if (!a.attention || w.of.carried == 0) return;
-    const double on_x = warp_sum(lane_id() < w.of.carried ? out.on_relation : 0.0);
-    if (lane_id() == 0) scalars[1] = on_x;
+    const bool is_carried = lane_id() < w.of.carried;
+    const double slope = is_carried ? out.on_head : 0.0;
+    const double on_x = warp_sum(is_carried ? out.on_relation : 0.0);
+    const double dot_v = warp_sum(is_carried ? slope * s.dots[w.triple()].v : 0.0);
+    const double dot_r = warp_sum(is_carried ? slope * s.dots[w.triple()].r : 0.0);
+    if (lane_id() == 0) scalars[1] = on_x, scalars[2] = dot_v, scalars[3] = dot_r;
     part.turns([&](uint32_t base) {
       double sum[P::kColumns] = {};
       for (uint32_t round = 0; round * P::kRows < w.of.carried; ++round) {
         const uint32_t j = round * P::kRows + part.place;
-        const double slope = __shfl_sync(kAllLanes, out.on_head, j);
+        const double of_tail = __shfl_sync(kAllLanes, slope, j);
         const uint32_t tail = __shfl_sync(kAllLanes, w.tail, j);
-        if (j < w.of.carried) part.add(sum, -slope, w.entity(tail), base);
+        if (j < w.of.carried) part.add(sum, of_tail, w.entity(tail), base);
       }
       __syncwarp();
       HK_UNROLL
@@ -457,10 +470,21 @@ __device__ inline uint32_t windows_beyond(const Neighborhood& a, uint32_t number
   return after;
 }
 
-// Finishes a window's triples, and writes ∂L_K/∂r of the relation groups that start in it; their ∂L_K/∂v goes to the window's row. A part of the
-// warp takes a group; what the group is owed by later windows stands there.
+// The sum over a relation group's lanes: `begin` is the group's first lane, `last` its last.
+__device__ inline double group_sum(double value, uint32_t begin, uint32_t last) {
+  HK_UNROLL
+  for (uint32_t delta = 1; delta < kWarp; delta *= 2) {
+    const double before = __shfl_up_sync(kAllLanes, value, delta);
+    if (lane_id() >= begin + delta) value += before;
+  }
+  return __shfl_sync(kAllLanes, value, last);
+}
+
+// Finishes a window's triples, and writes ∂L_K/∂r of the relation groups that start in it; their ∂L_K/∂v goes to the window's row. With
+// g = ∂L_K/∂x = on_x·x − Σ slope·t both are sums of v, r and the t of a group. What is scalar in that comes first, a lane for each triple; then a part
+// of the warp takes a group and adds up its rows. What the group is owed by later windows stands there.
 template <class Dim>
-__global__ void __launch_bounds__(kWarps* kWarp, Part<Dim>::kWhole ? 2 : 1) groups_kernel(Neighborhood a, Scratch s) {
+__global__ void __launch_bounds__(kWarps* kWarp) groups_kernel(Neighborhood a, Scratch s) {
   using P = Part<Dim>;
   const double c = a.curvature;
   for_windows<Dim>(a, [&](uint32_t number, const Window<Dim>& w) {
@@ -468,82 +492,72 @@ __global__ void __launch_bounds__(kWarps* kWarp, Part<Dim>::kWhole ? 2 : 1) grou
     const uint32_t lane = lane_id(), beyond = windows_beyond(a, number, w.of);
     const bool carried = w.of.carried > 0;  // the first triples belong to a group of an earlier window
     const uint32_t starts = w.starts() | 1, groups = static_cast<uint32_t>(__popc(starts));
-    const uint32_t own_group = static_cast<uint32_t>(__popc(starts & (kAllLanes >> (kWarp - 1 - lane)))) - 1;
+    const uint32_t up_to_here = starts & (kAllLanes >> (kWarp - 1 - lane)), after = starts & ~(kAllLanes >> (kWarp - 1 - lane));
+    const uint32_t begin = kWarp - 1 - static_cast<uint32_t>(__clz(static_cast<int>(up_to_here)));
+    const uint32_t end = after ? static_cast<uint32_t>(__ffs(static_cast<int>(after))) - 1 : w.of.count;
     double* const on_v_row = s.sums + size_t{number} * s.pitch;
-    double* const x_row = on_v_row + 2 * size_t{part.dim} + kScalars;  // where rows take several turns
-    typename Window<Dim>::V v(part, w.entity(w.of.head));
-    const double v_gap = w.v_gap();
+    const double* const owed = on_v_row + s.pitch + part.dim;  // by the next window: scalars, then a row
+
+    // Of this lane's triple, and of its group
     TripleGradient* const own = a.tape.triples + w.triple();
-    const double own_slope = w.here ? own->on_head : 0.0, own_on_x = w.here ? own->on_relation : 0.0;
-    double x_on_v = 0, x_on_r = 0;  // v ⊕ r of this lane's triple
-    double on_v_here[P::kColumns] = {};
-    if constexpr (!P::kWhole) for_columns(part.dim, [&](uint32_t k) { on_v_row[k] = 0; });
+    TripleDots dots{0, 0, 0};
+    double own_slope = 0, own_on_x = 0;
+    if (w.here) dots = s.dots[w.triple()], own_slope = own->on_head, own_on_x = own->on_relation;
+    double on_x = group_sum(own_on_x, begin, end - 1);
+    double dot_v = group_sum(own_slope * dots.v, begin, end - 1), dot_r = group_sum(own_slope * dots.r, begin, end - 1);
+    if (end == w.of.count)
+      for (uint32_t n = 0; n < beyond; ++n) {
+        const double* const scalars = owed + size_t{n} * s.pitch;
+        on_x += scalars[1], dot_v += scalars[2], dot_r += scalars[3];
+      }
+    const double v_gap = w.v_gap(), r_gap = a.relation_gap[w.relation];
+    const double v_sqnorm = sqnorm_of(v_gap, c), r_sqnorm = sqnorm_of(r_gap, c), v_dot_r = 0.5 * (dots.sum_sqnorm - v_sqnorm - r_sqnorm);
+    const MobiusSum x = mobius_add(dots.sum_sqnorm, r_sqnorm, v_gap, r_gap, c);
+    const MobiusGradient back = mobius_add_gradient(x, on_x * (x.on_v * v_sqnorm + x.on_r * v_dot_r) - dot_v,
+                                                    on_x * (x.on_v * v_dot_r + x.on_r * r_sqnorm) - dot_r, r_sqnorm, v_gap, r_gap, c);
+    const double v_on_v = back.v_on_v + back.v_on_g * on_x * x.on_v, v_on_r = back.v_on_r + back.v_on_g * on_x * x.on_r;
+    const double r_on_v = back.r_on_v + back.r_on_g * on_x * x.on_v, r_on_r = back.r_on_r + back.r_on_g * on_x * x.on_r;
+    if (w.here) own->on_head = -own_slope * x.on_v, own->on_relation = -own_slope * x.on_r;
+    const double all_on_v = warp_sum(w.here && lane == begin && !(carried && begin == 0) ? v_on_v : 0.0);
 
-    uint32_t left = starts;
-    for (uint32_t round = 0; round * P::kRows < groups; ++round, left = without_first(left, P::kRows)) {
-      const uint32_t q = round * P::kRows + part.place;
-      const bool here = q < groups && !(q == 0 && carried), is_last = q + 1 == groups;
-      const uint32_t rest = without_first(left, part.place + 1), begin = bit_at(left, part.place, starts);
-      const uint32_t end = !here ? begin : rest ? static_cast<uint32_t>(__ffs(rest)) - 1 : w.of.count;
-      const uint32_t most = P::OfRow::most(end - begin), r_id = __shfl_sync(kAllLanes, w.relation, begin);
-      Row<const float, P> r(part, w.relation_row(r_id));
-      const double r_gap = a.relation_gap[r_id];
-      const MobiusSum sum = w.add_relation(w.sum_sqnorm(v, r.memory), r_id);
-      const double of_round_v = __shfl_sync(kAllLanes, sum.on_v, own_group % P::kRows * P::kPerRow);
-      const double of_round_r = __shfl_sync(kAllLanes, sum.on_r, own_group % P::kRows * P::kPerRow);
-      if (own_group / P::kRows == round) x_on_v = of_round_v, x_on_r = of_round_r;
-
-      // g = ∂L_K/∂x, and its products with v and r
-      double on_x = 0, dot_v = 0, dot_r = 0, g[P::kColumns];
-      part.turns([&](uint32_t base) {
-        on_x = 0;
-        HK_UNROLL
-        for (uint32_t i = 0; i < P::kColumns; ++i) g[i] = 0;
+    const float* const v_row = w.entity(w.of.head);
+    part.turns([&](uint32_t base) {
+      double on_v[P::kColumns] = {};
+      uint32_t left = starts;
+      for (uint32_t round = 0; round * P::kRows < groups; ++round, left = without_first(left, P::kRows)) {
+        const uint32_t q = round * P::kRows + part.place, first = bit_at(left, part.place, starts);
+        const bool here = q < groups && !(carried && q == 0);
+        const uint32_t last = __shfl_sync(kAllLanes, end, first), count = here ? last - first : 0, most = P::OfRow::most(count);
+        const float* const r_row = w.relation_row(__shfl_sync(kAllLanes, w.relation, first));
+        double sum[P::kColumns] = {};  // −Σ slope·t
         HK_UNROLL_BY(2)
         for (uint32_t j = 0; j < most; ++j) {
-          const uint32_t at = (begin + j) % kWarp;
-          const double slope = __shfl_sync(kAllLanes, own_slope, at), part_of_on_x = __shfl_sync(kAllLanes, own_on_x, at);
+          const uint32_t at = (first + j) % kWarp;
+          const double slope = __shfl_sync(kAllLanes, own_slope, at);
           const uint32_t tail = __shfl_sync(kAllLanes, w.tail, at);
-          if (begin + j < end) on_x += part_of_on_x, part.add(g, -slope, w.entity(tail), base);
+          if (j < count) part.add(sum, -slope, w.entity(tail), base);
         }
-        if (here && is_last)
-          for (uint32_t n = 1; n <= beyond; ++n) {
-            const double* const owed = on_v_row + size_t{n} * s.pitch + part.dim;
-            on_x += owed[1], part.add(g, 1.0, owed + kScalars, base);
-          }
+        if (here && last == w.of.count)
+          for (uint32_t n = 0; n < beyond; ++n) part.add(sum, -1.0, owed + size_t{n} * s.pitch + kScalars, base);
         __syncwarp();
-        v.turn(part, base), r.turn(part, base);
-        part.columns(base, [&](uint32_t i, uint32_t k) {
-          g[i] += on_x * (sum.on_v * v.x[i] + sum.on_r * r.x[i]);
-          dot_v = std::fma(g[i], static_cast<double>(v.x[i]), dot_v), dot_r = std::fma(g[i], static_cast<double>(r.x[i]), dot_r);
-          if constexpr (!P::kWhole) x_row[k] = g[i];
+        const double v_g = __shfl_sync(kAllLanes, back.v_on_g, first), v_r = __shfl_sync(kAllLanes, v_on_r, first);
+        const double r_g = __shfl_sync(kAllLanes, back.r_on_g, first), r_v = __shfl_sync(kAllLanes, r_on_v, first);
+        const double r_r = __shfl_sync(kAllLanes, r_on_r, first);
+        if (!here) continue;
+        float v[P::kColumns], r[P::kColumns], on_r[P::kColumns] = {};
+        part.load(v, v_row, base), part.load(r, r_row, base);
+        part.columns(base, [&](uint32_t i, uint32_t) {
+          const double r_i = r[i];
+          on_v[i] += std::fma(v_g, sum[i], v_r * r_i);
+          on_r[i] = static_cast<float>(std::fma(r_g, sum[i], std::fma(r_v, static_cast<double>(v[i]), r_r * r_i)));
         });
-      });
-      // back through x = v ⊕ r
-      const MobiusGradient back = mobius_add_gradient(sum, part.sum(dot_v), part.sum(dot_r), sqnorm_of(r_gap, c), v_gap, r_gap, c);
-      float* const on_r_row = a.tape.relation_gradient + (size_t{w.of.group} + q - (carried ? 1 : 0)) * part.dim;
-      part.turns([&](uint32_t base) {
-        float on_r[P::kColumns] = {};
-        v.turn(part, base), r.turn(part, base);
-        part.columns(base, [&](uint32_t i, uint32_t k) {
-          if constexpr (!P::kWhole) g[i] = x_row[k];
-          const double on_v = back.v_on_g * g[i] + back.v_on_v * v.x[i] + back.v_on_r * r.x[i];
-          if constexpr (P::kWhole)
-            on_v_here[i] += here ? on_v : 0.0;
-          else if (here)
-            on_v_row[k] += on_v;
-          on_r[i] = static_cast<float>(back.r_on_g * g[i] + back.r_on_v * v.x[i] + back.r_on_r * r.x[i]);
-        });
-        if (here) part.store(on_r_row, on_r, base);
-      });
+        part.store(a.tape.relation_gradient + (size_t{w.of.group} + q - (carried ? 1 : 0)) * part.dim, on_r, base);
+      }
       __syncwarp();
-    }
-    if (w.here) own->on_head = -own_slope * x_on_v, own->on_relation = -own_slope * x_on_r;
-    if constexpr (P::kWhole) {
       HK_UNROLL
-      for (uint32_t i = 0; i < P::kColumns; ++i) on_v_here[i] = part.over_rows(on_v_here[i]);
-      if (part.place == 0) part.store(on_v_row, on_v_here, 0);
-    }
+      for (uint32_t i = 0; i < P::kColumns; ++i) on_v[i] = part.over_rows(on_v[i]);
+      if (part.place == 0) part.add(on_v, all_on_v, v_row, base), part.store(on_v_row, on_v, base);
+    });
   });
 }
 
@@ -573,8 +587,7 @@ __global__ void __launch_bounds__(kWarps* kWarp) finish_kernel(Neighborhood a, S
 // Lays `scratch` out; returns the bytes.
 size_t lay_out(const Neighborhood& a, uint64_t triples, Scratch& s) {
   const size_t windows = most_windows(a.capacity, triples);
-  const bool is_whole = a.dim == 32 || a.dim == 64 || a.dim == 128;  // as with_dim has it: a lane holds its columns
-  s.pitch = a.dim * (is_whole ? 2 : 3) + kScalars;
+  s.pitch = a.dim * 2 + kScalars;
   size_t taken = 0;
   const auto take = [&](auto*& out, size_t count) {
     using T = std::remove_reference_t<decltype(*out)>;
@@ -586,6 +599,8 @@ size_t lay_out(const Neighborhood& a, uint64_t triples, Scratch& s) {
     s.scores = reinterpret_cast<TripleScore*>(a.tape.triples);
   else
     take(s.scores, triples);
+  s.dots = nullptr;
+  if (a.attention && a.tape.head_gradient) take(s.dots, triples);
   return taken;
 }
 

@@ -1,5 +1,5 @@
 // poincare_distance and its gradient on the GPU: one warp per pair, lanes stride dim, sums in float64.
-//   launch   blocks of (32, 8), grid-stride
+//   launch   blocks of (32, 4), grid-stride
 //   traffic  8·dim + 4 bytes per pair, with the gradient 16·dim + 4 (the second reading of a pair comes from the cache)
 //   sync     a warp takes and leaves a pair whole, so all 32 lanes reach the sums
 #include <limits>

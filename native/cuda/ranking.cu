@@ -1,6 +1,6 @@
 // ranking_loss and ranking_gradient on the GPU. Several samples or rows share a warp, a few lanes each (row_parts.cuh). A row gathers its
 // occurrences: as many as it has lanes are looked up at a time, then their points are added one by one. Everything is computed in float64.
-//   launch   blocks of (32, 8), grid-stride, for `count` samples or `capacity` rows
+//   launch   blocks of (32, 4), grid-stride, for `count` samples or `capacity` rows
 //   traffic  three rows per sample; two rows (users) or one (items) per occurrence and one out per row
 //   sync     the rows of a warp go round together, as often as the longest needs, so all 32 lanes reach the sums
 //   order    occurrences in the order of the list

@@ -1,6 +1,6 @@
 // relation_gradient on the GPU: the gather of entity_gradient over the relation groups of the batch. Relations are few and long, so nearly all
 // of the work is in the chunks.
-//   launch   three kernels: a warp per chunk, blocks of (32, 8); a block of (32, 16) per relation with chunks; all relations, blocks of (32, 8)
+//   launch   three kernels: a warp per chunk, blocks of (32, 4); a block of (32, 16) per relation with chunks; all relations, blocks of (32, 4)
 //   traffic  8 bytes per group of the graph, one row per group of the batch, 8·dim bytes per chunk written and read
 //   sync     the parts of a warp go round together
 //   order    groups as listed, chunks in a fixed tree

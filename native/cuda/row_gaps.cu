@@ -1,5 +1,5 @@
 // row_gaps on the GPU: one warp per row, lanes stride dim.
-//   launch   blocks of (32, 8), grid-stride
+//   launch   blocks of (32, 4), grid-stride
 //   traffic  4·dim + 8 bytes per row
 //   sync     a warp takes and leaves a row whole, so all 32 lanes reach the sum
 #include "cuda_backend.h"

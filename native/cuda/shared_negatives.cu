@@ -1,6 +1,6 @@
 // shared_negatives on the GPU: one thread draws one negative, then one warp looks through them for each sample: a lane searches its user's list
 // for one negative, and the lanes' answers are a word of the bits.
-//   launch   blocks of 256, grid-stride; then blocks of (32, 8), grid-stride
+//   launch   blocks of 256, grid-stride; then blocks of (32, 4), grid-stride
 //   traffic  S/32 words written per sample; 4·log₂(interactions of the user) bytes per negative, from the cache
 //   sync     between the two by the stream; a warp takes and leaves a sample whole, so all 32 lanes reach the ballot
 #include "../src/philox.h"

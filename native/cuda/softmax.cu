@@ -1,7 +1,7 @@
 // softmax_loss and softmax_gradient on the GPU. Loss: tiles of samples × negatives give the squared distances, then one warp per sample weighs
 // them. Gradient: one warp per user row walks its samples' slopes, 32 negatives at a time, one per lane and then broadcast; for the items, one warp
 // per negative and chunk of samples first, then one per item row. Columns stand in registers, sums are float64.
-//   launch   distances: blocks of (32, 8) per 32 × 32 pairs, grid-stride; the rest blocks of (32, 8), grid-stride
+//   launch   distances: blocks of (32, 8) per 32 × 32 pairs, grid-stride; the rest blocks of (32, 4), grid-stride
 //   shared   two tiles of 32 rows × 32 columns in the precision of the tables: 8.25 or 16.5 KiB
 //   traffic  per pair 4 bytes of squared distance and 4 of slope, out and in; points from the cache: S rows and those of the batch
 //   sync     block barriers around the tiles; elsewhere a warp takes and leaves its piece whole
@@ -16,11 +16,12 @@ namespace {
 
 constexpr uint32_t kTile = 32, kPitch = kTile + 1;
 constexpr uint32_t kStep = kTile / 2;  // a thread has rows r, r + 16 and columns s, s + 16 of a tile
+constexpr uint32_t kTileWarps = kStep * kStep / kWarp;
 
 // Columns [first, first + 32) of 32 of the listed rows, column by column; what is missing is 0.
 template <class T>
 __device__ void load_tile(T* tile, const PointTable& table, const uint32_t* ids, uint32_t row, uint32_t rows, uint32_t first, uint32_t dim) {
-  for (uint32_t r = threadIdx.y; r < kTile; r += kWarps) {
+  for (uint32_t r = threadIdx.y; r < kTile; r += kTileWarps) {
     const uint32_t k = first + lane_id(), id = row + r < rows ? ids[row + r] : kNone;
     tile[lane_id() * kPitch + r] = id != kNone && k < dim ? points_of<T>(table)[row_of(table, id) * dim + k] : T(0);
   }
@@ -232,13 +233,12 @@ __global__ void softmax_item_gradient_kernel(SoftmaxGradient a) {
 
 void CudaBackend::softmax_loss(const SoftmaxLoss& a) {
   const uint64_t tiles = uint64_t{(a.count + kTile - 1) / kTile} * (a.pitch / kTile);
-  const dim3 block(kWarp, kWarps);
-  launch("softmax_loss: distances", a.users.f ? softmax_sqdist_kernel<float> : softmax_sqdist_kernel<double>, blocks_for(tiles, 1), block, 0,
-         stream_, a);
+  launch("softmax_loss: distances", a.users.f ? softmax_sqdist_kernel<float> : softmax_sqdist_kernel<double>, blocks_for(tiles, 1),
+         dim3(kWarp, kTileWarps), 0, stream_, a);
   with_dim(a.dim, [&](auto dim) {
     using Dim = decltype(dim);
-    launch("softmax_loss", a.users.f ? softmax_loss_kernel<float, Dim> : softmax_loss_kernel<double, Dim>, blocks_for(a.count, kWarps), block, 0,
-           stream_, a);
+    launch("softmax_loss", a.users.f ? softmax_loss_kernel<float, Dim> : softmax_loss_kernel<double, Dim>, blocks_for(a.count, kWarps),
+           dim3(kWarp, kWarps), 0, stream_, a);
   });
 }
 

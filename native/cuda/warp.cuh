@@ -9,7 +9,7 @@
 
 namespace hk {
 
-constexpr uint32_t kWarps = 8;  // of a block whose warps work on their own
+constexpr uint32_t kWarps = 4;  // of a block whose warps work on their own
 
 __device__ inline uint32_t lane_id() { return threadIdx.x; }
 // The first piece of work of this warp, and the distance to its next, where every warp takes one piece at a time.

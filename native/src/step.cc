@@ -94,7 +94,7 @@ Step::Step(Backend& backend, const DeviceGraph& graph, const StepShape& shape, c
   if (options.float32_sums) tape_tame_ = {backend, heads}, tape_tame_.fill(0);
   if (options.float32_sums && backend.wants_tail_order()) tape_singles_ = {backend, triples};
   Neighborhood largest{};
-  largest.capacity = static_cast<uint32_t>(heads), largest.dim = shape.dim, largest.tape = tape();
+  largest.capacity = static_cast<uint32_t>(heads), largest.dim = shape.dim, largest.attention = attention, largest.tape = tape();
   neighborhood_scratch_ = {backend, options.knowledge ? backend.neighborhood_scratch(largest, triples) : 0};
   loss_ = {backend, batch}, sample_scale_gradient_ = {backend, batch};
   if (shape.negatives == 0) {

@@ -91,6 +91,7 @@ inline void __pipeline_wait_prior(size_t) { hk::host::finish_copies(); }
 // ───────────────────────────── arithmetic and atomics ─────────────────────────────
 
 inline int __popc(uint32_t x) { return __builtin_popcount(x); }
+inline int __clz(int x) { return x ? __builtin_clz(static_cast<unsigned>(x)) : 32; }
 inline int __ffs(uint32_t x) { return __builtin_ffs(static_cast<int>(x)); }
 inline float __fmaf_rn(float a, float b, float c) { return std::fma(a, b, c); }
 inline float __fmul_rn(float a, float b) { return a * b; }
