@@ -198,7 +198,9 @@ class Training {
 
   #isCheckpointDue({ every, minSeconds }: NonNullable<ResolvedOptions['checkpoint']>): boolean {
     const { epoch } = this.#progress;
-    return (epoch % every === 0 || epoch === this.#options.hyperparameters.epochs) && performance.now() - this.#savedAt >= minSeconds * 1000;
+    return (
+      (epoch % every === 0 || epoch === this.#options.hyperparameters.epochs) && performance.now() - this.#savedAt >= minSeconds * 1000
+    );
   }
 
   /** Whether the best epoch is so many steps ago. */

@@ -174,7 +174,7 @@ reproduce('an ablation of two data sets writes tables, and the second time makes
   );
   assert.is(listed.length, runs.length);
   const text = readFileSync(join(out, 'ablation.md'), 'utf8');
-  for (const { label } of changesOf({})) assert.ok(text.includes(`| ${label} `), label);
+  for (const { label } of changesOf({ dim: 4 })) assert.ok(text.includes(`| ${label} `), label);
 
   const broken = runs.findIndex((file) => file.startsWith('bpr-h'));
   const damaged = runs.findIndex((file) => file.startsWith('control-popularity'));

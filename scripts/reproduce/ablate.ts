@@ -31,7 +31,7 @@ export interface Change {
 /** The base and what is changed about it, one at a time: what the preset and `options` have on is turned off, what they have off is turned on. */
 export function changesOf(options: TrainOptions): Change[] {
   const preset = PRESETS[options.preset ?? 'tuned'];
-  const { loss, averaging, sharedEntities, sharedUsers, neighborBlend, adam, schedule, curvature, attentionTemperature } = {
+  const { dim, loss, averaging, sharedEntities, sharedUsers, neighborBlend, adam, schedule, curvature, attentionTemperature } = {
     ...preset,
     ...options,
   };
@@ -51,6 +51,9 @@ export function changesOf(options: TrainOptions): Change[] {
     loss === 'bpr'
       ? { name: 'loss', label: 'sampled softmax, not BPR', options: { loss: 'sampled-softmax' }, knowledge: false }
       : { name: 'loss', label: 'BPR, not sampled softmax', options: { loss: 'bpr' }, knowledge: false },
+    dim === 64
+      ? { name: 'dim', label: '128 dimensions, not 64', options: { dim: 128 }, knowledge: false }
+      : { name: 'dim', label: `64 dimensions, not ${dim}`, options: { dim: 64 }, knowledge: false },
     turned('averaging', Boolean(averaging), 'averaging', false),
     turned('sharedEntities', Boolean(sharedEntities), 'shared entities', true),
     turned('sharedUsers', Boolean(sharedUsers), 'shared users', false),
