@@ -5,7 +5,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { RunRecord } from '../lib/report/run-folder.ts';
 import { checkSettings, readSpace, type Space, settingsOf } from '../scripts/sweep/space.ts';
-import { sweepCsv, sweepRows, sweepTable } from '../lib/report/sweep.ts';
+import { effectsTable, sweepCsv, sweepRows, sweepTable, sweepText } from '../lib/report/sweep.ts';
 import { folderWith, temporaryFolder } from './helpers.ts';
 import { script, worldFolder } from './reproducing.ts';
 
@@ -86,6 +86,47 @@ sweep('the table: best first, over several data sets by what each is of the best
   const lines = sweepTable(rows, ['one', 'two']).split('\n');
   assert.match(lines[2]!, /^\| 0\.9000 +\| +8 \| +0\.4000 ± 0\.0000 \| +0\.2000 \| +2 of 4 \| +1\.5 \| +0\.4000 \|/);
   assert.match(sweepCsv(rows).split('\n')[2]!, /^0\.9,8,two,1,0\.4,,0\.2,,2,4,1\.5$/);
+});
+
+sweep('what settings with one value have in common: listed values, thirds of drawn ones; only of many settings', () => {
+  const run = (recall: number) => ({
+    ...{ metrics: { 'recall@20': recall, 'ndcg@20': recall / 2 }, bestEpoch: 2, epochs: 4, epochSeconds: 1.5 },
+    folder: 'x',
+  });
+  const settings = Array.from({ length: 12 }, (_, i) => ({ dim: i % 2 === 0 ? 4 : 16, learningRate: (12 - i) / 100, averaging: i < 6 }));
+  const of = (count: number) => {
+    const own = settings.slice(0, count);
+    return sweepRows(
+      own,
+      ['one'],
+      own.map(({ dim, learningRate }) => [[run(dim / 100 + learningRate)]]),
+    );
+  };
+  const cells = effectsTable(of(12), ['one'])
+    .split('\n')
+    .slice(2)
+    .map((line) =>
+      line
+        .split('|')
+        .slice(1, -1)
+        .map((cell) => cell.trim()),
+    );
+  assert.equal(cells, [
+    ['dim', '4', '6', '0.1100', '0.0550'],
+    ['dim', '16', '6', '0.2200', '0.1100'],
+    ['learningRate', '0.01 – 0.04', '4', '0.1250', '0.0625'],
+    ['learningRate', '0.05 – 0.08', '4', '0.1650', '0.0825'],
+    ['learningRate', '0.09 – 0.12', '4', '0.2050', '0.1025'],
+    ['averaging', 'false', '6', '0.1350', '0.0675'],
+    ['averaging', 'true', '6', '0.1950', '0.0975'],
+  ]);
+  const text = (count: number) =>
+    sweepText({
+      ...{ schema: '', version: '', space: {}, selection: '', seeds: [1], splitSeed: 1, data: ['one'], host: {}, runs: [] },
+      rows: of(count),
+    });
+  assert.ok(text(12).includes(effectsTable(of(12), ['one'])));
+  assert.not.ok(text(11).includes('in common'));
 });
 
 sweep('from the command: two shards, put together; the test split is not looked at; an interrupted list goes on', async () => {

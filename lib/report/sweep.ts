@@ -128,8 +128,46 @@ export interface SweepDocument {
   runs: Record<string, unknown>[];
 }
 
+/** Settings, from which on it says something what those with one value have in common. */
+const MANY = 12;
+
+/** An option with more values than this is looked at in thirds of the settings. */
+const FEW_VALUES = 6;
+
+/** For every option that was varied: the means over the settings with each of its values, or over the thirds with the smallest, middle and largest. */
+export function effectsTable(rows: readonly SweepRow[], names: readonly string[]): string {
+  const over = (own: readonly SweepRow[], of: (cell: SweepCell) => number, i: number) =>
+    number(mean(own.map(({ cells }) => of(cells[i]!))));
+  const lines = differing(rows).flatMap((name) =>
+    groupsOf(rows, name).map(([label, own]) => [
+      name,
+      label,
+      String(own.length),
+      ...names.flatMap((_, i) => [over(own, ({ recall }) => recall.mean, i), over(own, ({ ndcg }) => ndcg.mean, i)]),
+    ]),
+  );
+  return markdown(['option', 'value', 'settings', ...names.flatMap((name) => [`${name}: Recall@20`, 'NDCG@20'])], lines);
+}
+
+function groupsOf(rows: readonly SweepRow[], name: string): [label: string, rows: SweepRow[]][] {
+  const byValue = new Map<string, SweepRow[]>();
+  for (const row of rows) byValue.set(value(row.options, name), [...(byValue.get(value(row.options, name)) ?? []), row]);
+  const numeric = [...byValue.keys()].every((text) => text !== '' && Number.isFinite(Number(text)));
+  const order = numeric ? (a: string, b: string) => Number(a) - Number(b) : (a: string, b: string) => (a < b ? -1 : Number(a > b));
+  if (!numeric || byValue.size <= FEW_VALUES) return [...byValue].sort(([a], [b]) => order(a, b));
+  const sorted = rows.toSorted((a, b) => order(value(a.options, name), value(b.options, name)));
+  return [0, 1, 2].map((third) => {
+    const own = sorted.slice(Math.round((third * sorted.length) / 3), Math.round(((third + 1) * sorted.length) / 3));
+    return [`${value(own[0]!.options, name)} – ${value(own.at(-1)!.options, name)}`, own];
+  });
+}
+
 /** sweep.md */
 export function sweepText({ seeds, selection, space, rows, data }: SweepDocument): string {
   const about = `${seeds.length} seed${seeds.length > 1 ? 's' : ''}, one split; ${selection}. Of \`${JSON.stringify(space)}\`.`;
-  return ['# Sweep', '', about, '', sweepTable(rows, data), ''].join('\n');
+  const effects =
+    rows.length < MANY
+      ? []
+      : ['What settings have in common that share a value, whatever else they have:', '', effectsTable(rows, data), ''];
+  return ['# Sweep', '', about, '', sweepTable(rows, data), '', ...effects].join('\n');
 }

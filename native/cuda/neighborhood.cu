@@ -1,15 +1,15 @@
 // neighborhood on the GPU. Heads have from one to thousands of triples; so that no warp waits for a long one, the triples are cut into windows
 // of at most 32 of one head, a warp each, and what a head needs of all of its windows is put together between the passes:
-//   scores    ‖x − t‖² and d(x, t) of every triple with x = v ⊕ r, and the nearest tail of the window
+//   scores    ‖x − t‖² and d(x, t) of every triple with x = v ⊕ r, t·v and t·r, and the nearest tail of the window
 //   sums      a_t and the window's part of the sums of Eq. 5, in the frame of the head's heaviest tail (ball.h)
 //   heads     Einstein midpoint, L_K, its gradient on the sums and its own part of ∂/∂v; without a tape this is the last
 //   tails     what ∂L_K/∂t is made of, attention apart; and what a relation group that has begun in an earlier window is owed
-//   groups    back through v ⊕ r, one relation group at a time: ∂L_K/∂r, and the window's part of ∂L_K/∂v
+//   groups    back through v ⊕ r: ∂L_K/∂r of every relation group, and the window's part of ∂L_K/∂v
 //   finish    a head's parts added
 // Passes over the rows of tails have a quarter of the warp on each row, or half of it, or all (row_parts.cuh), so that a sum over the columns
 // takes three exchanges for four triples; passes over their scalars have one lane on each triple.
 //   launch   six kernels, blocks of (32, 4), grid-stride: for the windows, heads twice for the heads
-//   traffic  4·dim + 16 bytes per triple and pass, of four passes; 8·dim per window written and read twice; the tape's rows out
+//   traffic  4·dim + 16 bytes per triple and pass, of four passes, and 48 for its dot products; 8·dim per window written and read twice; the tape's rows out
 //   sync     between the kernels by the stream; a warp takes and leaves a window or head whole
 //   order    a window's triples as listed, then a head's windows by number: fixed by the head's degree and dim
 // The scalars of triples wait between the passes where their gradients are going to stand; without a tape, in scratch memory.

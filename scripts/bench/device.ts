@@ -20,7 +20,7 @@ interface Turn {
   commit: string;
   what: string;
   /** Median, smallest, largest; how many epochs. */
-  seconds: Record<Shape, [number, number, number, number]>;
+  seconds: Partial<Record<Shape, [number, number, number, number]>>;
   kept: boolean;
 }
 interface Kernel {
@@ -45,15 +45,28 @@ interface Hubs {
 interface Comparison {
   rows: { label: string; seeds: number; metrics: Record<string, { mean: number; sd: number }>; epochSeconds: number }[];
 }
+interface Run {
+  method: string;
+  seed: number;
+  'recall@20': number;
+  'ndcg@20': number;
+}
 interface Unfinished {
-  runs: Record<string, { method: string; seed: number; 'recall@20': number; 'ndcg@20': number }[]>;
+  runs: Record<string, Run[]>;
+}
+interface BothPresets {
+  command: string;
+  stopped: string;
+  /** `beta`: the weight of L_K for all items, of a fixed-weight run of Figure 2. */
+  runs: (Run & { preset: string; beta?: number })[];
 }
 
 const read = <T>(name: string): T => JSON.parse(readFileSync(join(here, 'results', 'h200', `${name}.json`), 'utf8')) as T;
 const ms = (seconds: number): string => digits(1000 * seconds);
 
 function epochs(turns: readonly Turn[]): Table {
-  const standing = turns.filter(({ kept }) => kept).at(-1)!;
+  const standing = turns.filter(({ kept }) => kept).at(-1)!.seconds as Required<Turn['seconds']>;
+  const [, , , runs] = standing['last-fm'];
   return {
     title: 'Epochs of the code as it stands, adaptive β, d = 64, batches of 4096',
     columns: [
@@ -66,7 +79,7 @@ function epochs(turns: readonly Turn[]): Table {
     ],
     rows: SHAPES.map((shape) => {
       const { cited, floor, counts } = read<Epoch>(`epoch-${shape}-last`);
-      const [median, smallest, largest] = standing.seconds[shape];
+      const [median, smallest, largest] = standing[shape];
       return [
         shape,
         `${ms(median)} (${ms(smallest)} – ${ms(largest)})`,
@@ -77,7 +90,7 @@ function epochs(turns: readonly Turn[]): Table {
       ];
     }),
     notes: [
-      'Medians of six epochs after the first. The least possible time is that of the bytes, at the rates `ceilings.cu` measured on the card.',
+      `Medians of ${runs} epochs after the first. The least possible time is that of the bytes, at the rates \`ceilings.cu\` measured on such a card.`,
     ],
   };
 }
@@ -88,7 +101,7 @@ function tried(turns: readonly Turn[]): Table {
     columns: ['', ...SHAPES, 'kept', 'commit'],
     rows: turns.map(({ what, seconds, kept, commit }) => [
       what,
-      ...SHAPES.map((shape) => ms(seconds[shape][0])),
+      ...SHAPES.map((shape) => (seconds[shape] ? ms(seconds[shape][0]) : '')),
       kept ? 'yes' : 'no',
       commit,
     ]),
@@ -99,7 +112,7 @@ function kernels(): Table {
   const { step } = read<{ step: Record<Shape, Kernel[]> }>('kernels');
   const names = step['last-fm'].map(({ kernel }) => kernel);
   return {
-    title: 'Kernels of a step, µs each when nothing runs beside it (`ncu`, before the last change that was kept)',
+    title: 'Kernels of a step, µs each when nothing runs beside it (`ncu`)',
     columns: ['kernel, in the order of the calls', ...SHAPES, 'registers'],
     rows: names.map((name, i) => [
       `\`${name}\``,
@@ -111,7 +124,7 @@ function kernels(): Table {
 
 function peers(): Table {
   const { torch, stepsPerEpoch, variants } = read<Peers>('peers-last-fm');
-  const ours = 1000 * (read<Epoch>('epoch-last-fm-last').seconds.epoch.median / stepsPerEpoch);
+  const ours = 1000 * (read<Epoch>('epoch-last-fm-beside-peers').seconds.epoch.median / stepsPerEpoch);
   return {
     title: `A step of last-fm's size beside PyTorch ${torch}, in one run`,
     columns: ['', 'ms (smallest – largest)', 'of ours'],
@@ -124,7 +137,7 @@ function peers(): Table {
       ]),
     ],
     notes: [
-      'Ours in that run was the last turn of the table above, which is slower than the code as it stands. PyTorch: `python3 scripts/bench/peers/hyper_know.py --mode time --device cuda --variants eager,padded,graph --steps 100 --export FOLDER`, where `export.ts --shape last-fm` has written.',
+      'Ours in that run was a turn of the table above that was not kept and is slower than the code as it stands. PyTorch: `python3 scripts/bench/peers/hyper_know.py --mode time --device cuda --variants eager,padded,graph --steps 100 --export FOLDER`, where `export.ts --shape last-fm` has written.',
     ],
   };
 }
@@ -150,7 +163,6 @@ function topK(): Table {
 
 function quality(): Table[] {
   const { rows } = read<Comparison>('book-crossing');
-  const withSpread = ({ mean, sd }: { mean: number; sd: number }) => `${mean.toFixed(4)} ± ${sd.toFixed(4)}`;
   const { runs } = read<Unfinished>('unfinished-runs');
   return [
     {
@@ -168,18 +180,47 @@ function quality(): Table[] {
       ([data, own]): Table => ({
         title: `The same on ${data}, cut off with fewer seeds`,
         columns: ['', 'seeds', 'Recall@20', 'NDCG@20'],
-        rows: [...new Set(own.map(({ method }) => method))].map((method) => {
-          const seeds = own.filter((run) => run.method === method);
-          return [
-            method,
-            `${seeds.length}`,
-            ...(['recall@20', 'ndcg@20'] as const).map((key) => withSpread(meanOf(seeds.map((run) => run[key])))),
-          ];
-        }),
+        rows: [...new Set(own.map(({ method }) => method))].map((method) => [
+          method,
+          ...overSeeds(own.filter((run) => run.method === method)),
+        ]),
       }),
     ),
+    ...presets(),
   ];
 }
+
+/** Table 3 and the fixed weights of Figure 2 on last-fm-resplit. */
+function presets(): Table[] {
+  const { command, stopped, runs } = read<BothPresets>('last-fm-resplit');
+  const learned = runs.filter(({ beta }) => beta === undefined);
+  const of = (preset: string, method: string) => overSeeds(learned.filter((run) => run.preset === preset && run.method === method));
+  const weights = [...new Set(runs.flatMap(({ beta }) => beta ?? []))].sort((a, b) => a - b);
+  return [
+    {
+      title: `Table 3 on last-fm-resplit in both presets: \`${command}\``,
+      columns: ['', 'tuned: seeds', 'Recall@20', 'NDCG@20', 'paper: seeds', 'Recall@20', 'NDCG@20'],
+      rows: [...new Set(learned.map(({ method }) => method))].map((method) => [method, ...of('tuned', method), ...of('paper', method)]),
+      notes: [`Ended ${stopped}.`],
+    },
+    {
+      title: 'Figure 2 in the same run: the weight of L_K fixed for all items, preset tuned',
+      columns: ['weight', 'seeds', 'Recall@20', 'NDCG@20'],
+      rows: [
+        ...weights.map((weight) => [`${weight}`, ...overSeeds(runs.filter(({ beta }) => beta === weight))]),
+        ['σ(β), learned', ...of('tuned', 'Hyper-Know')],
+      ],
+    },
+  ];
+}
+
+/** How many, and the mean ± deviation of Recall@20 and NDCG@20. */
+const overSeeds = (runs: readonly Run[]): string[] => [
+  `${runs.length}`,
+  ...(['recall@20', 'ndcg@20'] as const).map((key) => withSpread(meanOf(runs.map((run) => run[key])))),
+];
+
+const withSpread = ({ mean, sd }: { mean: number; sd: number }): string => `${mean.toFixed(4)} ± ${sd.toFixed(4)}`;
 
 function meanOf(values: readonly number[]): { mean: number; sd: number } {
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
