@@ -2,7 +2,7 @@ import type { Dataset } from './data/dataset.ts';
 import { hasInteraction, type Interactions } from './data/csr.ts';
 import { finishInTurns, type Steps } from './data/steps.ts';
 import type { BlendedEmbedding, Embedding } from './embedding.ts';
-import { blendedRanking, depthOf, trainItems } from './neighbor-blend.ts';
+import { blendedRanking, depthOf, itemGaps, trainItems } from './neighbor-blend.ts';
 import { native } from './native.ts';
 import { BLEND_WEIGHTS, type BlendWeights } from './presets.ts';
 import { gather, interactionsOfUsers, itemTable } from './ranking.ts';
@@ -37,6 +37,7 @@ export async function chooseBlend(
   const recalls = BLEND_WEIGHTS.map(() => new Float64Array(users.length));
   const ranking = await finishInTurns(blendedRanking(blended), signal);
   const depth = depthOf(CUT_OFF);
+  const gaps = itemGaps(model);
   const judge = function* (begin: number, near: Uint32Array): Steps<void> {
     for (let i = 0; i * depth < near.length; ++i) {
       const user = users[begin + i]!;
@@ -44,7 +45,7 @@ export async function chooseBlend(
       const history = trainItems(blended, user);
       const own = new Set(history);
       yield* ranking.prepare(history);
-      ranking.begin(blended, point, history, near.subarray(i * depth, (i + 1) * depth));
+      ranking.begin(blended, point, history, near.subarray(i * depth, (i + 1) * depth), gaps);
       for (const [w, weights] of BLEND_WEIGHTS.entries()) {
         const { items } = ranking.top(weights, CUT_OFF, (item) => own.has(item));
         let hits = 0;

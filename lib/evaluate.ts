@@ -10,7 +10,7 @@ import { preparedItems } from './item-tables.ts';
 import { METRICS, type MetricName } from './metrics.ts';
 import { checkModel, type Model } from './model.ts';
 import { native, resolveBackend } from './native.ts';
-import { blendedList, type BlendedRanking, blendedRanking, depthOf, trainItems } from './neighbor-blend.ts';
+import { blendedList, type BlendedRanking, blendedRanking, depthOf, itemGaps, trainItems } from './neighbor-blend.ts';
 import { gather, interactionsOfUsers } from './ranking.ts';
 import { mean } from './statistics.ts';
 
@@ -143,6 +143,7 @@ function* blendedLists(
   const ranked = new Uint32Array(users.length * k).fill(NONE);
   const left = new Uint8Array(model.itemIds.length);
   const depth = near.length / users.length;
+  const gaps = itemGaps(model);
   const isLeft = (item: number) => left[item] === 1;
   for (const [i, user] of users.entries()) {
     const own = exclude.items.subarray(exclude.offsets[i], exclude.offsets[i + 1]);
@@ -150,7 +151,7 @@ function* blendedLists(
     const point = model.users.subarray(user * model.dim, (user + 1) * model.dim);
     const history = trainItems(model, user);
     yield* ranking.prepare(history);
-    const given = { point, history, near: near.subarray(i * depth, (i + 1) * depth) };
+    const given = { point, history, near: near.subarray(i * depth, (i + 1) * depth), gaps };
     ranked.set(blendedList(ranking, model, given, { k, isLeft, candidates: null }).items, i * k);
     for (const item of own) left[item] = 0;
     yield;

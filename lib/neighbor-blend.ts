@@ -67,6 +67,13 @@ class SimilarItems {
   }
 }
 
+/** 1 − c‖v‖² of every item: half of what a distance costs. */
+export function itemGaps(model: Embedding): Float64Array {
+  const { dim, curvature, itemIds } = model;
+  const items = itemTable(model);
+  return Float64Array.from(itemIds, (_, item) => ballGap(items, item * dim, dim, curvature));
+}
+
 const known: WeakMap<object, BlendedRanking> = new WeakMap();
 
 /** The ranking of a model that blends, made once for its interactions: as long as setting up a training. */
@@ -123,6 +130,8 @@ export class BlendedRanking {
   #items!: Float32Array;
   #point!: Float32Array;
   #gap = 0;
+  /** Of the items, where the caller has worked them out. */
+  #gaps: Float64Array | null = null;
   #history: Uint32Array = new Uint32Array(0);
   #near: number[] = [];
   /** Items outside the history with a sum above 0, and their two sums. */
@@ -152,14 +161,22 @@ export class BlendedRanking {
    * @param model one of these interactions
    * @param history rows of the user's training items, ascending
    * @param near what native topK found nearest to the point outside the history, or how many of these are to be looked for
+   * @param gaps `itemGaps` of the model, for who ranks many users while its points stay as they are
    */
-  begin(model: Embedding, point: Float32Array, history: Uint32Array, near: ArrayLike<number> | number): void {
+  begin(
+    model: Embedding,
+    point: Float32Array,
+    history: Uint32Array,
+    near: ArrayLike<number> | number,
+    gaps: Float64Array | null = null,
+  ): void {
     const { dim, curvature } = model;
     this.#clear();
     this.#model = model;
     this.#items = itemTable(model);
     this.#point = point;
     this.#gap = ballGap(point, 0, dim, curvature);
+    this.#gaps = gaps;
     this.#history = history;
     for (const item of history) this.#marks[item] = 2;
     this.#largest = [this.#sum(0), this.#sum(1)];
@@ -214,21 +231,21 @@ export class BlendedRanking {
     };
   }
 
-  /** d(u, v) from the user to any point, in float64. */
-  distanceTo(table: ArrayLike<number>, at: number): number {
+  /** d(u, v) from the user to any point, in float64; `gap`: 1 − c‖v‖² of the point, where it is known. */
+  distanceTo(table: ArrayLike<number>, at: number, gap?: number): number {
     const { dim, curvature: c } = this.#model;
     const point = this.#point;
     let square = 0;
     for (let i = 0; i < dim; ++i) square += (point[i]! - table[at + i]!) ** 2;
     if (c === 0) return 2 * Math.sqrt(square);
-    return (2 / Math.sqrt(c)) * Math.asinh(Math.sqrt((c * square) / (this.#gap * ballGap(table, at, dim, c))));
+    return (2 / Math.sqrt(c)) * Math.asinh(Math.sqrt((c * square) / (this.#gap * (gap ?? ballGap(table, at, dim, c)))));
   }
 
   /** d(u, v) in float64. */
   distance(item: number): number {
     let distance = this.#distances[item]!;
     if (Number.isNaN(distance)) {
-      distance = this.distanceTo(this.#items, item * this.#model.dim);
+      distance = this.distanceTo(this.#items, item * this.#model.dim, this.#gaps?.[item]);
       this.#distances[item] = distance;
       this.#measured.push(item);
     }
@@ -338,18 +355,22 @@ export interface ListOptions {
   candidates: Uint32Array | null;
 }
 
-/**
- * The list of one user, with distances beside the scores.
- *
- * @param near as of `BlendedRanking.begin`
- */
+/** Who is ranked for; as of `BlendedRanking.begin`. */
+export interface BlendedUser {
+  point: Float32Array;
+  history: Uint32Array;
+  near: ArrayLike<number> | number;
+  gaps?: Float64Array | null;
+}
+
+/** The list of one user, with distances beside the scores. */
 export function blendedList(
   ranking: BlendedRanking,
   model: BlendedEmbedding,
-  { point, history, near }: { point: Float32Array; history: Uint32Array; near: ArrayLike<number> | number },
+  { point, history, near, gaps = null }: BlendedUser,
   { k, isLeft, candidates }: ListOptions,
 ): ScoredItems & { distances: Float32Array } {
-  ranking.begin(model, point, history, near);
+  ranking.begin(model, point, history, near, gaps);
   if (candidates && candidates.length <= FEW) ranking.only(candidates);
   const list = ranking.top(model.blend, k, isLeft);
   return { ...list, distances: Float32Array.from(list.items, (item) => ranking.distance(item)) };
