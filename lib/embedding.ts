@@ -17,7 +17,7 @@ export interface TrainingRecord {
   steps: number;
   /** Validation recall@20 of that epoch, where it was selected by it. */
   validationRecall?: number;
-  /** The weights of the option `neighborBlend`, where it was on, and validation recall@20 with them, where they were chosen by it. */
+  /** The weights of the option `neighborBlend`, where it was on, and validation recall@20 with them, where validation chose them. */
   neighborBlend?: BlendWeights & { validationRecall?: number };
 }
 
