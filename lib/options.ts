@@ -108,8 +108,8 @@ export interface TrainOptions {
    * where v₁ is the nearest of these items, k₁ is the score of `itemKnn` and k₂ that of `attributeKnn`, with their defaults, of training interactions
    * and of the data's own triples. Training and the choice of the epoch are as without: it is a matter of ranking, of `recommend`, `recommendBatch`,
    * `evaluate` and `explain`. `{ itemKnn, attributeKnn }` are w₁ and w₂, default 0, together below 1. 'validation' (or true) takes of
-   * `BLEND_WEIGHTS`, the model alone among them, what has most of validation recall@20 and NDCG@20, each divided by the best of all; without a validation split it takes the model alone. Neighbours by `similarItems`, and
-   * vectors that are exported, go by distance whatever this says.
+   * `BLEND_WEIGHTS`, the model alone among them, what has most of validation recall@20 and NDCG@20, each divided by the best of all; without a
+   * validation split it takes the model alone. Neighbours by `similarItems`, and vectors that are exported, go by distance whatever this says.
    */
   neighborBlend?: boolean | 'validation' | Partial<BlendWeights>;
   /** Parameters start uniform in [−initScale, initScale]. */

@@ -1,5 +1,5 @@
 // Training as a whole: what it learns, that it is reproducible to the last bit, and how it starts, stops and goes on.
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
@@ -397,6 +397,14 @@ training('a checkpoint of other options, other data or other files is refused', 
   await refused(small, {}, /^model: it is no hyper-know checkpoint/, join(folder, 'model'));
   const error = await failure(Model.load(path));
   assert.match(error.message, /^other: it is no hyper-know model/);
+});
+
+training('checkpoints that come sooner than minSeconds after the last are left out, that of the last epoch, too', async () => {
+  const path = join(folder, 'seldom');
+  await train(small, { ...brief, epochs: 3, checkpoint: { path, minSeconds: 3600 } });
+  assert.not.ok(existsSync(path));
+  await train(small, { ...brief, epochs: 3, checkpoint: { path, minSeconds: 1e-9 } });
+  assert.ok(existsSync(path));
 });
 
 training('a checkpoint that cannot be written ends training', async () => {

@@ -9,7 +9,8 @@
 // Passes over the rows of tails have a quarter of the warp on each row, or half of it, or all (row_parts.cuh), so that a sum over the columns
 // takes three exchanges for four triples; passes over their scalars have one lane on each triple.
 //   launch   six kernels, blocks of (32, 4), grid-stride: for the windows, heads twice for the heads
-//   traffic  4·dim + 16 bytes per triple and pass, of four passes, and 48 for its dot products; 8·dim per window written and read twice; the tape's rows out
+//   traffic  4·dim + 16 bytes per triple and pass, of four passes, and 48 for its dot products; 8·dim per window written and read twice;
+//            the tape's rows out
 //   sync     between the kernels by the stream; a warp takes and leaves a window or head whole
 //   order    a window's triples as listed, then a head's windows by number: fixed by the head's degree and dim
 // The scalars of triples wait between the passes where their gradients are going to stand; without a tape, in scratch memory.
@@ -527,7 +528,7 @@ __global__ void __launch_bounds__(kWarps* kWarp) groups_kernel(Neighborhood a, S
       for (uint32_t round = 0; round * P::kRows < groups; ++round, left = without_first(left, P::kRows)) {
         const uint32_t q = round * P::kRows + part.place, first = bit_at(left, part.place, starts);
         const bool here = q < groups && !(carried && q == 0);
-        const uint32_t last = __shfl_sync(kAllLanes, end, first), count = here ? last - first : 0, most = P::OfRow::most(count);
+        const uint32_t past = __shfl_sync(kAllLanes, end, first), count = here ? past - first : 0, most = P::OfRow::most(count);
         const float* const r_row = w.relation_row(__shfl_sync(kAllLanes, w.relation, first));
         double sum[P::kColumns] = {};  // −Σ slope·t
         HK_UNROLL_BY(2)
@@ -537,7 +538,7 @@ __global__ void __launch_bounds__(kWarps* kWarp) groups_kernel(Neighborhood a, S
           const uint32_t tail = __shfl_sync(kAllLanes, w.tail, at);
           if (j < count) part.add(sum, -slope, w.entity(tail), base);
         }
-        if (here && last == w.of.count)
+        if (here && past == w.of.count)
           for (uint32_t n = 0; n < beyond; ++n) part.add(sum, -1.0, owed + size_t{n} * s.pitch + kScalars, base);
         __syncwarp();
         const double v_g = __shfl_sync(kAllLanes, back.v_on_g, first), v_r = __shfl_sync(kAllLanes, v_on_r, first);
