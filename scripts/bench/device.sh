@@ -5,9 +5,9 @@
 #   DATA="FOLDER …" scripts/bench/device.sh …     times epochs on these data sets too
 #   REHEARSE=1 scripts/bench/device.sh OUT        where there is no GPU: the CUDA sources on the host, the CPU backend in their place
 # Needs nvcc, CMake, Node and node_modules (scripts/device-pack.sh); uses compute-sanitizer, ncu and Python with PyTorch where they are.
-# Time on an H200: memcheck 65 s and racecheck more than three minutes of sanitize, test about three minutes, the self-test a second, the others 5 to 40 s
-# each. What shares the card with a sanitizer takes twice as long, and ten trainings side by side take as long as one after the other. Rehearsed on 2
-# cores: 10 minutes.
+# Time on an H200: memcheck 65 s and racecheck more than three minutes of sanitize, the self-test a second, the others 5 to 40 s each; test was never
+# waited for to its end, of which kernels/parity takes more than a minute. Nothing to be timed should share the card with a sanitizer: with two of them and fifteen trainings an epoch took 14 to 24 times as long
+# as alone. Rehearsed on 2 cores: 10 minutes.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 out=${1:?usage: scripts/bench/device.sh OUT [PHASE …]}
