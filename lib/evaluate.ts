@@ -167,44 +167,119 @@ function* blendedLists(
  * const perUser = await evaluateRanking(rankBy(itemKnn(dataset), dataset), dataset, { k: 20, ndcg: 'both' });
  */
 export async function evaluateRanking(rank: Rank, dataset: Dataset, options?: RankingOptions): Promise<PerUserMetrics> {
-  const { k = 20, split = 'test', ndcg = 'standard' } = checkOptions('options', options, ['k', 'split', 'ndcg']);
-  checkDataset(dataset);
-  checkOneOf('split', split, ['test', 'validation']);
-  checkOneOf('ndcg', ndcg, ['standard', 'kgat', 'both']);
-  const cutOffs = checkCutOffs(k);
-  const wanted = dataset[split];
-  const rows: [result: ResultName, metric: MetricName][] = [
-    ['recall', 'recall'],
-    ['ndcg', ndcg === 'kgat' ? 'ndcgKgat' : 'ndcg'],
-    ['precision', 'precision'],
-    ['hitRate', 'hitRate'],
-    ['mrr', 'mrr'],
-  ];
-  if (ndcg === 'both') rows.push(['ndcgKgat', 'ndcgKgat']);
+  const judge = new Judge(dataset, options);
+  const { users, split, length } = judge;
+  await rankUsers(rank, dataset, { users, split, length }, (user, list) => judge.take(user, list));
+  return judge.metrics();
+}
 
-  const users = usersWithItems(wanted);
-  const perCutOff = () => Object.fromEntries(cutOffs.map((cutOff) => [cutOff, new Float64Array(users.length)]));
-  const values = Object.fromEntries(rows.map(([result]) => [result, perCutOff()])) as Omit<Required<PerUserMetrics>, 'users'>;
-  const depth = Math.max(...rows.flatMap(([, metric]) => cutOffs.map((cutOff) => METRICS[metric].depth(cutOff))));
-  const length = Math.min(depth, dataset.items);
-  const hits = new Uint8Array(length);
+/** Validation items of a user up to which one list serves both splits. */
+const SPARE_FOR_VALIDATION = 32;
+
+/**
+ * `evaluateRanking` of both splits in little more time than one takes: the list for the test split is what is left of the other when the user's validation
+ * items are taken out.
+ */
+export async function evaluateBothSplits(
+  rank: Rank,
+  dataset: Dataset,
+  options: { validation: Omit<RankingOptions, 'split'>; test: Omit<RankingOptions, 'split'> },
+): Promise<{ validation: PerUserMetrics; test: PerUserMetrics }> {
+  const validation = new Judge(dataset, { ...options.validation, split: 'validation' });
+  const test = new Judge(dataset, { ...options.test, split: 'test' });
+  const users = Uint32Array.from(new Set([...validation.users, ...test.users])).sort();
+  const length = Math.min(Math.max(validation.length, test.length + SPARE_FOR_VALIDATION), dataset.items);
+  const apart: number[] = []; // users whose validation items are too many for that
+  await rankUsers(rank, dataset, { users, split: 'validation', length }, (user, list) => {
+    const left = validation.relevant(user);
+    if (left > 0) validation.take(user, list);
+    if (test.relevant(user) === 0) return;
+    if (left > SPARE_FOR_VALIDATION) apart.push(user);
+    else test.take(user, left === 0 ? list : list.filter((item) => !hasInteraction(dataset.validation, user, item)));
+  });
+  const rest = { users: Uint32Array.from(apart), split: 'test', length: test.length } as const;
+  await rankUsers(rank, dataset, rest, (user, list) => test.take(user, list));
+  return { validation: validation.metrics(), test: test.metrics() };
+}
+
+/** Calls `take` with the list of each of the users: `length` items, of which those that are no candidates of the split are left out. */
+async function rankUsers(
+  rank: Rank,
+  dataset: Dataset,
+  { users, split, length }: { users: Uint32Array; split: Split; length: number },
+  take: (user: number, list: Uint32Array) => void,
+): Promise<void> {
   const { usersAtOnce = USERS_AT_ONCE } = rank;
   for (let begin = 0; begin < users.length; begin += usersAtOnce) {
     const chunk = users.subarray(begin, begin + usersAtOnce);
     const ranked = await rank(chunk, length, exclusions(dataset, split, chunk));
     for (let i = 0; i < chunk.length; ++i) {
-      const user = chunk[i]!;
-      for (let place = 0; place < length; ++place) {
-        const item = ranked[i * length + place]!;
-        hits[place] = item !== NONE && hasInteraction(wanted, user, item) ? 1 : 0;
-      }
-      const list = { hits, relevant: wanted.offsets[user + 1]! - wanted.offsets[user]! };
-      for (const [result, metric] of rows)
-        for (const cutOff of cutOffs) values[result][cutOff]![begin + i] = METRICS[metric].value(list, cutOff);
+      take(chunk[i]!, ranked.subarray(i * length, (i + 1) * length));
       if (i % JUDGED_PER_TURN === JUDGED_PER_TURN - 1) await nextTurn();
     }
   }
-  return { users, ...values };
+}
+
+/** Judges the lists of the users of one split, in whatever order they come. */
+class Judge {
+  readonly split: Split;
+  /** With an item to be found, ascending. */
+  readonly users: Uint32Array;
+  /** How much of a list is looked at. */
+  readonly length: number;
+  readonly #wanted: Interactions;
+  readonly #cutOffs: readonly number[];
+  readonly #rows: readonly [result: ResultName, metric: MetricName][];
+  readonly #places: Uint32Array;
+  readonly #values: Omit<Required<PerUserMetrics>, 'users'>;
+  readonly #hits: Uint8Array;
+
+  constructor(dataset: Dataset, options: RankingOptions | undefined) {
+    const { k = 20, split = 'test', ndcg = 'standard' } = checkOptions('options', options, ['k', 'split', 'ndcg']);
+    checkDataset(dataset);
+    this.split = checkOneOf('split', split, ['test', 'validation']);
+    checkOneOf('ndcg', ndcg, ['standard', 'kgat', 'both']);
+    this.#cutOffs = checkCutOffs(k);
+    this.#wanted = dataset[this.split];
+    const rows: [result: ResultName, metric: MetricName][] = [
+      ['recall', 'recall'],
+      ['ndcg', ndcg === 'kgat' ? 'ndcgKgat' : 'ndcg'],
+      ['precision', 'precision'],
+      ['hitRate', 'hitRate'],
+      ['mrr', 'mrr'],
+    ];
+    if (ndcg === 'both') rows.push(['ndcgKgat', 'ndcgKgat']);
+    this.#rows = rows;
+    const users = usersWithItems(this.#wanted);
+    this.users = users;
+    this.#places = new Uint32Array(dataset.users);
+    for (const [place, user] of users.entries()) this.#places[user] = place;
+    const perCutOff = () => Object.fromEntries(this.#cutOffs.map((cutOff) => [cutOff, new Float64Array(users.length)]));
+    this.#values = Object.fromEntries(rows.map(([result]) => [result, perCutOff()])) as Omit<Required<PerUserMetrics>, 'users'>;
+    const depth = Math.max(...rows.flatMap(([, metric]) => this.#cutOffs.map((cutOff) => METRICS[metric].depth(cutOff))));
+    this.length = Math.min(depth, dataset.items);
+    this.#hits = new Uint8Array(this.length);
+  }
+
+  /** How many items of the user are to be found. */
+  relevant(user: number): number {
+    return this.#wanted.offsets[user + 1]! - this.#wanted.offsets[user]!;
+  }
+
+  take(user: number, list: Uint32Array): void {
+    const hits = this.#hits;
+    for (let place = 0; place < hits.length; ++place) {
+      const item = list[place] ?? NONE;
+      hits[place] = item !== NONE && hasInteraction(this.#wanted, user, item) ? 1 : 0;
+    }
+    const ranked = { hits, relevant: this.relevant(user) };
+    for (const [result, metric] of this.#rows)
+      for (const cutOff of this.#cutOffs) this.#values[result][cutOff]![this.#places[user]!] = METRICS[metric].value(ranked, cutOff);
+  }
+
+  metrics(): PerUserMetrics {
+    return { users: this.users, ...this.#values };
+  }
 }
 
 /**
@@ -236,6 +311,7 @@ export function checkDataset(value: unknown): Dataset {
   return dataset!;
 }
 
+type Split = 'test' | 'validation';
 type ResultName = Exclude<keyof PerUserMetrics, 'users'>;
 
 function checkCutOffs(k: unknown): number[] {
@@ -251,7 +327,7 @@ function usersWithItems({ offsets }: Interactions): Uint32Array {
 }
 
 /** The items that are no candidates, ascending, by position in `users`. */
-function exclusions({ train, validation }: Dataset, split: 'test' | 'validation', users: Uint32Array): Interactions {
+function exclusions({ train, validation }: Dataset, split: Split, users: Uint32Array): Interactions {
   const sources = split === 'test' ? [train, validation] : [train];
   const offsets = new Uint32Array(users.length + 1);
   for (let i = 0; i < users.length; ++i)

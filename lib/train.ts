@@ -6,7 +6,7 @@ import { release } from './data/release.ts';
 import { finishInTurns, inPieces, PIECE, type Steps } from './data/steps.ts';
 import { type Embedding, sigmoid, type TrainingRecord } from './embedding.ts';
 import { HyperKnowError } from './errors.ts';
-import { checkDataset, evaluateRanking, type Metrics, meanMetrics, usersAtOnceOn } from './evaluate.ts';
+import { checkDataset, evaluateBothSplits, evaluateRanking, type Metrics, meanMetrics, usersAtOnceOn } from './evaluate.ts';
 import { Model } from './model.ts';
 import {
   backends,
@@ -101,8 +101,8 @@ export class TrainingRun implements PromiseLike<Model>, AsyncIterable<EpochEvent
   }
 }
 
-const VALIDATION = { k: 20, split: 'validation' } as const;
-const TEST = { k: 20, split: 'test', ndcg: 'both' } as const;
+const VALIDATION = { k: 20 } as const;
+const TEST = { k: 20, ndcg: 'both' } as const;
 
 /** Loaded by the first run that has need of them, as is all that few runs do. */
 const checkpoints = () => import('./checkpoint.ts');
@@ -250,9 +250,12 @@ class Training {
         return items;
       };
       const wide = Object.assign(rank, { usersAtOnce: usersAtOnceOn(this.#backend) });
-      const metrics: Metrics = meanMetrics(await evaluateRanking(wide, this.#dataset, VALIDATION));
+      const { validation, test } = monitorTest
+        ? await evaluateBothSplits(wide, this.#dataset, { validation: VALIDATION, test: TEST })
+        : { validation: await evaluateRanking(wide, this.#dataset, { ...VALIDATION, split: 'validation' }), test: null };
+      const metrics: Metrics = meanMetrics(validation);
       event.metrics = metrics;
-      if (monitorTest) event.testMetrics = meanMetrics(await evaluateRanking(wide, this.#dataset, TEST));
+      if (test) event.testMetrics = meanMetrics(test);
       const recall = metrics.recall[20]!;
       if (recall > this.#progress.bestRecall) {
         this.#progress = { ...this.#progress, bestStep: this.#steps, bestEpoch: event.epoch, bestRecall: recall };

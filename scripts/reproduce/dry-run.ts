@@ -113,13 +113,14 @@ function secondsOf({ method, key }: PlannedRun, dataset: Dataset): number {
   const onGpu = key.options.backend === 'cuda';
   const samples = (train.items.length * Math.max(dim, 8) * (loss === 'bpr' ? 1 : 1 + negatives / 300)) / 64;
   const replayed = adam === 'touched' || onGpu ? 0 : Math.ceil(train.items.length / batchSize) * (users + entities) * dim;
-  const ranked = (usersIn(validation) + (key.judged === undefined ? usersIn(test) : 0)) * items * (dim + 1);
+  const judged = [usersIn(validation), key.judged === undefined ? usersIn(test) : 0] as const;
+  const scores = items * (dim + 1); // of a user; one list serves both splits while training
   const own = Math.min(threads, cores);
   return (
     (epochs * samples) / (onGpu ? SAMPLES_PER_SECOND.cuda : SAMPLES_PER_SECOND.cpu * own) +
     (epochs * replayed) / (REPLAYED_PER_SECOND * own) +
-    (Math.ceil(epochs / evaluateEvery) * ranked) / (onGpu ? RANKED_PER_SECOND.cuda : RANKED_PER_SECOND.cpu * own) +
-    ranked / (RANKED_PER_SECOND.cpu * own) // what the run itself is judged by, on the CPU always
+    (Math.ceil(epochs / evaluateEvery) * Math.max(...judged) * scores) / (onGpu ? RANKED_PER_SECOND.cuda : RANKED_PER_SECOND.cpu * own) +
+    ((judged[0] + judged[1]) * scores) / (RANKED_PER_SECOND.cpu * own) // what the run itself is judged by, on the CPU always
   );
 }
 

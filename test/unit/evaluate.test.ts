@@ -2,7 +2,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createDataset, type Dataset } from '../../lib/data/dataset.ts';
 import { synthetic } from '../../lib/data/synthetic.ts';
-import { evaluate, evaluatePerUser, evaluateRanking, meanMetrics, type Rank } from '../../lib/evaluate.ts';
+import { evaluate, evaluateBothSplits, evaluatePerUser, evaluateRanking, meanMetrics, type Rank } from '../../lib/evaluate.ts';
 import { METRICS } from '../../lib/metrics.ts';
 import type { Model } from '../../lib/model.ts';
 import { train } from '../../lib/train.ts';
@@ -88,6 +88,53 @@ evaluation('an empty split has no users, and no mean', async () => {
   const metrics = await evaluate(await train(data, { dim: 2, epochs: 1 }), data);
   assert.is(metrics.users, 0);
   assert.ok(Number.isNaN(metrics.recall[20]));
+});
+
+evaluation('both splits from one list of each user: the numbers of two evaluations, with however many validation items', async () => {
+  // User 0 has 35 of 200 items to be found in validation, user 1 has 32, user 2 none, user 3 nothing in the test split.
+  const to = [35, 32, 0, 4, 1];
+  const given = synthetic({ users: to.length, items: 200, interactionsPerUser: [3, 3], validationFraction: 0, seed: 8 });
+  const lists = to.map((count, user) => {
+    const known = [...itemsOf(given.train, user), ...itemsOf(given.test, user)];
+    return Array.from({ length: 200 }, (_, item) => item)
+      .filter((item) => item % 5 !== user && !known.includes(item))
+      .slice(0, count);
+  });
+  const csr = (items: number[][]) => ({
+    offsets: Uint32Array.from([0, ...items].keys(), (user) => items.slice(0, user).flat().length),
+    items: Uint32Array.from(items.flat()),
+  });
+  const test = csr(to.map((_, user) => (user === 3 ? [] : itemsOf(given.test, user))));
+  const data: Dataset = { ...given, validation: csr(lists), test };
+  const asked: [users: number, k: number][] = [];
+  const byNumber: Rank = async (users, k, { offsets, items }) => {
+    asked.push([users.length, k]);
+    const ranked = new Uint32Array(users.length * k).fill(0xffffffff);
+    for (const i of users.keys()) {
+      const left = new Set(items.subarray(offsets[i], offsets[i + 1]));
+      const order = Array.from({ length: 200 }, (_, place) => (place * 67 + 31 * users[i]!) % 200).filter((item) => !left.has(item));
+      ranked.set(order.slice(0, k), i * k);
+    }
+    return ranked;
+  };
+  for (const k of [20, 200]) {
+    asked.length = 0;
+    const both = await evaluateBothSplits(byNumber, data, { validation: { k: [5, k] }, test: { k, ndcg: 'both' } });
+    assert.equal(
+      asked,
+      k === 20
+        ? [
+            [5, 132],
+            [1, 100],
+          ]
+        : [
+            [5, 200],
+            [1, 200],
+          ],
+    );
+    assert.equal(both.validation, await evaluateRanking(byNumber, data, { k: [5, k], split: 'validation' }));
+    assert.equal(both.test, await evaluateRanking(byNumber, data, { k, ndcg: 'both' }));
+  }
 });
 
 evaluation('bad arguments', async () => {

@@ -2,6 +2,7 @@
 // other; in a block, passes along the rows alternate with passes over the rows' scalars as vectors, and rows overlap. A replayed step has the
 // same bits as a dense one: it makes the same operations, in registers from the first step that a row missed to the last.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <type_traits>
@@ -133,23 +134,33 @@ HK_INLINE V root(V x) {
   }
 }
 
-// A row on its way through the steps that it missed; the table's stays what it was.
+// A row of the table that takes the steps it missed, and where what it was is kept meanwhile.
 struct ReplayedRow {
   float *parameters, *first, *second, *average;  // average: null where none is kept
+  uint32_t dim;
+  float* before;  // [4, dim]
+
+  std::array<float*, 4> rows() const { return {parameters, first, second, average}; }
+  void restore() const {
+    for (size_t i = 0; i < 4; ++i)
+      if (rows()[i]) std::copy_n(before + i * dim, dim, rows()[i]);
+  }
 };
 
-// Columns [k, k + lanes of V) of `row` through `steps`, with the operations of step_rows and average_numbers for a gradient of 0.
+// Takes columns [k, k + lanes of V) of `row` through `steps`, with the operations of step_rows and average_numbers for a gradient of 0. Returns
+// the square of what each parameter was at most: a number never turns round without a gradient, so that its extremes are its ends.
 template <class V>
-HK_INLINE void replay_columns(const ReplayedRow& row, const MissedStep* steps, uint32_t count, uint32_t k) {
+HK_INLINE V replay_columns(const ReplayedRow& row, const MissedStep* steps, uint32_t count, uint32_t k) {
   // A vector type that is a template's argument has lost its attributes: as a reference it would have to be aligned.
-  const auto get = [k](const float* x) __attribute__((always_inline)) {
+  const auto take = [&](float* x, uint32_t place) __attribute__((always_inline)) {
     V value;
-    std::memcpy(&value, x + k, sizeof value);
+    std::memcpy(&value, x + k, sizeof value), std::memcpy(row.before + place * row.dim + k, &value, sizeof value);
     return value;
   };
   const auto put = [k](float* x, const V& value) __attribute__((always_inline)) { std::memcpy(x + k, &value, sizeof value); };
-  V w = get(row.parameters), first = get(row.first), second = get(row.second), average{};
-  if (row.average) average = get(row.average);
+  V w = take(row.parameters, 0), first = take(row.first, 1), second = take(row.second, 2), average{};
+  if (row.average) average = take(row.average, 3);
+  const V start = w * w;
   for (uint32_t s = 0; s < count; ++s) {
     const AdamRates& r = steps[s].rates;
     first = r.beta1 * first + 0.0f, second = r.beta2 * second + 0.0f;
@@ -159,33 +170,30 @@ HK_INLINE void replay_columns(const ReplayedRow& row, const MissedStep* steps, u
   }
   put(row.parameters, w), put(row.first, first), put(row.second, second);
   if (row.average) put(row.average, average);
+  const V end = w * w;
+  return start > end ? start : end;
 }
 
 // Takes the row through the steps, each of its columns through all of them at once; false, and nothing done, where it might come near the bound, to which
-// it is held after every step. A number never turns round without a gradient, so that its extremes are its ends.
+// it is held after every step.
 template <class S>
 HK_INLINE bool replay_row(const AdamReplay& a, size_t row, const MissedStep* steps, uint32_t count, double most) {
-  thread_local std::vector<float> scratch;
+  using F = typename S::F;
+  thread_local std::vector<float> before;
   const uint32_t dim = a.table.dim;
-  if (scratch.size() < 4 * dim) scratch.resize(4 * dim);
-  float* const copy = scratch.data();
-  ReplayedRow to{copy, copy + dim, copy + 2 * dim, a.moving.average ? copy + 3 * dim : nullptr};
-  const ReplayedRow from{a.table.parameters + row * dim, a.table.first + row * dim, a.table.second + row * dim,
-                         a.moving.average ? a.moving.average + row * dim : nullptr};
-  const auto move = [dim](float* x, const float* y) { std::copy_n(y, dim, x); };
-  move(to.parameters, from.parameters), move(to.first, from.first), move(to.second, from.second);
-  if (to.average) move(to.average, from.average);
+  if (before.size() < 4 * dim) before.resize(4 * dim);
+  const ReplayedRow replayed{a.table.parameters + row * dim, a.table.first + row * dim, a.table.second + row * dim,
+                             a.moving.average ? a.moving.average + row * dim : nullptr, dim, before.data()};
+  F extremes{};
+  float last_extremes = 0;
   uint32_t k = 0;
-  for (; k + S::kF <= dim; k += S::kF) replay_columns<typename S::F>(to, steps, count, k);
-  for (; k < dim; ++k) replay_columns<float>(to, steps, count, k);
-  if (most > 0) {
-    double extremes = 0;
-    for (uint32_t j = 0; j < dim; ++j) extremes += square(std::max(std::abs(double{from.parameters[j]}), std::abs(double{to.parameters[j]})));
-    if (!(a.options.curvature * extremes <= 0.999 * most * most)) return false;
-  }
-  move(from.parameters, to.parameters), move(from.first, to.first), move(from.second, to.second);
-  if (to.average) move(from.average, to.average);
-  return true;
+  for (; k + S::kF <= dim; k += S::kF) extremes += replay_columns<F>(replayed, steps, count, k);
+  for (; k < dim; ++k) last_extremes += replay_columns<float>(replayed, steps, count, k);
+  double sum = last_extremes;
+  for (int lane = 0; lane < S::kF; ++lane) sum += extremes[lane];
+  if (most == 0 || a.options.curvature * sum <= 0.999 * most * most) return true;
+  replayed.restore();
+  return false;
 }
 
 // steps: those after step number `before`, up to state->steps.
