@@ -101,7 +101,7 @@ HK_INLINE uint64_t take_heads(const Neighborhood& a, uint64_t i, uint64_t end, B
   return i;
 }
 
-// Asks for what the next block needs first: the rows of its first tails, and the gaps of more. And for the lists of triples of the heads after those,
+// Asks for what the next block needs first: the rows of its tails and their gaps. And for the lists of triples of the heads after those,
 // through which these are found.
 HK_INLINE void prefetch_heads(const Neighborhood& a, uint64_t i, uint64_t end) {
   constexpr uint32_t kHeadsAhead = 8, kLine = 64 / sizeof(uint32_t);
@@ -115,7 +115,7 @@ HK_INLINE void prefetch_heads(const Neighborhood& a, uint64_t i, uint64_t end) {
     const uint32_t begin = a.graph.offsets[a.heads[i]], tails_end = a.graph.offsets[a.heads[i] + 1];
     prefetch_floats(a.entities + size_t{a.heads[i]} * a.dim, a.dim), __builtin_prefetch(a.entity_gap + a.heads[i]);
     for (uint32_t t = begin; t < tails_end; ++t, ++triples) {
-      if (triples < kBlockTriples) prefetch_floats(a.entities + size_t{a.graph.tails[t]} * a.dim, a.dim);
+      if (triples < kTriplesAhead) prefetch_floats(a.entities + size_t{a.graph.tails[t]} * a.dim, a.dim);
       __builtin_prefetch(a.entity_gap + a.graph.tails[t]);
     }
   }

@@ -13,6 +13,7 @@ namespace hk {
 
 constexpr uint32_t kBlockHeads = 8;     // at most; as many as the widest vector has doubles
 constexpr uint32_t kBlockTriples = 48;  // no further head once there are so many: their rows stay in the first-level cache
+constexpr uint32_t kTriplesAhead = 512;  // of the next block whose tails are asked for before the block is worked on; those after it on the way
 
 // Triples of all heads, their numbers in the precision of the passes over them. Those of a head begin at a whole four; places up to the next four, and
 // at the end up to a whole sixteen, are padding: a row of the same head, weight 0.

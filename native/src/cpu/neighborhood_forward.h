@@ -56,14 +56,14 @@ HK_INLINE float log_of_attention_root(float sqdist, float x_gap, float t_gap, fl
 template <class P>
 HK_INLINE void attend(const Neighborhood& a, double sharpness, NeighborhoodBlock& b) {
   using Row = typename P::Row;
-  constexpr uint32_t kAhead = 16;  // tails whose rows are on their way from memory
+  constexpr uint32_t kAhead = 16;  // tails whose rows are on their way from memory, where they were not asked for before
   const uint32_t dim = a.dim, places = b.heads.first[b.heads.count];
   const Row c = static_cast<Row>(a.curvature);
   const BlockTriples<Row>& q = b.triples<Row>();
   for (uint32_t t = 0; t < places; t += 4) {
     for (uint32_t j = 0; j < 4; ++j) {
       q.x_gap[t + j] = static_cast<Row>(b.groups.gap[q.group[t + j]]);
-      if (places > 2 * kAhead && t + j + kAhead < places) prefetch_floats(q.tail[t + j + kAhead], dim);
+      if (t + j + kAhead >= kTriplesAhead && t + j + kAhead < places) prefetch_floats(q.tail[t + j + kAhead], dim);
     }
     const Row *x0 = b.x<Row>(q.group[t]), *x1 = b.x<Row>(q.group[t + 1]), *x2 = b.x<Row>(q.group[t + 2]), *x3 = b.x<Row>(q.group[t + 3]);
     const float *t0 = q.tail[t], *t1 = q.tail[t + 1], *t2 = q.tail[t + 2], *t3 = q.tail[t + 3];

@@ -9,10 +9,11 @@
 
 namespace hk {
 
-// Asks for a row that is needed soon: rows are visited at random, and one cache miss costs as much as the row's arithmetic.
+// Asks for a row that is needed soon: rows are visited at random, and one cache miss costs as much as the row's arithmetic. Into the second-level cache:
+// a core keeps track of few lines on their way to the first, and stands still when a block of rows is more than these.
 HK_INLINE void prefetch_row(const void* row, size_t bytes) {
   const char* at = static_cast<const char*>(row);
-  for (size_t k = 0; k < bytes; k += 64) __builtin_prefetch(at + k);
+  for (size_t k = 0; k < bytes; k += 64) __builtin_prefetch(at + k, 0, 2);
 }
 
 HK_INLINE void prefetch_floats(const float* row, uint32_t dim) { prefetch_row(row, dim * sizeof(float)); }
