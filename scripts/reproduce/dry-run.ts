@@ -13,10 +13,10 @@ import { epochsKept } from './train-run.ts';
 import type { OpenDatasets } from './work.ts';
 
 /**
- * Samples × 64 coordinates a second: of one core, and of a GPU. From the epochs of last-fm-resplit on two cores (1.34 s of 304,445 samples) and of the size of
- * Last-FM on an H200 (57 ms of 1,289,003): README.md. Other machines and shapes are off by a factor of a few.
+ * Samples × 64 coordinates a second: of one core, and of a GPU. From the epochs of last-fm-resplit on two cores (0.85 s of 304,445 samples) and of the size of
+ * Last-FM on an H200 (55 ms of 1,160,103): README.md. Other machines and shapes are off by a factor of a few.
  */
-const SAMPLES_PER_SECOND = { cpu: 115_000, cuda: 20_000_000 } as const;
+const SAMPLES_PER_SECOND = { cpu: 180_000, cuda: 20_000_000 } as const;
 
 /**
  * Coordinates × steps a second of one core: what exact Adam has to catch up on, all rows at all steps. From 1.8 s of an epoch of last-fm-resplit in 298
@@ -24,8 +24,8 @@ const SAMPLES_PER_SECOND = { cpu: 115_000, cuda: 20_000_000 } as const;
  */
 const REPLAYED_PER_SECOND = 7e8;
 
-/** Users × items × (dim + 1) a second, likewise: 1.53 s for all of Last-FM on two cores, .043 s for all of Amazon-book on a GPU (bench/README.md). */
-const RANKED_PER_SECOND = { cpu: 24e9, cuda: 2.6e12 } as const;
+/** Users × items × (dim + 1) a second, likewise: 1.08 s for all of Last-FM on two cores, .043 s for all of Amazon-book on a GPU (bench/README.md). */
+const RANKED_PER_SECOND = { cpu: 34e9, cuda: 2.6e12 } as const;
 
 export async function dryRun(
   runs: readonly PlannedRun[],
