@@ -37,6 +37,7 @@ const nativeGroups: readonly (readonly string[])[] = [
     'native/src/backends.h',
     'native/src/cpu/cpu_backend.h',
     'native/src/cpu/cpu_backend.cc',
+    'native/src/cpu/top_k_filter.h',
   ],
   ['native/src/cpu/*.cc'],
   ['native/cuda/host/machine.h', 'native/cuda/host/machine.cc'],

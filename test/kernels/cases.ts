@@ -670,3 +670,18 @@ addNeighborhoods('attention of temperature 0.25, clusters at the edge', true, (r
   ...neighborhoods(random, ARRANGEMENTS['clusters at the edge']!, 64, 1),
   temperature: 0.25,
 }));
+addTopK('2010 items of all radii, some users have nearly all of them excluded', true, (random) => ({
+  ...ranking(random, 14, 2010, 6, 7),
+  items: table(random, 2010, 6, 1, () => mixedRadius(random)),
+  exclude: excluding(random, 14, 2010, 6000),
+}));
+addTopK('2016 items, of which one in every 40 is at the edge', false, (random) => {
+  const items = table(random, 2016, 16, 1, () => 0.4 * random());
+  for (let item = 0; item < 2016; item += 40) items.set(table(random, 1, 16, 1, () => EDGE), item * 16);
+  return { ...ranking(random, 200, 1, 16, 30), items, exclude: excluding(random, 200, 2016, 12) };
+});
+addTopK('3000 items, each stands ten times, k 61', false, (random) => {
+  const args = ranking(random, 13, 3000, 9, 61);
+  for (let copy = 1; copy < 10; ++copy) args.items.copyWithin(copy * 300 * 9, 0, 300 * 9);
+  return { ...args, exclude: excluding(random, 13, 3000, 50) };
+});

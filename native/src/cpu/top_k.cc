@@ -1,58 +1,25 @@
-// top_k on the CPU: a float32 matrix product bounds every key from below and above. A user keeps the items whose lower bound is not
-// above the k-th smallest upper bound so far; those that are left at the end, hardly more than k, are scored in float64 from
-// differences. The answer is exact by construction; the filter only decides how fast it comes.
-//
-// For a fixed user the order of d(u, v) is that of the key ‖u−v‖²/A_v = s − 2u·(Bv), s = B‖u‖² + B‖v‖², B = 1/A_v. In float32 its error
-// is below η·s with η = (dim + 16)·2⁻²³ (dot product of dim terms, twice the textbook bound), and below `underflow` from products under
-// the smallest normal number. So the lower bound (1 − η)s − underflow − 2u·(Bv) never exceeds the true key, and with 3η·s + 3·underflow
-// added, one η of them for the rounding of the bound itself, it is never below it. All that in the unit ball, coordinates times √c: in the
-// caller's, squares of a large ball's points overflow.
+// top_k on the CPU: a float32 matrix product bounds every key from below and above (top_k_filter.h). Items that may be among a user's k nearest,
+// hardly more than k, are scored in float64 from differences. The answer is exact by construction; the filter only decides how fast it comes.
 #include <algorithm>
-#include <bit>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <memory>
 #include <vector>
 
 #include "../ball.h"
 #include "cpu_backend.h"
-#include "rows.h"
-#include "vector_math.h"
+#include "top_k_filter.h"
 
 namespace hk {
 namespace {
-
-constexpr uint32_t kUserRange = 192;  // users whose rows stay in a near cache while all items pass
-
-// Users of a tile, × two vectors of items: 12 or 24 accumulators of the 16 or 32 registers.
-template <class S>
-constexpr uint32_t kUserTile = S::kF == 16 ? 12 : 6;
-constexpr uint32_t kFewUsers = 2;  // of a tile, where there are no more: the items' memory is then what takes the time
-
-// Factor on coordinates that takes the ball to the unit ball.
-HK_INLINE double to_unit(const TopK& a) { return a.curvature > 0 ? std::sqrt(a.curvature) : 1.0; }
-
-// Sixteen floats where no vector of them crosses a cache line.
-struct alignas(64) CacheLine {
-  float x[16];
-};
-
-struct PackedItems final : PreparedItems {
-  uint32_t width = 0, panels = 0;     // items per panel
-  std::vector<CacheLine> lines;       // the memory of rows
-  float* rows = nullptr;              // [panels, dim, width] −2B·v
-  std::vector<float> on_user, fixed;  // [panels · width] (1 − η)B and (1 − η)B‖v‖² − underflow; NaN pads, which is below no threshold
-  std::vector<double> gap;            // [items]
-  float slack = 0, underflow = 0;     // upper bound = lower bound + slack·(on_user·‖u‖² + fixed) + underflow
-};
 
 template <class S>
 HK_INLINE void pack_panels(const TopK& a, PackedItems& packed, uint64_t begin, uint64_t end) {
   const double keep = 1.0 - (a.dim + 16) * std::ldexp(1.0, -23);
   const double underflow = (a.dim + 16) * std::ldexp(1.0, -126), unit = to_unit(a);
   const uint32_t width = packed.width;
-  for (uint64_t panel = begin; panel < end; ++panel)
+  for (uint64_t panel = begin; panel < end; ++panel) {
+    float most_on_user = 0, most_fixed = -std::numeric_limits<float>::infinity();
     for (uint32_t lane = 0; lane < width; ++lane) {
       const uint64_t item = panel * width + lane;
       float* out = packed.rows + panel * a.dim * width + lane;
@@ -65,202 +32,94 @@ HK_INLINE void pack_panels(const TopK& a, PackedItems& packed, uint64_t begin, u
       const double sqnorm = dot<S>(v, v, a.dim), gap = 1.0 - a.curvature * sqnorm, b = 1.0 / gap;
       packed.gap[item] = gap;
       packed.on_user[item] = static_cast<float>(keep * b), packed.fixed[item] = static_cast<float>(keep * b * (unit * unit * sqnorm) - underflow);
+      most_on_user = std::max(most_on_user, packed.on_user[item]), most_fixed = std::max(most_fixed, packed.fixed[item]);
       for (uint32_t k = 0; k < a.dim; ++k) out[size_t{k} * width] = static_cast<float>(-2 * b * (unit * v[k]));
     }
+    packed.most_on_user[panel] = most_on_user, packed.most_fixed[panel] = most_fixed;
+  }
 }
 
-struct Scored {
-  double key;
-  uint32_t item;
-  bool operator<(const Scored& o) const { return key < o.key || (key == o.key && item < o.item); }
+// Scores in float64, of one user.
+struct Scores {
+  std::vector<double> keys, ranks;     // [items of the list]
+  std::vector<uint32_t> order;         // [items of the list]
+  std::vector<double> gaps, distances;  // [k], a whole number of vectors
+
+  template <class T>
+  static void grow(std::vector<T>& values, size_t size) {
+    if (values.size() < size) values.resize(size);
+  }
+  void grow_to(uint32_t list, uint32_t k) {
+    grow(keys, list), grow(ranks, list), grow(order, list), grow(gaps, size_t{k} + 7), grow(distances, size_t{k} + 7);
+  }
 };
 
-// What one user may still want: `size` items and the bounds of their keys.
-struct Shortlist {
-  std::vector<float> lower, upper;
-  std::vector<uint32_t> items;
-  // The first `clean` are known not to be excluded, and have an upper bound. At `full` the list is weeded out.
-  uint32_t size = 0, clean = 0, full = 0;
-};
-
-// Users that all items pass together, in tiles.
-struct UserRange {
-  std::vector<float> points;      // tile after tile [dim, users of a tile], in the unit ball
-  std::vector<float> sqnorms;     // [users]
-  std::vector<float> thresholds;  // [users] never below the k-th smallest key of the items seen; −infinity pads
-  std::vector<Shortlist> lists;   // [users]
-  std::vector<float> uppers;      // of one list
-  std::vector<Scored> scored;     // of one user
-};
-
-constexpr uint32_t kCounted = 128;  // numbers that are ranked by comparing each with each: no branch to mispredict
-
-// The k-th smallest of x[0, n), 0 < k <= n. x has room for kCounted numbers; the order of the n may change, and those behind them.
-template <class S>
-HK_INLINE float kth_smallest(float* x, uint32_t n, uint32_t k) {
-  if (n > kCounted) {
-    std::nth_element(x, x + (k - 1), x + n);
-    return x[k - 1];
+// scores.order[r] = place in the list of the r-th nearest, r < found. Items ascend in the list: of those at one distance the first goes first.
+HK_INLINE void rank_places(uint32_t size, uint32_t found, Scores& scores) {
+  const double* const keys = scores.keys.data();
+  uint32_t* const order = scores.order.data();
+  if (size > kCounted) {
+    for (uint32_t at = 0; at < size; ++at) order[at] = at;
+    std::partial_sort(order, order + found, order + size,
+                      [&](uint32_t x, uint32_t y) { return keys[x] < keys[y] || (keys[x] == keys[y] && x < y); });
+    return;
   }
-  const uint32_t padded = (n + S::kF - 1) / S::kF * S::kF;
-  std::fill(x + n, x + padded, std::numeric_limits<float>::infinity());
-  uint32_t smaller[kCounted] = {};
-  for (uint32_t i = 0; i < n; ++i) {
-    const float at = x[i];
-    for_lanes(padded, [&](uint32_t j) { smaller[j] += at < x[j] ? 1u : 0u; });
+  double* const ranks = scores.ranks.data();
+  std::fill_n(ranks, size, 0.0);
+  for (uint32_t i = 0; i < size; ++i) {  // each pair once: the later one is behind, or else the earlier
+    const double key = keys[i];
+    double behind = 0;
+    HK_LANES
+    for (uint32_t j = i + 1; j < size; ++j) ranks[j] += key <= keys[j] ? 1.0 : 0.0;
+    HK_LANES
+    for (uint32_t j = i + 1; j < size; ++j) behind += key <= keys[j] ? 0.0 : 1.0;
+    ranks[i] += behind;
   }
-  for (uint32_t j = 0; j < n; ++j)
-    if (smaller[j] == k - 1) return x[j];
-  float kth = -std::numeric_limits<float>::infinity();  // it has equals, so that none is above k − 1 others
-  for (uint32_t j = 0; j < n; ++j) kth = smaller[j] < k ? std::max(kth, x[j]) : kth;
-  return kth;
+  for (uint32_t at = 0; at < size; ++at)
+    if (const uint32_t rank = static_cast<uint32_t>(ranks[at]); rank < found) order[rank] = at;
 }
 
-// Takes out what is excluded or above the threshold, which is lowered first.
+// The user's row of the answer, from the items of the list.
 template <class S>
-HK_INLINE void weed(const TopK& a, const PackedItems& packed, uint32_t user, float user_sqnorm, Shortlist& list, float& threshold,
-                    std::vector<float>& uppers) {
-  const uint32_t *first = nullptr, *last = nullptr;
-  if (a.exclude_offsets) first = a.exclude_items + a.exclude_offsets[user], last = a.exclude_items + a.exclude_offsets[user + 1];
-  uint32_t size = list.clean;
-  for (uint32_t at = list.clean; at < list.size; ++at) {
-    const uint32_t item = list.items[at];
-    if (first != last && std::binary_search(first, last, item)) continue;
-    const float lower = list.lower[at];
-    list.lower[size] = lower, list.items[size] = item;
-    list.upper[size++] = lower + (packed.slack * (packed.on_user[item] * user_sqnorm + packed.fixed[item]) + packed.underflow);
+HK_INLINE void answer(const TopK& a, const PackedItems& packed, uint32_t user, const Shortlist& list, Scores& scores) {
+  const uint32_t found = std::min(a.k, list.size), padded = (found + 7) / 8 * 8;
+  const float* const u = a.users + size_t{user} * a.dim;
+  uint32_t* const items = a.out_items + size_t{user} * a.k;
+  float* const distances = a.out_distances + size_t{user} * a.k;
+  scores.grow_to(list.size, a.k);
+  for (uint32_t at = 0; at < list.size; ++at)
+    scores.keys[at] = sqdist<S>(u, a.items + size_t{list.items[at]} * a.dim, a.dim) / packed.gap[list.items[at]];
+  rank_places(list.size, found, scores);
+  double *const d = scores.distances.data(), *const gaps = scores.gaps.data();
+  for (uint32_t rank = 0; rank < found; ++rank) {
+    const uint32_t at = scores.order[rank];
+    items[rank] = list.items[at], gaps[rank] = packed.gap[list.items[at]], d[rank] = scores.keys[at] * gaps[rank];
   }
-  if (size > a.k) {
-    uppers.resize(std::max<size_t>({uppers.size(), size, kCounted}));
-    std::copy_n(list.upper.begin(), size, uppers.begin());
-    threshold = std::min(threshold, kth_smallest<S>(uppers.data(), size, a.k));
-    uint32_t kept = 0;
-    for (uint32_t at = 0; at < size; ++at) {
-      list.lower[kept] = list.lower[at], list.upper[kept] = list.upper[at], list.items[kept] = list.items[at];
-      kept += list.lower[at] <= threshold;
-    }
-    size = kept;
-  }
-  list.size = list.clean = size;
-  list.full = std::max(a.k, size) + std::max(a.k / 2, size / 2) + 16;
-  const size_t room = size_t{list.full} + packed.width;  // a panel more than what is weeded out
-  if (list.items.size() < room) list.lower.resize(room), list.upper.resize(room), list.items.resize(room);
+  std::fill(d + found, d + padded, 0.0), std::fill(gaps + found, gaps + padded, 1.0);
+  const double u_gap = 1.0 - a.curvature * dot<S>(u, u, a.dim), root_c = std::sqrt(a.curvature);
+  for_lanes(padded, [&](uint32_t rank) { d[rank] = poincare_root(d[rank], u_gap, gaps[rank]); });
+  if (a.curvature > 0) for_lanes(padded, [&](uint32_t rank) { d[rank] = asinh_positive(root_c * d[rank]) / root_c; });
+  for (uint32_t rank = 0; rank < found; ++rank) distances[rank] = static_cast<float>(a.scale * (2.0 * d[rank]));
+  std::fill(items + found, items + a.k, kNone), std::fill(distances + found, distances + a.k, std::numeric_limits<float>::infinity());
 }
 
-// Bounds of the keys of a panel's items for the users of a tile; those not above a user's threshold join that user's list.
-template <class S, uint32_t kTile>
-HK_INLINE void score_tile(const TopK& a, const PackedItems& packed, uint32_t user, uint32_t in_range, const float* points, uint32_t panel,
-                          UserRange& range) {
-  static_assert(kTile <= 32, "a bit per user");
-  using F = typename S::F;
-  constexpr uint32_t kF = S::kF;
-  constexpr uint32_t width = 2 * kF;
-  const uint32_t dim = a.dim;
-  const float* rows = packed.rows + size_t{panel} * dim * width;
-  F low[kTile] = {}, high[kTile] = {};
-  for (uint32_t k = 0; k < dim; ++k, rows += width, points += kTile) {
-    const F v0 = *reinterpret_cast<const F*>(rows), v1 = *reinterpret_cast<const F*>(rows + kF);
-#pragma GCC unroll 12
-    for (uint32_t i = 0; i < kTile; ++i) low[i] += v0 * points[i], high[i] += v1 * points[i];
-  }
-  const float* on_user = packed.on_user.data() + size_t{panel} * width;
-  const float* fixed = packed.fixed.data() + size_t{panel} * width;
-  const float *sqnorms = range.sqnorms.data() + in_range, *thresholds = range.thresholds.data() + in_range;
-  const F on0 = *reinterpret_cast<const F*>(on_user), on1 = *reinterpret_cast<const F*>(on_user + kF);
-  const F fixed0 = *reinterpret_cast<const F*>(fixed), fixed1 = *reinterpret_cast<const F*>(fixed + kF);
-  // The bounds leave the registers before anything branches on them: a compiler that sees the sums used in branches keeps them in memory.
-  alignas(64) float bounds[kTile][width];
-#pragma GCC unroll 12
-  for (uint32_t i = 0; i < kTile; ++i) {
-    *reinterpret_cast<F*>(bounds[i]) = low[i] + (on0 * sqnorms[i] + fixed0);
-    *reinterpret_cast<F*>(bounds[i] + kF) = high[i] + (on1 * sqnorms[i] + fixed1);
-  }
-  // Of every item, the users that want it, a bit each.
-  alignas(64) uint32_t wanted[width] = {};
-#pragma GCC unroll 12
-  for (uint32_t i = 0; i < kTile; ++i) {
-    const float most = thresholds[i];
-    for_lanes(width, [&](uint32_t lane) { wanted[lane] |= bounds[i][lane] <= most ? 1u << i : 0u; });
-  }
-  uint32_t full = 0;
-  for (uint32_t lane = 0; lane < width; lane += 2) {
-    uint64_t bits;
-    std::memcpy(&bits, wanted + lane, sizeof bits);
-    for (; bits != 0; bits &= bits - 1) {
-      const uint32_t bit = std::countr_zero(bits), i = bit % 32, at = lane + bit / 32;
-      Shortlist& list = range.lists[in_range + i];
-      list.lower[list.size] = bounds[i][at], list.items[list.size] = panel * width + at;
-      full |= uint32_t{++list.size >= list.full} << i;
-    }
-  }
-  for (; full != 0; full &= full - 1) {
-    const uint32_t i = std::countr_zero(full);
-    weed<S>(a, packed, user + i, sqnorms[i], range.lists[in_range + i], range.thresholds[in_range + i], range.uppers);
-  }
-}
-
-// A panel stays in the first-level cache while it meets all users of the range.
-template <class S>
-HK_INLINE void filter_items(const TopK& a, const PackedItems& packed, uint32_t first, uint32_t users, UserRange& range) {
-  constexpr uint32_t kTile = kUserTile<S>;
-  for (uint32_t panel = 0; panel < packed.panels; ++panel) {
-    const float* points = range.points.data();
-    for (uint32_t in_range = 0; in_range < users; in_range += kTile, points += size_t{kTile} * a.dim)
-      if (users - in_range <= kFewUsers) score_tile<S, kFewUsers>(a, packed, first + in_range, in_range, points, panel, range);
-      else score_tile<S, kTile>(a, packed, first + in_range, in_range, points, panel, range);
-  }
+// Asks for the rows of the list's items.
+HK_INLINE void prefetch_items(const TopK& a, const Shortlist& list) {
+  for (uint32_t at = 0; at < list.size; ++at) prefetch_floats(a.items + size_t{list.items[at]} * a.dim, a.dim);
 }
 
 template <class S>
 HK_INLINE void rank_users(const TopK& a, const PackedItems& packed, uint64_t begin, uint64_t end) {
-  constexpr uint32_t kTile = kUserTile<S>;
   UserRange range;  // its memory serves one range after the other
-  const double unit = to_unit(a);
-  for (uint64_t start = begin; start < end; start += kUserRange) {
-    const uint32_t first = static_cast<uint32_t>(start), users = static_cast<uint32_t>(std::min<uint64_t>(kUserRange, end - start));
-    const uint32_t padded = (users + kTile - 1) / kTile * kTile;
-    range.points.assign(size_t{padded} * a.dim, 0.0f), range.sqnorms.assign(padded, 0.0f);
-    range.thresholds.assign(padded, -std::numeric_limits<float>::infinity());
-    if (range.lists.size() < users) range.lists.resize(users);
-    for (uint32_t i = 0; i < users; ++i) {
-      const float* u = a.users + size_t{first + i} * a.dim;
-      const uint32_t tile = i / kTile * kTile, stride = users - tile <= kFewUsers ? kFewUsers : kTile;
-      float* points = range.points.data() + size_t{tile} * a.dim + (i - tile);
-      for (uint32_t k = 0; k < a.dim; ++k) points[size_t{k} * stride] = static_cast<float>(unit * u[k]);
-      range.sqnorms[i] = static_cast<float>(unit * unit * dot<S>(u, u, a.dim));
-      range.thresholds[i] = std::numeric_limits<float>::infinity();
-      range.lists[i].size = range.lists[i].clean = 0;
-      weed<S>(a, packed, first + i, range.sqnorms[i], range.lists[i], range.thresholds[i], range.uppers);
-    }
-    filter_items<S>(a, packed, first, users, range);
-    for (uint32_t i = 0; i < users; ++i) {
-      const uint32_t user = first + i;
-      Shortlist& list = range.lists[i];
-      weed<S>(a, packed, user, range.sqnorms[i], list, range.thresholds[i], range.uppers);
-      const float* u = a.users + size_t{user} * a.dim;
-      if (i + 1 < users)  // the rows that the next user's candidates need
-        for (uint32_t at = 0; at < range.lists[i + 1].size; ++at)
-          prefetch_row(a.items + size_t{range.lists[i + 1].items[at]} * a.dim, a.dim * sizeof(float));
-      std::vector<Scored>& scored = range.scored;
-      scored.clear();
-      for (uint32_t at = 0; at < list.size; ++at) {
-        const uint32_t item = list.items[at];
-        scored.push_back({sqdist<S>(u, a.items + size_t{item} * a.dim, a.dim) / packed.gap[item], item});
-      }
-      const size_t found = std::min<size_t>(a.k, scored.size());
-      std::partial_sort(scored.begin(), scored.begin() + found, scored.end());
-      const double u_gap = 1.0 - a.curvature * dot<S>(u, u, a.dim);
-      for (uint32_t rank = 0; rank < a.k; ++rank) {
-        const size_t out = size_t{user} * a.k + rank;
-        if (rank < found) {
-          const Scored& best = scored[rank];
-          const double gap = packed.gap[best.item];
-          a.out_items[out] = best.item;
-          a.out_distances[out] = static_cast<float>(a.scale * poincare_distance(best.key * gap, u_gap, gap, a.curvature));
-        } else {
-          a.out_items[out] = kNone, a.out_distances[out] = std::numeric_limits<float>::infinity();
-        }
-      }
+  Scores scores;
+  const uint64_t tiles = std::clamp<uint64_t>(kMinima / std::max(1u, packed.panels) / kUserTile<S>, 1, kUserRange / kUserTile<S>);
+  for (uint64_t first = begin; first < end; first += tiles * kUserTile<S>) {
+    range.take<S>(a, packed, static_cast<uint32_t>(first), static_cast<uint32_t>(std::min(tiles * kUserTile<S>, end - first)));
+    if (packed.panels > 0) filter_items<S>(a, packed, range);
+    for (uint32_t i = 0; i < range.users; ++i) {
+      weed<S>(a, packed, i, range);
+      if (i + 1 < range.users) prefetch_items(a, range.lists[i + 1]);
+      answer<S>(a, packed, range.first + i, range.lists[i], scores);
     }
   }
 }
@@ -288,8 +147,8 @@ std::unique_ptr<PreparedItems> CpuBackend::prepare_items(const float* items, uin
   packed->panels = (count + packed->width - 1) / packed->width;
   packed->lines.resize((size_t{packed->panels} * packed->width * dim + 15) / 16);
   packed->rows = packed->lines.data()->x;
-  packed->on_user.resize(size_t{packed->panels} * packed->width);
-  packed->fixed.resize(size_t{packed->panels} * packed->width);
+  packed->on_user.resize(size_t{packed->panels} * packed->width), packed->fixed.resize(size_t{packed->panels} * packed->width);
+  packed->most_on_user.resize(packed->panels), packed->most_fixed.resize(packed->panels);
   packed->gap.resize(count);
   packed->slack = (3.0f * dim + 48) * 0x1p-23f, packed->underflow = (3.0f * dim + 48) * 0x1p-126f;
   TopK a{};
