@@ -83,7 +83,7 @@ export interface TrainOptions {
   /** Where the weight σ(β_v) starts, in (0, 1), or the fixed weight of a variant that does not learn it; the defaults of the two differ. */
   knowledgeWeight?: number;
   /**
-   * T: the attention of Eq. 4 becomes exp(−d(v ⊕ r, t)/T), above 0. 1, the default, is the paper's; the larger T, the more alike the weights of an
+   * T: the attention of Eq. 4 becomes exp(−d(v ⊕ r, t)/T), above 0. 30 by default, 1 in the paper; the larger T, the more alike the weights of an
    * item's neighbours, up to those of `variant: 'bpr-avg-h'`, which all count alike.
    */
   attentionTemperature?: number;

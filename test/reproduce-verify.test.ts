@@ -375,7 +375,7 @@ verify('tables, ablation and sweep are made again from their runs; planted: a nu
       /^rows\[0\]\.score .*|^rows\[0\]\.cells\[0\]\.recall\.mean 0\.9, recomputed/,
     ],
     [edit('sweep.csv', /,2,/, ',3,'), 'sweep.csv', 'different', /^line 2 is not what/],
-    [edit('results.json', /("here": )"1"/, '$1"2"'), 'rows of results.json', 'different', /^ledger of the tuned preset: /],
+    [edit('results.json', /("here": )"30"/, '$1"31"'), 'rows of results.json', 'different', /^ledger of the tuned preset: /],
   ];
   for (const [i, [spoil, where, status, expected]] of cases.entries()) {
     const spoilt = temporaryFolder();

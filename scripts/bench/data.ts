@@ -61,6 +61,9 @@ function withEdges({ users, items, entities, relations, train, graph }: Omit<Dat
   };
 }
 
+/** What the peers train: the attention of Eq. 4 as it stands, of temperature 1, and all else as the preset has it. */
+export const AS_THE_PEERS: TrainOptions = { attentionTemperature: 1 };
+
 /** The trainer's configuration for these options of `train`. */
 export function configuration(
   data: Omit<Data, 'label'>,

@@ -4,10 +4,11 @@
 //                          [--json FILE] [--markdown]
 //   npm run bench -- peers --install          the npm packages that `topk` is measured against, into scripts/bench/peers/node
 //
-// All train the preset 'tuned': the same equations with touched-row Adam, batches of 4096, float32 tables, drawing the samples included
-// (peers/README.md says what each computes). Before the race the ten steps of a small data set are trained by ours and by plain JavaScript on
-// the same samples, and again by each Python peer in float64: losses and tables have to agree, or the exit status is 1. A turn is an epoch of
-// ours and --steps steps of a peer. PYTHON names a Python that has torch or NumPy (default: python3); what is missing is named and left out.
+// All train the preset 'tuned' with the paper's attention: the same equations with touched-row Adam, batches of 4096, float32 tables, drawing
+// the samples included (peers/README.md says what each computes). Before the race the ten steps of a small data set are trained by ours and by
+// plain JavaScript on the same samples, and again by each Python peer in float64: losses and tables have to agree, or the exit status is 1. A
+// turn is an epoch of ours and --steps steps of a peer. PYTHON names a Python that has torch or NumPy (default: python3); what is missing is
+// named and left out.
 //
 // Expected: milliseconds per step, samples per second and how many times as long each takes as ours. Time on 2 cores: two minutes.
 import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from 'node:child_process';
@@ -17,7 +18,7 @@ import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { native, type TrainerConfig } from '../../lib/native.ts';
-import { configuration, openDataset } from './data.ts';
+import { AS_THE_PEERS, configuration, openDataset } from './data.ts';
 import { command, digits, integer, list, machine, options, report, showRatio, showSpread } from './document.ts';
 import { ratio, spread, takeTurns } from './measure.ts';
 import { checkJavaScript, javaScriptFrom, TOLERANCE } from './peers/agreement.ts';
@@ -58,7 +59,7 @@ async function main(): Promise<number> {
   const trainers: Trainer[] = [];
   try {
     const dataset = await openDataset(values);
-    const config = configuration(dataset, {}, { threads });
+    const config = configuration(dataset, AS_THE_PEERS, { threads });
     const missing: string[] = [];
     const agreement: Record<string, number> = {};
 

@@ -44,14 +44,15 @@ async function main(): Promise<number> {
 
   const described = machine(backend);
   const problem = problemOf(size, k, threads);
+  const began = performance.now();
+  const table = new native.ItemTable(problem.items, size.dim, 1); // as `recommendBatch` keeps one of a model
   const ours: Peer = {
     name: 'hyper-know',
     what: `exact, certified, ${threads} threads`,
+    buildSeconds: (performance.now() - began) / 1000,
     search: async (queries) =>
-      (
-        await native.topKAsync(backend, threads, problem.users.subarray(0, queries * size.dim), problem.items, size.dim, k, null, null, 1)
-          .promise
-      ).items,
+      (await native.topKAsync(backend, threads, problem.users.subarray(0, queries * size.dim), table, size.dim, k, null, null, 1).promise)
+        .items,
   };
   const made = withPeers ? await topKPeers(problem) : [];
   const contenders = [ours, ...made.filter((peer): peer is Peer => 'search' in peer)];

@@ -175,7 +175,10 @@ graph('kg-heads all: what was trained stays, the others come nearer to their nei
     tails: Uint32Array.from(all, (i) => data.triples.tails[i]!),
   };
   const { distance } = neighborhood(
-    { entities, relations: model.relations, dim: 2, graph: own, items: Uint32Array.from(heads.sort((a, b) => a - b)) },
+    {
+      ...{ entities, relations: model.relations, dim: 2, graph: own, items: Uint32Array.from(heads.sort((a, b) => a - b)) },
+      temperature: model.training.options.attentionTemperature!,
+    },
     { backend: 'cpu' },
   );
   assert.ok(Math.abs((distance[0]! + distance[1]!) / 2 - after) <= 1e-5 * after);

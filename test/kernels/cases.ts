@@ -677,7 +677,11 @@ addTopK('2010 items of all radii, some users have nearly all of them excluded', 
 }));
 addTopK('2016 items, of which one in every 40 is at the edge', false, (random) => {
   const items = table(random, 2016, 16, 1, () => 0.4 * random());
-  for (let item = 0; item < 2016; item += 40) items.set(table(random, 1, 16, 1, () => EDGE), item * 16);
+  for (let item = 0; item < 2016; item += 40)
+    items.set(
+      table(random, 1, 16, 1, () => EDGE),
+      item * 16,
+    );
   return { ...ranking(random, 200, 1, 16, 30), items, exclude: excluding(random, 200, 2016, 12) };
 });
 addTopK('3000 items, each stands ten times, k 61', false, (random) => {

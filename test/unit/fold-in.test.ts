@@ -67,7 +67,7 @@ foldIn('new users of a synthetic world keep most of what training with them give
   );
   const { trained, folded, popularity, users: judged } = rows[1]!;
   assert.ok(judged > 80, `${judged} users`);
-  assert.ok(folded >= 0.85 * trained && folded > 1.5 * popularity, `${folded} folded in, ${trained} trained, ${popularity} by popularity`);
+  assert.ok(folded >= 0.75 * trained && folded > 1.5 * popularity, `${folded} folded in, ${trained} trained, ${popularity} by popularity`);
 });
 
 foldIn('new items of a synthetic world are ranked better than by the popularity of their entities', async () => {

@@ -62,7 +62,12 @@ const HYPERPARAMETERS = {
   parameters: { type: 'string', words: ['tangent', 'ball'], defaultText: "the preset's", description: 'coordinates that are trained' },
   initScale: { type: 'number', min: 0, defaultText: "the preset's", description: 'parameters start uniform in [−s, s]' },
   averaging: { type: 'boolean', description: 'let a moving average of the parameters be the model' },
-  attentionTemperature: { type: 'number', min: 0, defaultText: '1', description: 'T of the attention exp(−d/T); larger: more alike' },
+  attentionTemperature: {
+    type: 'number',
+    min: 0,
+    defaultText: "the preset's",
+    description: 'T of the attention exp(−d/T); larger: more alike',
+  },
   sharedEntities: { type: 'boolean', description: 'make items neighbours that share rare entities' },
   sharedUsers: { type: 'boolean', description: 'make items neighbours that the same users have in training' },
   neighborBlend: {

@@ -110,8 +110,8 @@ HK_INLINE void prefetch_items(const TopK& a, const Shortlist& list) {
 
 template <class S>
 HK_INLINE void rank_users(const TopK& a, const PackedItems& packed, uint64_t begin, uint64_t end) {
-  UserRange range;  // its memory serves one range after the other
-  Scores scores;
+  thread_local UserRange range;
+  thread_local Scores scores;
   const uint64_t tiles = std::clamp<uint64_t>(kMinima / std::max(1u, packed.panels) / kUserTile<S>, 1, kUserRange / kUserTile<S>);
   for (uint64_t first = begin; first < end; first += tiles * kUserTile<S>) {
     range.take<S>(a, packed, static_cast<uint32_t>(first), static_cast<uint32_t>(std::min(tiles * kUserTile<S>, end - first)));

@@ -1,6 +1,6 @@
 /** Whether the plain JavaScript peer trains what the package trains. */
 import { type NativeTrainer, native, type TrainerConfig } from '../../../lib/native.ts';
-import { configuration, smallData } from '../data.ts';
+import { AS_THE_PEERS, configuration, smallData } from '../data.ts';
 import { JavaScriptTrainer } from './javascript.ts';
 
 /** What may differ between two float32 trainers after ten steps; hyper_know.py says why. */
@@ -19,7 +19,7 @@ export async function javaScriptFrom(config: TrainerConfig): Promise<JavaScriptT
 /** Ten steps on the same samples by ours and by plain JavaScript: the largest relative difference of losses and tables. */
 export async function checkJavaScript(): Promise<number> {
   const data = smallData();
-  const config = configuration(data, { batchSize: Math.ceil(data.train.items.length / 10) });
+  const config = configuration(data, { ...AS_THE_PEERS, batchSize: Math.ceil(data.train.items.length / 10) });
   const [ours, theirs] = [new native.Trainer(config), await javaScriptFrom(config)];
   const before = await parameters(ours);
   const samples = ours.samples(0);
