@@ -16,10 +16,10 @@ const NEAREST = 200;
 const OTHERS = 300;
 
 /** τ: how much more the nearest of the others count. */
-const SHARPNESS = 1.5;
+const SHARPNESS = 2;
 
 /** λσ², with σ² the mean of ‖w‖² over the trained users: how strongly a new user is expected to be one like them. */
-const PRIOR = 0.5;
+const PRIOR = 0.8;
 
 /** Adam's rate, in σ; it falls to 0 over the second half of the steps. */
 const LEARNING_RATE = 0.125;
@@ -31,7 +31,7 @@ const NEGATIVE_STREAM = 11;
  * A point for a user who was not there at training: the items' Einstein midpoint, moved by 40 steps of Adam over all of the user's items P
  * at once, while all items stay where they are, on
  *
- *   (1/|P|) Σ_{v ∈ P} ln(1 + Σ_{v′ ∉ P} exp(τ(d(u, v) − d(u, v′)))) + λ‖w‖²,   u = exp_0(w), τ = 1.5.
+ *   (1/|P|) Σ_{v ∈ P} ln(1 + Σ_{v′ ∉ P} exp(τ(d(u, v) − d(u, v′)))) + λ‖w‖²,   u = exp_0(w), τ = 2.
  *
  * The inner sum has the 200 items nearest to the midpoint and an estimate of the rest: 300 of them, drawn once, each for as many as they stand for.
  * That is a softmax over all items, also where training minimises BPR. Users who were not there at training keep more of their NDCG with it, and with

@@ -41,8 +41,8 @@ for (const variant of ['hyper-know', 'bpr-e'] as const)
         const d = Array.from({ length: small.items }, (_, item) => distance(point, row(model.entities, item, dim), curvature));
         const others = d.filter((_, item) => !own.includes(item));
         const mean =
-          own.reduce((sum, v) => sum + Math.log(1 + others.reduce((all, x) => all + Math.exp(1.5 * (d[v]! - x)), 0)), 0) / own.length;
-        return mean + (0.5 / spread) * square(w);
+          own.reduce((sum, v) => sum + Math.log(1 + others.reduce((all, x) => all + Math.exp(2 * (d[v]! - x)), 0)), 0) / own.length;
+        return mean + (0.8 / spread) * square(w);
       };
       const found = logMapOrigin(Float64Array.from(userPoint(model, own)), curvature);
       const items = Float32Array.from([...own].flatMap((item) => [...row(model.entities, item, dim)]));
