@@ -20,8 +20,8 @@ const nativeGroups: readonly (readonly string[])[] = [
     'native/src/cpu/vector_math.h',
   ],
   ['native/src/cpu/row_blocks.h', 'native/src/cpu/neighborhood_block.h'],
-  ['native/src/cpu/tame_block.h'],
   ['native/src/kernels.h'],
+  ['native/src/cpu/tame_head.h'],
   [
     'native/src/cpu/point_table.h',
     'native/src/cpu/adam_block.h',

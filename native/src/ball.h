@@ -85,6 +85,14 @@ HK_HOST_DEVICE inline MobiusGradient mobius_add_gradient(const MobiusSum& sum, d
   return out;
 }
 
+// Adds the gradient of radial/2·‖v ⊕ r‖², which is radial·(v ⊕ r): towards the boundary a point's pull grows like 1/A_x, and what of it falls on v is
+// a small difference there. Without it: from A_x = A_v A_r/D.
+HK_HOST_DEVICE inline void add_radial_gradient(MobiusGradient& out, const MobiusSum& sum, double radial, double v_gap, double r_gap) {
+  const double along = radial * sum.gap / sum.denominator, inward = radial * (1.0 - sum.gap) / sum.denominator;
+  out.v_on_v += inward * r_gap + along, out.v_on_r += along;
+  out.r_on_r += inward * v_gap + along, out.r_on_v += along;
+}
+
 // Lorentz factor of the Klein point of x: (1 + c‖x‖²)/(1 − c‖x‖²).
 template <class T>
 HK_HOST_DEVICE inline T lorentz_factor(T gap) {

@@ -51,12 +51,17 @@ struct Random {
   double normal() { return std::sqrt(-2 * std::log(1 - uniform())) * std::cos(6.283185307179586 * uniform()); }
 };
 
+// What training makes of a model and the other cases have not: relations that all but reach the boundary, and items that are their own tails among others;
+// or items as near to the midpoints of their tails as L_K pulls them.
+enum class Trained { no, relations, items };
+
 struct Case {
   std::string name;
   uint32_t dim;
   double curvature;
   bool tangent, attention;
   uint32_t users, items, entities, relations, batch, most_triples, most_interactions;
+  Trained trained = Trained::no;
 };
 
 // Rows in all directions with √c‖x‖ from near 0 to `most`.
@@ -81,9 +86,9 @@ struct World {
 World make_world(const Case& c) {
   Random random{4711};
   World w;
-  w.users = random_rows(random, c.users, c.dim, c.curvature, 0.99);
-  w.entities = random_rows(random, c.entities, c.dim, c.curvature, 0.99);
-  w.relations = random_rows(random, c.relations, c.dim, c.curvature, 0.6);
+  w.users = random_rows(random, c.users, c.dim, c.curvature, c.trained == Trained::items ? 0.02 : 0.99);
+  w.entities = random_rows(random, c.entities, c.dim, c.curvature, c.trained == Trained::items ? 0.02 : 0.99);
+  w.relations = random_rows(random, c.relations, c.dim, c.curvature, c.trained == Trained::relations ? 5.0 : 0.6);
   for (uint32_t i = 0; i < c.items; ++i) w.beta.push_back(static_cast<float>(random.normal()));
   w.graph.offsets.push_back(0);
   for (uint32_t item = 0; item < c.items; ++item) {
@@ -91,10 +96,23 @@ World make_world(const Case& c) {
     const uint32_t degree = item % 7 == 0 ? 0 : item % 7 == 1 ? 1 : item == 2 ? 5 * c.most_triples : 1 + random.integer(c.most_triples);
     std::vector<std::pair<uint32_t, uint32_t>> triples;
     for (uint32_t t = 0; t < degree; ++t)
-      triples.emplace_back(random.integer(c.relations), t == 0 ? c.entities - 1 : random.integer(c.entities - 1));
+      triples.emplace_back(random.integer(c.relations), t == 0                                        ? c.entities - 1
+                                                        : c.trained == Trained::relations && t == 1 ? item
+                                                                                                     : random.integer(c.entities - 1));
     std::sort(triples.begin(), triples.end());
     for (const auto& [relation, tail] : triples) w.graph.relations.push_back(relation), w.graph.tails.push_back(tail);
     w.graph.offsets.push_back(static_cast<uint32_t>(w.graph.tails.size()));
+  }
+  if (c.trained == Trained::items) {  // without attention, and so near the origin the midpoint of tails is their mean
+    const std::vector<float> noise = random_rows(random, c.items, c.dim, c.curvature, 0.02 / 512);
+    for (uint32_t item = 0; item < c.items; ++item) {
+      const uint32_t begin = w.graph.offsets[item], degree = w.graph.offsets[item + 1] - begin;
+      for (uint32_t k = 0; k < c.dim && degree > 0; ++k) {
+        double mean = 0;
+        for (uint32_t t = begin; t < begin + degree; ++t) mean += w.entities[size_t{w.graph.tails[t]} * c.dim + k] / degree;
+        w.entities[size_t{item} * c.dim + k] = static_cast<float>(mean + noise[size_t{item} * c.dim + k]);
+      }
+    }
   }
   w.train_offsets.push_back(0);
   for (uint32_t user = 0; user < c.users; ++user) {
@@ -132,6 +150,7 @@ void keep(Results& results, const std::string& name, const Buffer<T>& buffer, si
 }
 
 constexpr double kExact = 0, kFloat = 3e-6, kDouble = 1e-9, kSingle = 4e-6;  // kSingle: of tame heads, on the CPU
+constexpr double kNear = 1e-4;  // directions of these where they are near to their midpoints
 
 // Distinct rows of a batch, as the training step keeps them.
 struct List {
@@ -402,6 +421,7 @@ Results exercise(Backend& b, const Case& c, const World& w) {
     const bool with_tape = !at.empty(), in_float32 = at == " in float32";
     tame.fill(0), head_tape.tame = in_float32 ? tame.data() : nullptr, head_tape.singles = singles.data();
     const bool outputs = !in_float32;
+    const double single = c.trained == Trained::items ? kNear : kSingle;
     Neighborhood a{entities.point_rows(), entities.gap.data(), relation_points, relations.gap.data(), graph.view(), heads.unique.data(),
                    heads.count.data(), heads.capacity, triple_offsets.data(), group_offsets.data(), dim, c.curvature, scale.data(),
                    c.attention, outputs ? midpoint.data() : nullptr, outputs ? weights.data() : nullptr, distance.data(),
@@ -417,14 +437,14 @@ Results exercise(Backend& b, const Case& c, const World& w) {
     }
     keep(out, "neighborhood.distance" + at, distance, head_count, in_float32 ? kSingle : kDouble);
     if (!with_tape) continue;
-    keep(out, "neighborhood.head_gradient" + at, head_gradient, size_t{head_count} * dim, in_float32 ? kSingle : kFloat);
-    keep(out, "neighborhood.midpoint_gradient" + at, midpoint_gradient, size_t{head_count} * dim, in_float32 ? kSingle : 1e-8);
+    keep(out, "neighborhood.head_gradient" + at, head_gradient, size_t{head_count} * dim, in_float32 ? single : kFloat);
+    keep(out, "neighborhood.midpoint_gradient" + at, midpoint_gradient, size_t{head_count} * dim, in_float32 ? single : 1e-8);
     keep(out, "neighborhood.scale_gradient" + at, head_scale_gradient, head_count, in_float32 ? kSingle : 1e-8);
     b.entity_gradient({entities.point_rows(), relation_points, graph.in_edges(), heads.unique.data(), heads.count.data(),
                        heads.slot.data(), triple_offsets.data(), weight.data(), head_tape, item_list.slot.data(), item_gradient.data(),
                        touched.unique.data(), touched.count.data(), touched.slot.data(), touched.capacity, c.items, c.entities, dim,
                        partial.data(), entity_gradient.data(), tails.order()});
-    keep(out, "entity_gradient" + at, entity_gradient, size_t{touched_count} * dim, in_float32 ? kSingle : kFloat);
+    keep(out, "entity_gradient" + at, entity_gradient, size_t{touched_count} * dim, in_float32 ? single : kFloat);
     if (!c.attention) continue;
     b.relation_gradient({graph.relation_groups(), heads.slot.data(), group_offsets.data(), weight.data(), group_gradient.data(), dim,
                          partial.data(), relation_gradient.data(), sums});
@@ -723,6 +743,9 @@ int selftest(bool print_errors) {
       {"no attention", 64, 1.0, true, false, 30, 24, 60, 5, 50, 10, 9},
       {"hub, long rows", 8, 1.0, true, true, 9, 620, 680, 2, 1500, 3, 900},
       {"wide", 300, 2.0, false, true, 10, 16, 40, 3, 20, 6, 8},
+      {"trained relations", 64, 1.0, true, true, 70, 130, 200, 5, 64, 10, 9, Trained::relations},
+      {"trained relations, odd", 37, 0.5, true, true, 20, 24, 60, 4, 40, 40, 9, Trained::relations},
+      {"trained items", 64, 1.0, true, false, 70, 130, 400, 5, 64, 10, 9, Trained::items},
       {"widest", 2100, 1.0, true, true, 3, 6, 12, 2, 5, 3, 3},
   };
   for (const Case& c : cases) {

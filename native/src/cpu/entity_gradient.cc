@@ -1,8 +1,8 @@
 // entity_gradient and entity_step on the CPU: what the entities are owed stands in the order in which they collect it (TailOrder), so that only the
 // rows of the heads are read at random. Of heads that are tame, weight·g_M and weight·v are put side by side in float32 first: a table of two thirds of
-// the bytes, and a place for each head instead of two. What tame heads owe is summed in registers (add_tame), a piece of triples at a time; a piece
-// with another head in it collects its terms first and sums them in float64 (collect). In entity_step a block of gradients goes from there into
-// Adam and is never written to memory.
+// the bytes, and a place for each head instead of two. What tame heads owe is summed in registers (add_tame), a piece of triples at a time; terms of
+// other heads are collected first and summed in float64 (collect). In entity_step a block of gradients goes from there into Adam and is never
+// written to memory.
 #include <algorithm>
 #include <type_traits>
 #include <utility>
@@ -65,6 +65,13 @@ HK_INLINE void add_piece(double* out, const Piece& piece, uint32_t dim) {
   }
 }
 
+// What a thread works in.
+struct Scratch {
+  Piece piece;
+  std::vector<double> sum;       // [dim]
+  std::vector<float> gradients;  // [AdamBlock::kMost, dim]
+};
+
 // What is packed of the heads: rows [heads, 2, dim] weight·g_M and weight·v, and the weights. rows is null where no head may be tame.
 struct TameHeads {
   const float *rows, *weights;
@@ -81,11 +88,12 @@ HK_INLINE void pack_head_rows(const EntityGradient& a, float* rows, float* weigh
   }
 }
 
-// Whether the triples at [begin, end) are of tame heads only.
-HK_INLINE bool are_tame(const EntityGradient& a, const TameHeads& heads, uint32_t begin, uint32_t end) {
-  if (heads.all || heads.rows == nullptr) return heads.all;
-  bool tame = true;
-  for (uint32_t place = begin; place < end; ++place) tame = tame && a.tape.tame[a.order.entries[place].slot];
+// How many of the triples at [begin, end) are of tame heads.
+HK_INLINE uint32_t count_tame(const EntityGradient& a, const TameHeads& heads, uint32_t begin, uint32_t end) {
+  if (heads.rows == nullptr) return 0;
+  if (heads.all) return end - begin;
+  uint32_t tame = 0;
+  for (uint32_t place = begin; place < end; ++place) tame += a.tape.tame[a.order.entries[place].slot];
   return tame;
 }
 
@@ -94,7 +102,7 @@ HK_INLINE bool ends_run(const EntityGradient& a, uint32_t place, uint32_t end) {
   return place + 1 == end || a.order.entries[place + 1].relation != a.order.entries[place].relation;
 }
 
-// The terms of Σ weight·(on_midpoint·g_M + on_head·v + on_relation·r + on_tail·t) over the triples at [begin, end) of any heads; a run of one
+// The terms of Σ weight·(on_midpoint·g_M + on_head·v + on_relation·r + on_tail·t) over the triples at [begin, end) of heads that are not tame; a run of one
 // relation is one term, and the tail itself one.
 HK_INLINE void collect(const EntityGradient& a, uint32_t begin, uint32_t end, uint32_t entity, Piece& piece) {
   const auto midpoint_gradient = [&](uint32_t slot) { return a.tape.midpoint_gradient + size_t{slot} * a.dim; };
@@ -108,22 +116,23 @@ HK_INLINE void collect(const EntityGradient& a, uint32_t begin, uint32_t end, ui
       prefetch_row(midpoint_gradient(later), a.dim * sizeof(double)), prefetch_floats(head(later), a.dim);
     }
     const auto [slot, relation] = a.order.entries[place];
-    const double weight = a.weight[slot];
-    const TripleGradient triple = triple_gradient(a.tape, slot, place);
-    on_tail += weight * triple.on_tail, on_relation += weight * triple.on_relation;
-    piece.doubles.add(weight * triple.on_midpoint, midpoint_gradient(slot));
-    if (!a.relations) continue;
-    piece.floats.add(weight * triple.on_head, head(slot));
-    if (!ends_run(a, place, end)) continue;
+    if (a.tape.tame == nullptr || !a.tape.tame[slot]) {
+      const double weight = a.weight[slot];
+      const TripleGradient& triple = a.tape.triples[place];
+      on_tail += weight * triple.on_tail, on_relation += weight * triple.on_relation;
+      piece.doubles.add(weight * triple.on_midpoint, midpoint_gradient(slot));
+      if (a.relations) piece.floats.add(weight * triple.on_head, head(slot));
+    }
+    if (!a.relations || on_relation == 0 || !ends_run(a, place, end)) continue;
     piece.floats.add(on_relation, a.relations + size_t{relation} * a.dim);
     on_relation = 0;
   }
   piece.floats.add(on_tail, a.entities + size_t{entity} * a.dim);
 }
 
-// The same sum where all of these heads are tame, added to `out` or, in float32, stored there: kCount places of the row, in registers.
-// Place(first + i·width) is a vector of columns or one.
-template <class Place, class Value, int kCount, class Out>
+// The same sum over heads that are tame, added to `out` or, in float32, stored there: kCount places of the row, in registers. kAll: there is no other
+// head among these. Place(first + i·width) is a vector of columns or one.
+template <bool kAll, class Place, class Value, int kCount, class Out>
 HK_INLINE void add_tame_at(const EntityGradient& a, const TameHeads& heads, uint32_t begin, uint32_t end, uint32_t entity, Out* out,
                            uint32_t first, uint32_t width) {
   const uint32_t dim = a.dim, most = a.order.offsets[a.entity_count];
@@ -133,17 +142,19 @@ HK_INLINE void add_tame_at(const EntityGradient& a, const TameHeads& heads, uint
   for (uint32_t place = begin; place < end; ++place) {
     if (first == 0 && place + kAhead < most) prefetch_floats(heads.rows + size_t{a.order.entries[place + kAhead].slot} * 2 * dim, 2 * dim);
     const auto [slot, relation] = a.order.entries[place];
-    const SingleTripleGradient triple = a.tape.singles[place];
-    const float weight = heads.weights[slot];
-    const float* const rows = heads.rows + size_t{slot} * 2 * dim;
-    on_tail += weight * triple.on_tail;
-    if (!a.relations) {
-      for (int i = 0; i < kCount; ++i) sum[i] += triple.on_midpoint * at(i)(rows);
-      continue;
+    if (kAll || a.tape.tame[slot]) {
+      const SingleTripleGradient triple = a.tape.singles[place];
+      const float weight = heads.weights[slot];
+      const float* const rows = heads.rows + size_t{slot} * 2 * dim;
+      on_tail += weight * triple.on_tail;
+      if (!a.relations) {
+        for (int i = 0; i < kCount; ++i) sum[i] += triple.on_midpoint * at(i)(rows);
+        continue;
+      }
+      for (int i = 0; i < kCount; ++i) sum[i] += triple.on_midpoint * at(i)(rows) + triple.on_head * at(i)(rows + dim);
+      on_relation += weight * triple.on_relation;
     }
-    for (int i = 0; i < kCount; ++i) sum[i] += triple.on_midpoint * at(i)(rows) + triple.on_head * at(i)(rows + dim);
-    on_relation += weight * triple.on_relation;
-    if (!ends_run(a, place, end)) continue;
+    if (!a.relations || !ends_run(a, place, end)) continue;
     const float* const r = a.relations + size_t{relation} * dim;
     for (int i = 0; i < kCount; ++i) sum[i] += on_relation * at(i)(r);
     on_relation = 0;
@@ -158,38 +169,38 @@ HK_INLINE void add_tame_at(const EntityGradient& a, const TameHeads& heads, uint
   }
 }
 
-template <class S, class Out>
+template <class S, bool kAll, class Out>
 HK_INLINE void add_tame(const EntityGradient& a, const TameHeads& heads, uint32_t begin, uint32_t end, uint32_t entity, Out* out) {
   using Places = SingleColumns<S>;
   constexpr int kVectors = S::kF == 16 ? 4 : 8;  // 64 columns, or as many as leave registers for the factors
   uint32_t k = 0;
   for (; k + kVectors * S::kF <= a.dim; k += kVectors * S::kF)
-    add_tame_at<Places, typename S::F, kVectors>(a, heads, begin, end, entity, out, k, S::kF);
-  for (; k + S::kF <= a.dim; k += S::kF) add_tame_at<Places, typename S::F, 1>(a, heads, begin, end, entity, out, k, S::kF);
-  for (; k < a.dim; ++k) add_tame_at<Column, double, 1>(a, heads, begin, end, entity, out, k, 1);
+    add_tame_at<kAll, Places, typename S::F, kVectors>(a, heads, begin, end, entity, out, k, S::kF);
+  for (; k + S::kF <= a.dim; k += S::kF) add_tame_at<kAll, Places, typename S::F, 1>(a, heads, begin, end, entity, out, k, S::kF);
+  for (; k < a.dim; ++k) add_tame_at<kAll, Column, double, 1>(a, heads, begin, end, entity, out, k, 1);
 }
 
 // The gradient of an entity: what it is owed as a tail, as a head and as an item.
 template <class S>
-HK_INLINE void gather(const EntityGradient& a, const TameHeads& heads, uint32_t entity, float* gradient) {
-  thread_local Piece piece;
-  thread_local std::vector<double> sums;
+HK_INLINE void gather(const EntityGradient& a, const TameHeads& heads, uint32_t entity, float* gradient, Scratch& scratch) {
   const uint32_t dim = a.dim, end = a.order.offsets[entity + 1];
   uint32_t begin = a.order.offsets[entity];
   const uint32_t head = entity < a.items ? a.head_slot[entity] : kNone;
   const uint32_t item = entity < a.items && a.item_slot ? a.item_slot[entity] : kNone;
-  if (head == kNone && item == kNone && end - begin <= kPiece && are_tame(a, heads, begin, end))
-    return add_tame<S>(a, heads, begin, end, entity, gradient);
+  if (head == kNone && item == kNone && end - begin <= kPiece && count_tame(a, heads, begin, end) == end - begin)
+    return add_tame<S, true>(a, heads, begin, end, entity, gradient);
 
-  if (sums.size() < dim) sums.resize(dim);
-  double* const sum = sums.data();
+  double* const sum = scratch.sum.data();
   std::fill_n(sum, dim, 0.0);
   while (begin < end) {
     const uint32_t until = std::min(begin + kPiece, end);
-    if (are_tame(a, heads, begin, until))
-      add_tame<S>(a, heads, begin, until, entity, sum);
-    else
-      collect(a, begin, until, entity, piece), add_piece<S>(sum, piece, dim);
+    const uint32_t tame = count_tame(a, heads, begin, until);
+    if (tame == until - begin) {
+      add_tame<S, true>(a, heads, begin, until, entity, sum);
+    } else {
+      if (tame > 0) add_tame<S, false>(a, heads, begin, until, entity, sum);
+      collect(a, begin, until, entity, scratch.piece), add_piece<S>(sum, scratch.piece, dim);
+    }
     begin = until;
   }
   if (head != kNone) add_row<S>(sum, a.weight[head], a.tape.head_gradient + size_t{head} * dim, dim);
@@ -203,16 +214,17 @@ constexpr uint32_t kRowsAhead = 8;
 // a gradient has the same bits either way.
 template <class S>
 HK_INLINE void gather_rows(const EntityGradient& a, const TameHeads& heads, const Adam* others, const AdamRates& rates, uint64_t begin, uint64_t end) {
-  thread_local std::vector<float> gradients;
-  if (gradients.size() < AdamBlock::kMost * a.dim) gradients.resize(AdamBlock::kMost * a.dim);
+  thread_local Scratch own;
+  Scratch& scratch = own;
+  if (scratch.sum.size() < a.dim) scratch.sum.resize(a.dim), scratch.gradients.resize(AdamBlock::kMost * a.dim);
   AdamBlock block{};
   for (uint64_t i = begin; i < end; ++i) {
     if (i + kRowsAhead < end && others) prefetch_table_row(others->table, a.rows[i + kRowsAhead]);
     if (i + kRowsAhead < end && !others) prefetch_row(a.entities + size_t{a.rows[i + kRowsAhead]} * a.dim, a.dim * sizeof(float));
     const uint32_t entity = a.rows[i];
     const bool steps = others && others->skip_slot[entity] == kNone;
-    float* const gradient = steps ? gradients.data() + block.count * a.dim : a.gradient + i * a.dim;
-    gather<S>(a, heads, entity, gradient);
+    float* const gradient = steps ? scratch.gradients.data() + block.count * a.dim : a.gradient + i * a.dim;
+    gather<S>(a, heads, entity, gradient, scratch);
     if (!steps) continue;
     block.rows[block.count] = entity, block.gradients[block.count++] = gradient;
     if (block.count == AdamBlock::kMost) adam_block(*others, rates, block), block.count = 0;

@@ -1,8 +1,8 @@
 // neighborhood on the CPU: blocks of a few heads over threads. Passes over rows alternate with passes over scalars: the former are vectors
 // along the coordinates, four rows at once, the latter vectors along the triples, the relation groups or the heads of the block. One
 // head alone is a long chain of operations that wait for each other; in a block, heads overlap. Passes over the rows of triples and groups are
-// made in float32 where the block is tame and the caller takes that (tame_block.h), and so are those over the scalars of triples; what belongs to groups
-// and heads is scalar float64 always.
+// made in float32 where heads are tame and the caller takes that (tame_head.h), and so are those over the scalars of triples; what belongs to groups
+// and heads is scalar float64 always. Heads that are not tame, or turn out not to be, are put aside and worked on in float64 at the end of a range.
 #include <algorithm>
 
 #include "cpu_backend.h"
@@ -56,23 +56,16 @@ HK_INLINE void lay_out(const Neighborhood& a, Block& b) {
   for (T* array : {q.sqdist, q.past, q.weight, q.delta_sqnorm, q.delta_dot_g, q.o_dot_g, q.framed_g_m0, q.g_m0})
     std::fill(array + places, array + q.padded, T{0});
   for (double* array : {p.v_gap, p.r_gap, p.sum_sqnorm}) std::fill(array + p.count, array + p.padded, 1.0);
-  for (double* array : {p.dot_v, p.dot_r}) std::fill(array + p.count, array + p.padded, 0.0);
+  for (double* array : {p.dot_v, p.dot_r, p.radial}) std::fill(array + p.count, array + p.padded, 0.0);
 }
 
-template <class S>
+template <class P>
 HK_INLINE void work_on(const Neighborhood& a, Block& b) {
+  using Row = typename P::Row;
   const double scale = *a.scale;
-  b.single = false;
-  if (a.tape.tame != nullptr) {
-    lay_out<float>(a, b);
-    b.single = is_tame(b, scale / a.temperature) && forward<InSingle<S>>(a, scale, b);
-  }
-  if (!b.single) lay_out<double>(a, b), forward<InDouble<S>>(a, scale, b);
-  if (a.tape.head_gradient == nullptr) return;
-  if (b.single)
-    backward<InSingle<S>>(a, scale, b), write_tape<float>(a, b);
-  else
-    backward<InDouble<S>>(a, scale, b), write_tape<double>(a, b);
+  lay_out<Row>(a, b);
+  forward<P>(a, scale, b);
+  if (a.tape.head_gradient != nullptr) backward<P>(a, scale, b), write_tape<Row>(a, b);
 }
 
 void lonely_head(const Neighborhood& a, uint32_t i, const float* v) {  // without a triple
@@ -85,20 +78,18 @@ void lonely_head(const Neighborhood& a, uint32_t i, const float* v) {  // withou
   if (a.tape.tame) a.tape.tame[i] = 0;
 }
 
-// Takes the next heads from i on into the block; returns the first that is not taken.
-HK_INLINE uint64_t take_heads(const Neighborhood& a, uint64_t i, uint64_t end, Block& b) {
+// Takes the heads that next() gives, places among a.heads, into the block until it is full or there is none (kNone).
+template <class Next>
+HK_INLINE void take_heads(const Neighborhood& a, Block& b, const Next& next) {
   BlockHeads& heads = b.heads;
   heads.count = 0;
-  for (uint32_t triples = 0; i < end && heads.count < kBlockHeads && triples < kBlockTriples; ++i) {
+  for (uint32_t triples = 0; heads.count < kBlockHeads && triples < kBlockTriples;) {
+    const uint32_t i = next();
+    if (i == kNone) return;
     const uint32_t id = a.heads[i], degree = a.graph.offsets[id + 1] - a.graph.offsets[id];
-    if (degree == 0) {
-      lonely_head(a, static_cast<uint32_t>(i), a.entities + size_t{id} * a.dim);
-      continue;
-    }
-    heads.index[heads.count] = static_cast<uint32_t>(i), heads.id[heads.count] = id, heads.degree[heads.count] = degree;
+    heads.index[heads.count] = i, heads.id[heads.count] = id, heads.degree[heads.count] = degree, heads.tame[heads.count] = true;
     ++heads.count, triples += degree;
   }
-  return i;
 }
 
 // Asks for what the next block needs first: the rows of its tails and their gaps. And for the lists of triples of the heads after those,
@@ -125,11 +116,38 @@ HK_INLINE void prefetch_heads(const Neighborhood& a, uint64_t i, uint64_t end) {
 template <class S>
 HK_INLINE void neighborhood_range(const Neighborhood& a, double* relation_sums, uint64_t begin, uint64_t end) {
   thread_local Block block;
+  thread_local std::vector<uint32_t> aside;  // heads to be worked on in float64
   block.relation_sums = relation_sums;
-  for (uint64_t i = begin; i < end;) {
-    i = take_heads(a, i, end, block);
+  aside.clear();
+  const bool takes_floats = a.tape.tame != nullptr && *a.scale / a.temperature <= kTameSharpness;
+  uint64_t i = begin;
+  const auto next = [&] {  // the next head with triples; in float32, that may be tame
+    for (; i < end; ++i) {
+      const uint32_t head = static_cast<uint32_t>(i), id = a.heads[i];
+      if (a.graph.offsets[id] == a.graph.offsets[id + 1])
+        lonely_head(a, head, a.entities + size_t{id} * a.dim);
+      else if (takes_floats && !may_be_tame(a, id))
+        aside.push_back(head);
+      else
+        return ++i, head;
+    }
+    return kNone;
+  };
+  while (i < end) {
+    take_heads(a, block, next);
     prefetch_heads(a, i, end);
-    if (block.heads.count > 0) work_on<S>(a, block);
+    if (block.heads.count == 0) continue;
+    if (!takes_floats) {
+      work_on<InDouble<S>>(a, block);
+      continue;
+    }
+    work_on<InSingle<S>>(a, block);
+    for (uint32_t h = 0; h < block.heads.count; ++h)
+      if (!block.heads.tame[h]) aside.push_back(block.heads.index[h]);
+  }
+  for (size_t done = 0; done < aside.size();) {
+    take_heads(a, block, [&] { return done < aside.size() ? aside[done++] : kNone; });
+    work_on<InDouble<S>>(a, block);
   }
 }
 HK_DISPATCH(heads, neighborhood_range, (const Neighborhood& a, double* relation_sums, uint64_t begin, uint64_t end),

@@ -11,6 +11,12 @@
 
 namespace hk {
 
+// Whether what the passes in this precision make of a head is what is wanted of it.
+template <class Row>
+HK_INLINE bool is_kept(const NeighborhoodBlock& b, uint32_t h) {
+  return std::is_same_v<Row, double> || b.heads.tame[h];
+}
+
 // (t − o)·g_m′ of a head's tails.
 template <class P>
 HK_INLINE void project_tails(uint32_t h, uint32_t dim, NeighborhoodBlock& b) {
@@ -94,11 +100,11 @@ HK_INLINE void tail_gradients(const Neighborhood& a, double sharpness, Neighborh
     const Row gap = q.gap[t], x_gap = q.x_gap[t], sq = q.sqdist[t], on_distance = q.slope[t];
     const Row slope = static_cast<Row>(sharpness) * on_distance * poincare_slope(sq, x_gap, gap, c);
     q.along[t] = on_distance * q.distance[t];
-    q.slope[t] = slope, q.on_tail[t] += slope * (Row(1) + c * sq / gap), q.on_x[t] = slope * (Row(1) + c * sq / x_gap);
+    q.slope[t] = slope, q.on_tail[t] += slope * (Row(1) + c * sq / gap), q.radial[t] = slope * (c * sq / x_gap);
   });
 }
 
-// The gradient on v ⊕ r of group g, on_x·x − Σ slope·t, in place of x; kVectors vectors of it from column k on.
+// The gradient on v ⊕ r of group g but for its radial part, Σ slope·(x − t), in place of x; kVectors vectors of it from column k on.
 template <class P, int kVectors>
 HK_INLINE void group_gradient_at(typename P::Row* x, double on_x, const float* const* tails, const typename P::Row* slopes, uint32_t count,
                                 uint32_t k) {
@@ -118,8 +124,9 @@ HK_INLINE void group_gradient(uint32_t g, uint32_t dim, NeighborhoodBlock& b) {
   const uint32_t begin = b.groups.begin[g], count = b.groups.end[g] - begin;
   const float* const* const tails = q.tail + begin;
   const Row* const slopes = q.slope + begin;
-  double on_x = 0;
-  for (uint32_t t = 0; t < count; ++t) on_x += q.on_x[begin + t];
+  double on_x = 0, radial = 0;
+  for (uint32_t t = 0; t < count; ++t) on_x += slopes[t], radial += q.radial[begin + t];
+  b.groups.radial[g] = radial;
   uint32_t k = 0;
   for (; k + kVectors * P::kLanes <= dim; k += kVectors * P::kLanes) group_gradient_at<P, kVectors>(x, on_x, tails, slopes, count, k);
   for (; k + P::kLanes <= dim; k += P::kLanes) group_gradient_at<P, 1>(x, on_x, tails, slopes, count, k);
@@ -153,11 +160,13 @@ HK_INLINE void translate_back(const Neighborhood& a, NeighborhoodBlock& b) {
   }
   for_lanes(p.padded, [&](uint32_t g) {
     const MobiusSum sum{p.on_v[g], p.on_r[g], p.gap[g], p.denominator[g]};
-    const MobiusGradient back = mobius_add_gradient(sum, p.dot_v[g], p.dot_r[g], p.r_sqnorm[g], p.v_gap[g], p.r_gap[g], c);
+    MobiusGradient back = mobius_add_gradient(sum, p.dot_v[g], p.dot_r[g], p.r_sqnorm[g], p.v_gap[g], p.r_gap[g], c);
+    add_radial_gradient(back, sum, p.radial[g], p.v_gap[g], p.r_gap[g]);
     p.v_on_g[g] = back.v_on_g, p.v_on_v[g] = back.v_on_v, p.v_on_r[g] = back.v_on_r;
     p.r_on_g[g] = back.r_on_g, p.r_on_v[g] = back.r_on_v, p.r_on_r[g] = back.r_on_r;
   });
   for (uint32_t h = 0; h < b.heads.count; ++h) {
+    if (!is_kept<Row>(b, h)) continue;
     const float* const v = b.heads.v[h];
     const uint32_t first = b.heads.first_group[h], i = b.heads.index[h];
     Row* const g_v = b.gradient_of_groups<Row>(h);
@@ -190,6 +199,7 @@ HK_INLINE void write_tape(const Neighborhood& a, NeighborhoodBlock& b) {
   const BlockHeads& heads = b.heads;
   const BlockTriples<Row>& q = b.triples<Row>();
   for (uint32_t h = 0; h < heads.count; ++h) {
+    if (!is_kept<Row>(b, h)) continue;
     const uint32_t first = heads.first[h], i = heads.index[h];
     const uint32_t* const places = a.order.places + a.triple_offsets[i];
     const auto triples = [&] {
@@ -211,7 +221,7 @@ HK_INLINE void write_tape(const Neighborhood& a, NeighborhoodBlock& b) {
     }
     std::copy_n(b.g_v(h), a.dim, a.tape.head_gradient + size_t{i} * a.dim);
     a.tape.scale_gradient[i] = scale_gradient;
-    if (a.tape.tame) a.tape.tame[i] = b.single;
+    if (a.tape.tame) a.tape.tame[i] = !std::is_same_v<Row, double>;
   }
 }
 

@@ -22,13 +22,13 @@ struct BlockTriples {
   uint32_t padded = 0;
   const float** tail;
   uint32_t* group;
-  T *gap, *x_gap, *sqdist, *distance, *past, *weight, *on_midpoint, *delta_sqnorm, *delta_dot_g, *bent, *along, *on_x, *on_tail, *slope;
+  T *gap, *x_gap, *sqdist, *distance, *past, *weight, *on_midpoint, *delta_sqnorm, *delta_dot_g, *bent, *along, *radial, *on_tail, *slope;
   T *o_gap, *o_dot_g, *framed_g_m0, *g_m0;  // of the head
   static constexpr size_t kArrays = 18;
 
   std::array<T**, kArrays> arrays() {
     return {&gap,         &x_gap, &sqdist, &distance, &past,    &weight, &on_midpoint, &delta_sqnorm, &delta_dot_g,
-            &bent,        &along, &on_x,   &on_tail,  &slope,   &o_gap,  &o_dot_g,     &framed_g_m0,  &g_m0};
+            &bent,        &along, &radial, &on_tail,  &slope,   &o_gap,  &o_dot_g,     &framed_g_m0,  &g_m0};
   }
 };
 
@@ -39,13 +39,13 @@ struct BlockGroups {
   uint32_t *begin, *end;  // places of its triples
   uint32_t* relation;
   const float **v, **r;
-  double *v_gap, *r_gap, *r_sqnorm, *sum_sqnorm, *on_v, *on_r, *gap, *denominator, *terms_sqnorm, *dot_v, *dot_r, *v_on_g, *v_on_v, *v_on_r, *r_on_g,
+  double *v_gap, *r_gap, *r_sqnorm, *sum_sqnorm, *on_v, *on_r, *gap, *denominator, *terms_sqnorm, *dot_v, *dot_r, *radial, *v_on_g, *v_on_v, *v_on_r, *r_on_g,
       *r_on_v, *r_on_r;
-  static constexpr size_t kArrays = 17;
+  static constexpr size_t kArrays = 18;
 
   std::array<double**, kArrays> arrays() {
     return {&v_gap, &r_gap, &r_sqnorm, &sum_sqnorm, &on_v,   &on_r,   &gap,    &denominator, &terms_sqnorm,
-            &dot_v, &dot_r, &v_on_g,   &v_on_v,     &v_on_r, &r_on_g, &r_on_v, &r_on_r};
+            &dot_v, &dot_r, &radial,   &v_on_g,     &v_on_v, &v_on_r, &r_on_g, &r_on_v, &r_on_r};
   }
 };
 
@@ -57,6 +57,7 @@ struct BlockHeads {
   uint32_t first[kBlockHeads + 1];        // places of their triples
   uint32_t first_group[kBlockHeads + 1];  // and groups
   const float *v[kBlockHeads], *o[kBlockHeads];  // o: the tail that is the frame's origin
+  bool tame[kBlockHeads];                        // in float32: as far as the passes so far can say
   Lanes v_gap{}, o_gap{}, m0{}, m_sqnorm{}, weight_sum{}, on_origin{}, l{}, inverse{}, mid_gap{}, vo_sqdist{};
   Lanes frame_on_delta{}, frame_on_origin{}, frame_gap{}, frame_denominator{}, n_sqdist{}, distance{}, k{};
   Lanes to_framed_v{}, to_n{}, o_dot_gx{}, image_dot_gx{}, v_on_g{}, v_on_v{}, v_on_o{};
@@ -92,23 +93,19 @@ class NeighborhoodBlock {
   double* g_x(uint32_t h) { return row(kHeadRows * h + 4); }
   double* g_v(uint32_t h) { return row(kHeadRows * h + 5); }
 
-  // In the precision of the passes over triples and groups, double or float: x = v ⊕ r of a group, later the gradient on it; and for a head the sum
-  // over its tails that becomes m′, the gradient g_m′, and what its groups add to g_v. In float64 these are the rows above, or parts of them.
+  // In the precision of the passes over triples and groups, double or float: x = v ⊕ r of a group, later the gradient on it; and for a head the gradient
+  // g_m′ and what its groups add to g_v. In float64 these are the rows above, or parts of them.
   template <class T>
   T* x(uint32_t group) {
     return in<T>(row(kHeadRows * kBlockHeads + group), kSingleRows * kBlockHeads + group);
   }
   template <class T>
-  T* sum_of_tails(uint32_t h) {
-    return in<T>(m(h), kSingleRows * h);
-  }
-  template <class T>
   T* gradient_on_sum(uint32_t h) {
-    return in<T>(g_m(h), kSingleRows * h + 1);
+    return in<T>(g_m(h), kSingleRows * h);
   }
   template <class T>
   T* gradient_of_groups(uint32_t h) {
-    return in<T>(g_v(h), kSingleRows * h + 2);
+    return in<T>(g_v(h), kSingleRows * h + 1);
   }
 
   // In the precision that the block was shaped for.
@@ -122,11 +119,10 @@ class NeighborhoodBlock {
 
   BlockHeads heads;
   BlockGroups groups;
-  bool single = false;              // passes over triples and groups are made in float32
   double* relation_sums = nullptr;  // [relations, dim], where there is a tape
 
  private:
-  static constexpr uint32_t kHeadRows = 6, kSingleRows = 3;
+  static constexpr uint32_t kHeadRows = 6, kSingleRows = 2;
 
   template <uint32_t kWhole>
   static uint32_t padded_to(uint32_t n) {

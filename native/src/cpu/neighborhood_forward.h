@@ -9,7 +9,7 @@
 #include "../kernels.h"
 #include "neighborhood_block.h"
 #include "row_blocks.h"
-#include "tame_block.h"
+#include "tame_head.h"
 #include "vector_math.h"
 
 namespace hk {
@@ -96,16 +96,15 @@ HK_INLINE void sum_tails(uint32_t h, uint32_t dim, NeighborhoodBlock& b) {
   using Row = typename P::Row;
   const BlockTriples<Row>& q = b.triples<Row>();
   const float* const o = b.heads.o[h];
-  Row* const m = b.sum_of_tails<Row>(h);
-  std::fill_n(m, dim, Row{0});
+  double* const m = b.m(h);
+  std::fill_n(m, dim, 0.0);
   for (uint32_t t = b.heads.first[h]; t < b.heads.first[h + 1]; t += 4) {
     const float *t0 = q.tail[t], *t1 = q.tail[t + 1], *t2 = q.tail[t + 2], *t3 = q.tail[t + 3];
-    const Row a0 = static_cast<Row>(q.on_midpoint[t]), a1 = static_cast<Row>(q.on_midpoint[t + 1]), a2 = static_cast<Row>(q.on_midpoint[t + 2]),
-              a3 = static_cast<Row>(q.on_midpoint[t + 3]);
+    const Row a0 = q.on_midpoint[t], a1 = q.on_midpoint[t + 1], a2 = q.on_midpoint[t + 2], a3 = q.on_midpoint[t + 3];
     sums_of_columns<P>(dim, q.delta_sqnorm + t, [&](auto at, auto* s) __attribute__((always_inline)) {
       const auto y = at(o), u0 = at(t0) - y, u1 = at(t1) - y, u2 = at(t2) - y, u3 = at(t3) - y;
       s[0] += u0 * u0, s[1] += u1 * u1, s[2] += u2 * u2, s[3] += u3 * u3;
-      at.store(m, at(m) + (a0 * u0 + a1 * u1) + (a2 * u2 + a3 * u3));
+      at.add_products(m, a0, u0, a1, u1, a2, u2, a3, u3);
     });
   }
 }
@@ -128,7 +127,7 @@ HK_INLINE void midpoints(const Neighborhood& a, NeighborhoodBlock& b) {
   for (uint32_t h = 0; h < heads.count; ++h) {
     heads.on_origin[h] = sum_of_fours(q.bent, heads.first[h], heads.first[h + 1]);
     heads.weight_sum[h] = sum_of_fours(q.weight, heads.first[h], heads.first[h + 1]);
-    combine_rows<S>(b.m(h), 1.0, b.sum_of_tails<Row>(h), heads.on_origin[h], heads.o[h], dim);
+    add_row<S>(b.m(h), heads.on_origin[h], heads.o[h], dim);
     heads.m_sqnorm[h] = dot<S>(b.m(h), b.m(h), dim), heads.vo_sqdist[h] = sqdist<S>(heads.v[h], heads.o[h], dim);
   }
   for_lanes(kBlockHeads, [&](uint32_t h) {
@@ -189,17 +188,16 @@ HK_INLINE void distances(const Neighborhood& a, double scale, NeighborhoodBlock&
   for (uint32_t h = 0; h < heads.count; ++h) a.distance[heads.index[h]] = scale * heads.distance[h];
 }
 
-// The passes up to L_K; false if P turns out not to be precise enough.
+// The passes up to L_K. In float32 they also say which heads are tame.
 template <class P>
-HK_INLINE bool forward(const Neighborhood& a, double scale, NeighborhoodBlock& b) {
+HK_INLINE void forward(const Neighborhood& a, double scale, NeighborhoodBlock& b) {
   using S = typename P::Set;
   constexpr bool exact = std::is_same_v<typename P::Row, double>;
   if (a.attention) {
     const double sharpness = scale / a.temperature;
     translate<P>(a, b);
-    if (!exact && !translations_are_tame(b.groups)) return false;
     attend<P>(a, sharpness, b);
-    if (!exact && !tails_are_apart(b, sharpness)) return false;
+    if (!exact) check_tails(b, sharpness);
   } else {
     std::fill_n(b.triples<typename P::Row>().weight, b.heads.first[b.heads.count], typename P::Row{1});
     for (uint32_t h = 0; h < b.heads.count; ++h) set_origin(a, h, 0, b);
@@ -207,7 +205,7 @@ HK_INLINE bool forward(const Neighborhood& a, double scale, NeighborhoodBlock& b
   midpoints<P>(a, b);
   if (a.weights || a.midpoint) write_midpoints<P>(a, b);
   distances<S>(a, scale, b);
-  return exact || heads_are_apart(b);
+  if (!exact) check_midpoints(b);
 }
 
 }  // namespace hk

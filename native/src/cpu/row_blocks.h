@@ -18,6 +18,11 @@ struct Columns {  // [k, k + S::kD)
     hk::store<S>(row + k, value);
   }
   HK_INLINE void add(double* row, typename S::D value) const { hk::store<S>(row + k, load<S>(row + k) + value); }
+  // row += a0·x0 + a1·x1 + a2·x2 + a3·x3, in float64
+  template <class D>
+  HK_INLINE void add_products(double* row, double a0, D x0, double a1, D x1, double a2, D x2, double a3, D x3) const {
+    hk::store<S>(row + k, load<S>(row + k) + (a0 * x0 + a1 * x1) + (a2 * x2 + a3 * x3));
+  }
 };
 
 template <class S>
@@ -34,6 +39,16 @@ struct SingleColumns {  // [k, k + S::kF)
       hk::store<S>(to, load<S>(to) + load<S>(values + half * S::kD));
     }
   }
+  template <class F>
+  HK_INLINE void add_products(double* row, double a0, F x0, double a1, F x1, double a2, F x2, double a3, F x3) const {
+    float y0[S::kF], y1[S::kF], y2[S::kF], y3[S::kF];
+    *reinterpret_cast<F*>(y0) = x0, *reinterpret_cast<F*>(y1) = x1, *reinterpret_cast<F*>(y2) = x2, *reinterpret_cast<F*>(y3) = x3;
+    for (uint32_t half = 0; half < 2; ++half) {
+      const uint32_t from = half * S::kD;
+      hk::store<S>(row + k + from, load<S>(row + k + from) + (a0 * load<S>(y0 + from) + a1 * load<S>(y1 + from)) +
+                                       (a2 * load<S>(y2 + from) + a3 * load<S>(y3 + from)));
+    }
+  }
 };
 
 struct Column {
@@ -48,6 +63,9 @@ struct Column {
     row[k] = static_cast<X>(value);
   }
   HK_INLINE void add(double* row, double value) const { row[k] += value; }
+  HK_INLINE void add_products(double* row, double a0, double x0, double a1, double x1, double a2, double x2, double a3, double x3) const {
+    row[k] += (a0 * x0 + a1 * x1) + (a2 * x2 + a3 * x3);
+  }
 };
 
 // The precision of a pass: of the rows that it writes, and of its products and sums until these are stored.
