@@ -426,7 +426,7 @@ Results exercise(Backend& b, const Case& c, const World& w) {
                    heads.count.data(), heads.capacity, triple_offsets.data(), group_offsets.data(), dim, c.curvature, scale.data(),
                    c.attention, outputs ? midpoint.data() : nullptr, outputs ? weights.data() : nullptr, distance.data(),
                    with_tape ? head_tape : NeighborhoodTape{}, with_tape ? listed_windows : nullptr, triples, nullptr};
-    a.temperature = 1.7;
+    a.temperature = c.trained == Trained::relations ? 30 : 1.7;  // with 1.7 these would not be tame
     if (with_tape) a.sums = sums, a.order = tails.order();
     Buffer<uint8_t> scratch(b, b.neighborhood_scratch(a, triples));
     a.scratch = scratch.data();

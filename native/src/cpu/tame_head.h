@@ -8,7 +8,7 @@
 //                 the tails that n_v is the mean of, so that rounding turns the direction from one to the other by no more than 1e-4: about what v itself,
 //                 being float32, leaves open; and a head that is its own tail has no more than half of the weights there: more, and the gradients
 //                 of the two all but cancel
-//   exponents     of the attention: its sharpness is at most kTameSharpness, sharpness·d at most kTameExponent. Without curvature nothing else bounds d
+//   exponents     of the attention: its sharpness is at most kTameSharpness, sharpness·d at most kTameExponent; the rounding of it is an error of the weight
 //   sums          are over no more than kTameTriples
 // What is scalar in a group or head is float64 all the same. Comparisons are false for NaN: such a head is worked on in float64.
 #include "../kernels.h"
@@ -16,7 +16,7 @@
 
 namespace hk {
 
-constexpr double kTameGap = 0x1p-4, kTameSharpness = 16, kTameExponent = 256, kTameRatio = 0x1p-14, kTameHeadRatio = 0x1p-20;
+constexpr double kTameGap = 0x1p-4, kTameSharpness = 16, kTameExponent = 4, kTameRatio = 0x1p-14, kTameHeadRatio = 0x1p-20;
 constexpr uint32_t kTameTriples = 512;
 
 // Whether an item may be tame, before any pass.
