@@ -3,7 +3,7 @@
 //
 // Rounding puts errors of 2⁻²⁴ of its size into whatever is stored or added. What makes more of them is kept within bounds:
 //   gaps          of v, of every tail, and the denominator of v ⊕ r are at least kTameGap: no factor 1/A is more than its inverse. Relations, and with them
-//                 v ⊕ r, may be as near the boundary as they like: what grows there is radial, and goes back in float64 (add_radial_gradient)
+//                 v ⊕ r, may be nearer the boundary: what grows there is radial, and goes back in float64 (add_radial_gradient)
 //   differences   no tail is nearer to v ⊕ r than a 128th of the terms that v ⊕ r is the sum of; in the origin's frame v is no nearer to n_v than a 1024th of
 //                 the tails that n_v is the mean of, so that rounding turns the direction from one to the other by no more than 1e-4: about what v itself,
 //                 being float32, leaves open; and a head that is its own tail has no more than half of the weights there: more, and the gradients
